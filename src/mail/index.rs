@@ -1,0 +1,63 @@
+//! What is decided once about a body, when it arrives, and kept with it.
+
+/// The facts of a body that FETCH serves without reading the body.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct BodyIndex {
+    /// The finished IMAP `envelope` (RFC 3501 section 7.4.2), parentheses included.
+    pub envelope: Vec<u8>,
+    /// The finished IMAP `body` with extension data (BODYSTRUCTURE), parentheses included.
+    pub body_structure: Vec<u8>,
+    /// The finished IMAP `body` without extension data (BODY), parentheses included.
+    pub body: Vec<u8>,
+    /// Every MIME part, depth first; `parts[0]` is the message itself.
+    pub parts: Vec<Part>,
+    /// Seconds since the epoch of the Date field, when it could be read (SENTSINCE, SORT DATE).
+    pub sent_seconds: Option<i64>,
+}
+
+/// Where one MIME part lies. Offsets are bytes from the start of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Part {
+    /// How many parts, directly following in [`BodyIndex::parts`], are inside this one (at any depth).
+    pub descendants: u32,
+    /// What kind it is, as far as section numbers and decoding need it.
+    pub kind: PartKind,
+    /// Content-Transfer-Encoding.
+    pub encoding: TransferEncoding,
+    /// The charset parameter of text parts, lower case.
+    pub charset: String,
+    /// First byte of its header.
+    pub header_start: u64,
+    /// First byte after its header and the empty line.
+    pub body_start: u64,
+    /// First byte after its body.
+    pub body_end: u64,
+}
+
+/// The kinds of parts that IMAP sections tell apart (RFC 3501 section 6.4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PartKind {
+    /// Anything without parts of its own and not `text/*`.
+    #[default]
+    Leaf,
+    /// `text/plain` and other text that is not HTML.
+    Text,
+    /// `text/html`.
+    Html,
+    /// `multipart/*`.
+    Multipart,
+    /// `message/rfc822`: its one child is the inner message.
+    Message,
+}
+
+/// RFC 2045 section 6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TransferEncoding {
+    /// 7bit, 8bit, binary, and anything unknown.
+    #[default]
+    Identity,
+    /// `base64`
+    Base64,
+    /// `quoted-printable`
+    QuotedPrintable,
+}

@@ -1,0 +1,133 @@
+//! The nouns of a mailbox: ids, flags, rows. Shared by `store`, which keeps them, and `serve`, which shows them.
+
+use crate::wire::date::Timestamp;
+
+/// Names a mailbox for the life of the store; never reused. IMAP OBJECTID derives from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailboxId(pub u32);
+
+/// INBOX always has this id.
+pub const INBOX: MailboxId = MailboxId(1);
+
+/// RFC 3501 section 2.3.1.1. Strictly ascending in a mailbox, never reused. 1..=u32::MAX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(pub u32);
+
+/// RFC 3501 section 2.3.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UidValidity(pub u32);
+
+/// RFC 7162: per mailbox, strictly increasing with every change. 63 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ModSeq(pub u64);
+
+/// Names a body (the bytes of a message with what was decided about them); copies share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BodyId(pub u64);
+
+/// Names one entry of the relay queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub u64);
+
+/// The system flags of RFC 3501 section 2.3.2 that are stored (\Recent is not) as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct SystemFlags(pub u8);
+
+impl SystemFlags {
+    /// `\Seen`
+    pub const SEEN: SystemFlags = SystemFlags(1);
+    /// `\Answered`
+    pub const ANSWERED: SystemFlags = SystemFlags(2);
+    /// `\Flagged`
+    pub const FLAGGED: SystemFlags = SystemFlags(4);
+    /// `\Deleted`
+    pub const DELETED: SystemFlags = SystemFlags(8);
+    /// `\Draft`
+    pub const DRAFT: SystemFlags = SystemFlags(16);
+
+    /// Whether all flags of `other` are set.
+    pub fn contains(self, other: SystemFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+    /// Both sets together.
+    pub fn union(self, other: SystemFlags) -> SystemFlags {
+        SystemFlags(self.0 | other.0)
+    }
+}
+
+/// Flags by name, as a command gives them: system flags and keywords (RFC 3501 `flag-keyword`, compared
+/// without regard to case, kept as first given).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// System flags.
+    pub system: SystemFlags,
+    /// Keywords, for example `$Forwarded`.
+    pub keywords: Vec<String>,
+}
+
+/// One mailbox as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Its id.
+    pub id: MailboxId,
+    /// UTF-8, levels parted by `/`, `INBOX` in capitals.
+    pub name: String,
+    /// See [`UidValidity`].
+    pub uid_validity: UidValidity,
+    /// The UID that the next message will get.
+    pub uid_next: Uid,
+    /// The modseq of the last change.
+    pub highest_modseq: ModSeq,
+    /// Number of messages.
+    pub messages: u32,
+    /// Number of messages without `\Seen`.
+    pub unseen: u32,
+    /// Number of messages with `\Deleted`.
+    pub deleted: u32,
+    /// Sum of RFC822.SIZE in bytes.
+    pub bytes: u64,
+    /// In the LSUB list.
+    pub subscribed: bool,
+    /// RFC 6154.
+    pub special_use: Option<SpecialUse>,
+    /// Names behind the keyword bits of [`MessageRow::keywords`]: bit n is `keywords[n]`. At most 64.
+    pub keywords: Vec<String>,
+    /// QRESYNC: expunges at or below this modseq are no longer remembered (RFC 7162 section 3.2.5.2).
+    pub expunged_floor: ModSeq,
+}
+
+/// RFC 6154 section 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpecialUse {
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+}
+
+/// What a mailbox knows of one message: small and hot. The body's own facts are in [`crate::mail::index::BodyIndex`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Its UID.
+    pub uid: Uid,
+    /// Modseq of its last change.
+    pub modseq: ModSeq,
+    /// System flags.
+    pub flags: SystemFlags,
+    /// Keyword bits, see [`Mailbox::keywords`].
+    pub keywords: u64,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// When it came into this mailbox (SAVEDATE).
+    pub saved: Timestamp,
+    /// RFC822.SIZE in bytes.
+    pub bytes: u64,
+    /// The body it shows.
+    pub body: BodyId,
+}

@@ -1,0 +1,8 @@
+//! What mail means: pure decisions.
+//!
+//! Receives parsed commands, message facts and `now`; hands on verdicts, views, texts of bounces. Never does
+//! I/O, never reads a clock, never draws a random number.
+
+pub mod credential;
+pub mod index;
+pub mod message;

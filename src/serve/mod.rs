@@ -1,0 +1,69 @@
+//! Drivers: a conversation wants something, the driver gets it from `store` or `net` and answers.
+//!
+//! Receives accepted connections and bells; hands on replies, Ops and relayed mail. Never parses bytes itself.
+
+mod intake;
+mod login;
+mod site;
+
+pub use intake::Intake;
+pub use login::Logins;
+pub use site::*;
+
+use crate::net::Net;
+use crate::store::Store;
+use std::sync::{Arc, RwLock};
+
+/// What every session works with. Cheap to clone; shared by all cores.
+#[derive(Clone)]
+pub struct Context {
+    /// What is remembered.
+    pub store: Store,
+    /// The world.
+    pub net: Net,
+    /// The configuration in force; sessions take [`Context::site`] when they start and keep it.
+    pub current_site: Arc<RwLock<Arc<Site>>>,
+    /// Password checks.
+    pub logins: Arc<Logins>,
+    /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.
+    pub stopping: Stopping,
+}
+
+impl Context {
+    /// The configuration in force now.
+    pub fn site(&self) -> Arc<Site> {
+        match self.current_site.read() {
+            Ok(site) => site.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+}
+
+/// A latch that tells all sessions that the node is stopping.
+#[derive(Clone, Default)]
+pub struct Stopping {
+    asked: Arc<std::sync::atomic::AtomicBool>,
+    event: Arc<event_listener::Event>,
+}
+
+impl Stopping {
+    /// Whether the node is stopping.
+    pub fn is_set(&self) -> bool {
+        self.asked.load(std::sync::atomic::Ordering::Acquire)
+    }
+    /// Asks everybody to stop.
+    pub fn set(&self) {
+        self.asked.store(true, std::sync::atomic::Ordering::Release);
+        self.event.notify(usize::MAX);
+    }
+    /// Returns once the node is stopping. Cancel-safe.
+    pub async fn asked(&self) {
+        loop {
+            let listener = self.event.listen();
+            if self.is_set() {
+                return;
+            }
+            listener.await;
+        }
+    }
+}

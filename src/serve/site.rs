@@ -1,0 +1,138 @@
+//! The configuration as sessions see it: checked, complete, immutable.
+
+use crate::wire::address::{Address, Domain};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One node's configuration. A reload makes a new one; running sessions keep theirs.
+#[derive(Clone)]
+pub struct Site {
+    /// Name in greetings, EHLO and Received.
+    pub hostname: Domain,
+    /// Domains this node receives for.
+    pub domains: Vec<Domain>,
+    /// The owner's addresses (the first is the main one); plus addressing works on each.
+    pub addresses: Vec<Address>,
+    /// Logins of the owner: the full address and its local part are both accepted.
+    pub login: String,
+    /// Largest message taken, in bytes (SIZE, APPENDLIMIT).
+    pub message_bytes_max: u64,
+    /// TLS for all listeners; `None` announces no STARTTLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Login without TLS is allowed when the peer is on loopback.
+    pub plaintext_login_on_loopback: bool,
+    /// File a copy of submitted mail in Sent.
+    pub sent_copy: bool,
+    /// How mail leaves.
+    pub relay: RelayPolicy,
+    /// Sessions at once.
+    pub admission: AdmissionLimits,
+}
+
+impl Site {
+    /// The owner's address that a recipient means: plus tag removed, case ignored, `postmaster` (with or without a
+    /// local domain, RFC 5321 section 4.5.1) counts as the owner.
+    pub fn local_recipient(&self, recipient: &Address) -> Option<&Address> {
+        if !self.is_local_domain(&recipient.domain) {
+            return None;
+        }
+        let local = recipient.local.to_lowercase();
+        let base = local.split_once('+').map_or(local.as_str(), |(base, _)| base);
+        self.addresses
+            .iter()
+            .find(|own| own.domain == recipient.domain && [&local[..], base].contains(&&own.local.to_lowercase()[..]))
+            .or_else(|| self.addresses.first().filter(|_| local == "postmaster"))
+    }
+
+    /// Whether this node receives for the domain.
+    pub fn is_local_domain(&self, domain: &Domain) -> bool {
+        self.domains.contains(domain)
+    }
+
+    /// Whether login without TLS is allowed for this peer.
+    pub fn plaintext_login(&self, peer: IpAddr) -> bool {
+        self.plaintext_login_on_loopback && peer.to_canonical().is_loopback()
+    }
+}
+
+/// How mail leaves the node.
+#[derive(Clone)]
+pub struct RelayPolicy {
+    /// Everything goes through this server; `None`: direct to the MX of each domain.
+    pub smarthost: Option<Smarthost>,
+    /// Addresses found in DNS that are loopback or private are connected to (`try` and tests only).
+    pub private_targets: bool,
+    /// Port of other servers' MX, 25 in the world.
+    pub mx_port: u16,
+    /// TLS as a client, verified.
+    pub tls_verified: Arc<rustls::ClientConfig>,
+    /// TLS as a client, opportunistic (RFC 7435): any certificate.
+    pub tls_any: Arc<rustls::ClientConfig>,
+    /// Waits between attempts; the last repeats.
+    pub retry_after: Vec<Duration>,
+    /// Bounced after this long.
+    pub give_up_after: Duration,
+}
+
+/// A server that takes all outgoing mail.
+#[derive(Clone)]
+pub struct Smarthost {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How it speaks TLS.
+    pub security: SmarthostSecurity,
+    /// Login and password, when it wants them.
+    pub login: Option<(String, String)>,
+}
+
+/// How a smarthost speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmarthostSecurity {
+    /// TLS from the first byte (465), certificate verified.
+    Implicit,
+    /// STARTTLS required, certificate verified.
+    StartTls,
+    /// Plain: only towards loopback or an explicitly trusted network.
+    Plain,
+}
+
+/// Bounds on sessions at once.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionLimits {
+    /// Per service.
+    pub sessions_per_service: usize,
+    /// Per service and peer network (IPv4 /32, IPv6 /64).
+    pub sessions_per_peer: usize,
+}
+
+/// Where listeners stand, for the node and for texts that tell the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// What it speaks.
+    pub service: Service,
+    /// TLS from the first byte.
+    pub implicit_tls: bool,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// The services of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Mail from other servers (port 25).
+    Mx,
+    /// Mail from the owner's devices (465, 587).
+    Submission,
+    /// IMAP (143, 993).
+    Imap,
+    /// POP3 (110, 995).
+    Pop3,
+}
+
+/// Paths of a node's folder.
+#[derive(Clone, Debug)]
+pub struct Folder(pub PathBuf);

@@ -1,0 +1,273 @@
+//! The changes the store can make, and their answers.
+//!
+//! Ops are commands; an Op checks everything before its first write.
+
+use super::NewBody;
+use crate::mail::message::*;
+use crate::wire::address::{Address, ReversePath};
+use crate::wire::date::Timestamp;
+
+/// One change. Each is durable as a whole or not there at all.
+pub enum Op {
+    /// A new message into one or more mailboxes (MX delivery, APPEND).
+    Deliver(Deliver),
+    /// COPY or MOVE.
+    Copy(Copy),
+    /// STORE.
+    SetFlags(SetFlags),
+    /// EXPUNGE, UID EXPUNGE, POP3 QUIT.
+    Expunge(Expunge),
+    /// CREATE; missing parents are made too.
+    CreateMailbox {
+        /// UTF-8 name, levels parted by `/`.
+        name: String,
+        /// RFC 6154.
+        special_use: Option<SpecialUse>,
+    },
+    /// RENAME with all children; renaming INBOX moves its messages (RFC 3501 section 6.3.5).
+    RenameMailbox {
+        /// Old name.
+        from: String,
+        /// New name.
+        to: String,
+    },
+    /// DELETE. INBOX is refused; a mailbox with children is refused.
+    DeleteMailbox {
+        /// Name.
+        name: String,
+    },
+    /// SUBSCRIBE and UNSUBSCRIBE.
+    Subscribe {
+        /// Name.
+        name: String,
+        /// On or off.
+        subscribed: bool,
+    },
+    /// A submitted message into the queue.
+    Enqueue(Enqueue),
+    /// What came of a delivery attempt.
+    Settle(Settle),
+    /// Makes or replaces the credential of that login.
+    SetCredential(Credential),
+    /// Removes a login.
+    RemoveCredential {
+        /// Login name.
+        login: String,
+    },
+    /// Keeps a small value (at most 64 KiB) under a key.
+    SetSetting {
+        /// Key.
+        key: String,
+        /// Value; `None` removes it.
+        value: Option<Vec<u8>>,
+    },
+}
+
+/// The answer to an [`Op`], of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Of Deliver: one per target, in order.
+    Delivered(Vec<Delivered>),
+    /// Of Copy.
+    Copied {
+        /// UIDVALIDITY of the target.
+        uid_validity: UidValidity,
+        /// (source UID, new UID) of each message that was still there, ascending.
+        pairs: Vec<(Uid, Uid)>,
+    },
+    /// Of SetFlags.
+    FlagsSet {
+        /// Rows as they are now, of the messages that were changed.
+        changed: Vec<MessageRow>,
+        /// UIDs refused because of `unchanged_since`.
+        modified: Vec<Uid>,
+        /// The mailbox (its keyword names may have grown).
+        mailbox: Mailbox,
+    },
+    /// Of Expunge: UIDs that went, ascending, and the modseq of it.
+    Expunged {
+        /// UIDs.
+        uids: Vec<Uid>,
+        /// The mailbox's modseq afterwards.
+        modseq: ModSeq,
+    },
+    /// Of CreateMailbox.
+    Created(MailboxId),
+    /// Of Enqueue.
+    Enqueued(QueueId),
+    /// Of everything else.
+    Applied,
+}
+
+/// See [`Op::Deliver`].
+pub struct Deliver {
+    /// The finished body.
+    pub body: NewBody,
+    /// Where it goes; at least one.
+    pub targets: Vec<Target>,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// Wall clock, for SAVEDATE and the clock guard.
+    pub now: Timestamp,
+}
+
+/// A place in a mailbox for a new message.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Its first flags.
+    pub flags: Flags,
+}
+
+/// Where a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The UID it got.
+    pub uid: Uid,
+}
+
+/// See [`Op::Copy`].
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// From this mailbox
+    pub from: MailboxId,
+    /// these messages (missing ones are passed over)
+    pub uids: Vec<Uid>,
+    /// to this mailbox,
+    pub to: MailboxId,
+    /// and they leave the first one (MOVE).
+    pub remove: bool,
+    /// Wall clock.
+    pub now: Timestamp,
+}
+
+/// See [`Op::SetFlags`].
+#[derive(Clone, Debug)]
+pub struct SetFlags {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The messages; missing ones are passed over.
+    pub uids: Vec<Uid>,
+    /// How.
+    pub change: FlagChange,
+    /// What.
+    pub flags: Flags,
+    /// RFC 7162 section 3.1.3: only messages whose modseq is at most this.
+    pub unchanged_since: Option<ModSeq>,
+}
+
+/// FLAGS, +FLAGS, -FLAGS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlagChange {
+    /// Set exactly these.
+    Replace,
+    /// Set these too.
+    Add,
+    /// Clear these.
+    Remove,
+}
+
+/// See [`Op::Expunge`].
+#[derive(Clone, Debug)]
+pub struct Expunge {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Which messages.
+    pub which: Expungeable,
+}
+
+/// Which messages an [`Expunge`] takes.
+#[derive(Clone, Debug)]
+pub enum Expungeable {
+    /// All that carry `\Deleted`.
+    Deleted,
+    /// Those of these that carry `\Deleted` (UID EXPUNGE).
+    DeletedAmong(Vec<Uid>),
+    /// These, whatever their flags (POP3).
+    These(Vec<Uid>),
+}
+
+/// See [`Op::Enqueue`].
+pub struct Enqueue {
+    /// The finished body.
+    pub body: NewBody,
+    /// Who gets the bounce.
+    pub reverse_path: ReversePath,
+    /// At least one.
+    pub recipients: Vec<Address>,
+    /// A copy for the owner (Sent), in the same Op.
+    pub copies: Vec<Target>,
+    /// Not tried before this time.
+    pub not_before: Timestamp,
+    /// Wall clock.
+    pub now: Timestamp,
+}
+
+/// One message waiting to be relayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueEntry {
+    /// Its id.
+    pub id: QueueId,
+    /// Its body.
+    pub body: BodyId,
+    /// Size of the body in bytes.
+    pub bytes: u64,
+    /// Who gets the bounce.
+    pub reverse_path: ReversePath,
+    /// Those still waiting (settled ones are gone).
+    pub recipients: Vec<QueueRecipient>,
+    /// When it was accepted.
+    pub queued: Timestamp,
+    /// When it is tried next.
+    pub due: Timestamp,
+}
+
+/// One recipient of a queue entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRecipient {
+    /// Whom.
+    pub address: Address,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last reply or reason, one line, at most 512 bytes; empty before the first attempt.
+    pub last_reply: String,
+}
+
+/// See [`Op::Settle`].
+pub struct Settle {
+    /// The entry.
+    pub entry: QueueId,
+    /// Outcome per recipient address; recipients not named keep waiting as they are.
+    pub outcomes: Vec<(Address, Outcome)>,
+    /// When the rest is tried again.
+    pub next_due: Timestamp,
+    /// A bounce or notice into the owner's mailbox, in the same Op.
+    pub notice: Option<(NewBody, Target)>,
+    /// Wall clock.
+    pub now: Timestamp,
+}
+
+/// What came of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next server has it.
+    Delivered,
+    /// Given up; the notice says why.
+    Failed,
+    /// Later again, because of this reply.
+    Deferred(String),
+}
+
+/// A login and its SCRAM-SHA-256 verifier (RFC 5803); never the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Login name.
+    pub login: String,
+    /// The verifier.
+    pub verifier: crate::mail::credential::Verifier,
+}

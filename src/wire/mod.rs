@@ -1,0 +1,7 @@
+//! Bytes to meaning and back: grammar and conversations as values.
+//!
+//! Receives bytes and answers; hands on commands, wants and reply bytes. Never does I/O, never reads a
+//! clock, never draws a random number: what it needs of the world comes in as an argument.
+
+pub mod address;
+pub mod date;
