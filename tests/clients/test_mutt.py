@@ -1,0 +1,102 @@
+"""mutt and neomutt in a terminal of their own: read by IMAP and POP3, flag, copy, send by SMTP, in each TLS mode."""
+import os
+import pty
+import select
+import time
+
+from node import PASSWORD, NodeTest, message
+
+
+class Mutts(NodeTest):
+    def mutt(self, program, settings, keys, folder, seconds=30):
+        """Runs the program on a pseudo terminal with the keys pushed at its start; fails when it does not end."""
+        rc = self.path("rc", "\n".join([
+            "set realname='Me'", "set from='me@home.test'", "set confirmappend=no", "set confirmcreate=no", "set delete=yes",
+            "set quit=yes", "set move=no", "set beep=no", "set imap_user='me'", "set imap_pass='%s'" % PASSWORD,
+            "set pop_user='me'", "set pop_pass='%s'" % PASSWORD, "set certificate_file='%s'" % self.node.certificate,
+            "set ssl_usesystemcerts=no" if program == "neomutt" else "", "set abort_noattach=no", "set copy=no",
+            "set mark_old=no", "set header_cache=''", "set wait_key=no", "set pop_delete=no", "set pop_last=no",
+            *settings, ""]))
+        child, terminal = pty.fork()
+        if child == 0:
+            os.environ.update(HOME=self.folder, TERM="xterm", LC_ALL="C.UTF-8")
+            os.execvp(program, [program, "-n", "-F", rc, "-f", folder, "-e", 'push "%s"' % keys])
+        screen, limit = b"", time.monotonic() + seconds
+        while time.monotonic() < limit:
+            ready, _, _ = select.select([terminal], [], [], 0.2)
+            if ready:
+                try:
+                    got = os.read(terminal, 65536)
+                except OSError:
+                    break
+                if not got:
+                    break
+                screen += got
+        else:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            self.fail("%s did not end; its screen:\n%s" % (program, screen[-4000:].decode(errors="replace")))
+        os.close(terminal)
+        _, status = os.waitpid(child, 0)
+        self.assertEqual(status, 0, screen[-4000:].decode(errors="replace"))
+
+    def read(self, program, url, *settings):
+        m = message("mutt")
+        self.node.deliver(m)
+        out = self.path("out.mbox")
+        self.mutt(program, settings, "<flag-message><copy-message>%s<enter><quit>" % out, url)
+        with open(out, "rb") as f:
+            got = f.read()
+        # an mbox: its own first line, and From quoted at line starts
+        self.assertIn(b"Gr\xc3\xbc\xc3\x9fe aus dem Haus. \t \n.\n..\n.leading dot\n>From the start", got)
+        self.assertIn(b"X-Test-Id: mutt\n", got)
+        return self.node.messages()
+
+    def imap(self, program, scheme, service, *settings):
+        found = self.read(program, "%s://localhost:%d/INBOX" % (scheme, self.node.port(service)), *settings)
+        self.assertEqual(len(found), 1)
+        self.assertIn(b"\\Flagged", list(found.values())[0][0])
+
+    def test_mutt_imap(self):
+        self.imap("mutt", "imap", "imap", "set ssl_starttls=no", "set ssl_force_tls=no")
+
+    def test_mutt_imap_starttls(self):
+        self.imap("mutt", "imap", "imap", "set ssl_starttls=yes", "set ssl_force_tls=yes")
+
+    def test_mutt_imaps(self):
+        self.imap("mutt", "imaps", "imaps")
+
+    def test_neomutt_imap(self):
+        self.imap("neomutt", "imap", "imap", "set ssl_starttls=no", "set ssl_force_tls=no")
+
+    def test_neomutt_imap_starttls(self):
+        self.imap("neomutt", "imap", "imap", "set ssl_starttls=yes", "set ssl_force_tls=yes")
+
+    def test_neomutt_imaps(self):
+        self.imap("neomutt", "imaps", "imaps")
+
+    def test_mutt_pop3s(self):
+        self.read("mutt", "pops://localhost:%d/" % self.node.port("pop3s"))
+
+    def send(self, program, url, *settings):
+        rc = self.path("rc", "\n".join([
+            "set from='me@home.test'", "set realname='Me'", "set smtp_url='%s'" % url, "set smtp_pass='%s'" % PASSWORD,
+            "set certificate_file='%s'" % self.node.certificate, "set copy=no", "set use_from=yes", "set hostname=home.test",
+            "set ssl_usesystemcerts=no" if program == "neomutt" else "", "my_hdr X-Test-Id: sent", *settings, ""]))
+        attachment = self.path("a.txt", "attached\n")
+        self.run_program(program, "-n", "-F", rc, "-s", "Grüße", "-a", attachment, "--", "me@home.test",
+                         stdin="Hallo Haus\n.\nEnde\n".encode(), environment={"LC_ALL": "C.UTF-8", "TERM": "xterm"})
+        found = self.node.await_messages(1)
+        self.assertEqual(len(found), 1)
+        got = list(found.values())[0][1]
+        self.assertIn(b"\r\nHallo Haus\r\n.\r\nEnde\r\n", got)
+        self.assertIn(b"a.txt", got)
+
+    def test_mutt_submission(self):
+        self.send("mutt", "smtp://me@localhost:%d/" % self.node.port("submission"), "set ssl_force_tls=yes")
+
+    def test_mutt_submissions(self):
+        self.send("mutt", "smtps://me@localhost:%d/" % self.node.port("submissions"))
+
+    def test_neomutt_submissions(self):
+        self.send("neomutt", "smtps://me@localhost:%d/" % self.node.port("submissions"))

@@ -1,0 +1,268 @@
+"""Postfix on both sides: it delivers to our MX, and our relay delivers to it, through a smarthost and by MX lookup."""
+import os
+import pwd
+import shutil
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from node import PASSWORD, Node, NodeTest, free_base, message
+
+MASTER = """\
+127.0.0.1:{port} inet n - n - - smtpd
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 1 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+smtp      unix  - - n - - smtp
+relay     unix  - - n - - smtp
+showq     unix  n - n - - showq
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+virtual   unix  - n n - - virtual
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/log/postfix.log
+maillog_file_prefixes = {folder}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mx.far.example
+mydestination =
+mynetworks = 127.0.0.1/32
+local_transport = error:no local mail
+alias_maps =
+virtual_mailbox_domains = far.example
+virtual_mailbox_base = {folder}/mail
+virtual_mailbox_maps = inline:{{ {{bob@far.example=bob/}} }}
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+virtual_minimum_uid = 1
+virtual_mailbox_limit = 0
+message_size_limit = 52428800
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_security_level = may
+smtp_tls_security_level = {security}
+smtp_tls_CAfile = {certificate}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+transport_maps = inline:{{ {{home.test=smtp:[127.0.0.1]:{mx}}} }}
+minimal_backoff_time = 1s
+queue_run_delay = 1s
+biff = no
+"""
+
+
+class Postfix:
+    """A Postfix instance in a folder of its own, on loopback only."""
+
+    def __init__(self, mx_port, certificate, key, security="may"):
+        if shutil.which("postfix") is None:
+            raise unittest.TestCase.failureException("postfix is not installed")
+        if os.geteuid() != 0:
+            raise unittest.TestCase.failureException("a Postfix peer of its own needs root")
+        self.folder = tempfile.mkdtemp(prefix="hauspost-postfix-")
+        os.chmod(self.folder, 0o755)
+        owner = pwd.getpwnam("postfix")
+        for name in ("queue", "data", "mail", "log", "conf"):
+            os.makedirs(os.path.join(self.folder, name))
+        os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
+        os.chown(os.path.join(self.folder, "mail"), owner.pw_uid, owner.pw_gid)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.conf = os.path.join(self.folder, "conf")
+        with open(self.conf + "/main.cf", "w") as f:
+            f.write(MAIN.format(folder=self.folder, uid=owner.pw_uid, gid=owner.pw_gid, certificate=certificate, key=key,
+                                security=security, mx=mx_port))
+        with open(self.conf + "/master.cf", "w") as f:
+            f.write(MASTER.format(port=self.port))
+        self.postfix("check")
+        self.postfix("start")
+        limit = time.monotonic() + 20
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+                    if s.recv(100):
+                        return
+            except OSError:
+                if time.monotonic() > limit:
+                    raise RuntimeError("postfix did not start:\n" + self.log_text())
+                time.sleep(0.1)
+
+    def postfix(self, what):
+        r = subprocess.run(["postfix", "-c", self.conf, what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if r.returncode and what != "check":
+            raise RuntimeError("postfix %s: %s\n%s" % (what, r.stdout.decode(), self.log_text()))
+
+    def stop(self):
+        subprocess.run(["postfix", "-c", self.conf, "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log_text(self):
+        try:
+            with open(self.folder + "/log/postfix.log", errors="replace") as f:
+                return f.read()[-4000:]
+        except OSError:
+            return "(no log)"
+
+    def send(self, message_bytes, sender="bob@far.example", recipient="me@home.test"):
+        with smtplib.SMTP("127.0.0.1", self.port) as s:
+            s.sendmail(sender, [recipient], message_bytes)
+
+    def received(self, count, seconds=30):
+        """The messages in bob's maildir, once there are `count` of them or the time is over."""
+        limit = time.monotonic() + seconds
+        new = os.path.join(self.folder, "mail", "bob", "new")
+        while True:
+            names = sorted(os.listdir(new)) if os.path.isdir(new) else []
+            if len(names) >= count or time.monotonic() > limit:
+                break
+            time.sleep(0.1)
+        found = []
+        for name in names:
+            with open(os.path.join(new, name), "rb") as f:
+                found.append(f.read())
+        return found
+
+
+def submit(node, m, recipient="bob@far.example"):
+    with smtplib.SMTP_SSL("localhost", node.port("submissions"), context=node.tls_context()) as s:
+        s.login("me", PASSWORD)
+        s.sendmail("me@home.test", [recipient], m)
+
+
+class PostfixSends(NodeTest):
+    """Postfix delivers to our MX."""
+
+    def walk(self, security):
+        peer = Postfix(self.node.port("smtp"), self.node.certificate, self.node.data + "/key.pem", security)
+        self.addCleanup(peer.stop)
+        sent = {}
+        for i, big in enumerate((0, 50_000, 2_000_000)):
+            sent[i] = message("pf%d" % i, sender="bob@far.example", big=big)
+            peer.send(sent[i])
+        found = self.node.await_messages(3, seconds=30)
+        self.assertEqual(len(found), 3, peer.log_text() + self.node.log_text())
+        for i, m in sent.items():
+            got = [g for _, g in found.values() if b"X-Test-Id: pf%d\r\n" % i in g]
+            self.assertEqual(len(got), 1)
+            self.assert_same(m, got[0])
+        return [g for _, g in found.values()]
+
+    def test_plain(self):
+        self.assertNotIn(b"with ESMTPS", self.walk("none")[0].split(b"mx.far.example")[0])
+
+    def test_starttls_verified(self):
+        for got in self.walk("encrypt"):
+            self.assertIn(b"ESMTPS", got)
+
+    def test_unknown_recipient_bounces_at_the_sender(self):
+        peer = Postfix(self.node.port("smtp"), self.node.certificate, self.node.data + "/key.pem")
+        self.addCleanup(peer.stop)
+        peer.send(message("unknown", sender="bob@far.example"), recipient="nobody@home.test")
+        bounces = peer.received(1)
+        self.assertEqual(len(bounces), 1, peer.log_text())
+        self.assertIn(b"5.1.1", bounces[0])
+
+
+class PostfixReceives(unittest.TestCase):
+    """Our relay delivers to Postfix."""
+
+    assert_same = NodeTest.assert_same
+
+    def peer(self):
+        folder = tempfile.mkdtemp(prefix="hauspost-cert-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "30", "-subj", "/CN=mx.far.example", "-keyout", folder + "/key.pem", "-out",
+                        folder + "/cert.pem"], check=True, stderr=subprocess.DEVNULL)
+        peer = Postfix(9, folder + "/cert.pem", folder + "/key.pem")
+        self.addCleanup(peer.stop)
+        return peer
+
+    def walk(self, node, peer):
+        sent = [message("out%d" % i, sender="me@home.test", to="bob@far.example", big=big)
+                for i, big in enumerate((0, 50_000, 2_000_000))]
+        for m in sent:
+            submit(node, m)
+        got = peer.received(3)
+        self.assertEqual(len(got), 3, peer.log_text() + node.log_text())
+        for i, m in enumerate(sent):
+            self.assert_same(m, [g for g in got if b"X-Test-Id: out%d\n" % i in g][0])
+        self.assertEqual(len(node.await_messages(3, "Sent")), 3)
+
+    def test_smarthost(self):
+        peer = self.peer()
+        node = Node("--relay", "127.0.0.1:%d" % peer.port)
+        self.addCleanup(node.stop)
+        self.walk(node, peer)
+
+    def test_mx_lookup(self):
+        peer = self.peer()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", 0))
+            dns = s.getsockname()[1]
+        names = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % dns, "--pid-file=",
+                                  "--local=/#/", "--mx-host=far.example,mx.far.example,10",
+                                  "--host-record=mx.far.example,127.0.0.1"], stderr=subprocess.DEVNULL)
+        self.addCleanup(names.wait)
+        self.addCleanup(names.terminate)
+        node = Node("--dns", "127.0.0.1:%d" % dns, "--mx-port", str(peer.port))
+        self.addCleanup(node.stop)
+        self.walk(node, peer)
+        # opportunistic TLS was used, although nobody signed the certificate
+        self.assertTrue(all(b"with ESMTPS" in g for g in peer.received(3)))
+
+    def test_refused_by_the_peer_comes_back_as_a_bounce(self):
+        peer = self.peer()
+        node = Node("--relay", "127.0.0.1:%d" % peer.port)
+        self.addCleanup(node.stop)
+        m = message("refused", sender="me@home.test", to="nobody@far.example")
+        submit(node, m, "nobody@far.example")
+        limit, found = time.monotonic() + 30, []
+        while not found and time.monotonic() < limit:
+            c = node.imap()
+            c.select("INBOX", readonly=True)
+            found = c.search(None, "FROM", '"MAILER-DAEMON"')[1][0].split()
+            if found:
+                text = c.fetch(found[-1].decode(), "(BODY.PEEK[])")[1][0][1]
+            c.logout()
+            time.sleep(0.1)
+        self.assertTrue(found, peer.log_text() + node.log_text())
+        self.assertIn(b"nobody@far.example", text)
+        self.assertIn(b"message/delivery-status", text)
+        self.assertIn(b"5.1.1", text)
+
+    def test_waits_while_the_peer_is_down(self):
+        port = free_base()
+        node = Node("--relay", "127.0.0.1:%d" % port)
+        self.addCleanup(node.stop)
+        submit(node, message("down", sender="me@home.test", to="bob@far.example"))
+        node.stop()
+        node.start()
+        self.assertEqual(len(node.await_messages(1, "Sent")), 1)
