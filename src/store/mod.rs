@@ -7,6 +7,7 @@ mod op;
 
 pub use op::*;
 
+use crate::limits;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
@@ -42,6 +43,18 @@ pub struct Options {
     pub checkpoint_after: Duration,
 }
 
+impl Options {
+    /// The defaults, in this folder.
+    pub fn new(dir: impl Into<PathBuf>) -> Options {
+        Options {
+            dir: dir.into(),
+            ring_bytes: limits::RING_BYTES,
+            cache_bytes: limits::STORE_CACHE_BYTES,
+            checkpoint_after: limits::CHECKPOINT_AFTER,
+        }
+    }
+}
+
 /// The open store: cheap to clone, usable from any thread, any executor.
 #[derive(Clone)]
 pub struct Store {}
@@ -50,6 +63,10 @@ impl Store {
     /// Opens or makes the store, replays the journal, starts the writer and the two readers. Blocking.
     /// Errors are sentences for the owner (locked by another process, newer format, damaged journal, ...).
     pub fn open(_options: Options) -> Result<Store, Trouble> {
+        unimplemented!()
+    }
+    /// A store that lives in memory and ends with the last clone: for tests and dialogues.
+    pub fn in_memory() -> Result<Store, Trouble> {
         unimplemented!()
     }
     /// Applies everything waiting, checkpoints, stops the threads. Blocking. Later calls fail with `Failed`.
