@@ -30,3 +30,30 @@ pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 // ---- relay
 
 // ---- node
+
+/// Threads that run sessions, one per core up to this: a board has four, and each costs memory.
+pub const CORE_THREADS_MAX: usize = 4;
+/// Stack of a session thread in bytes. Sessions live on the heap; only what is being polled is on the stack.
+pub const CORE_STACK_BYTES: usize = 1 << 20;
+/// Seconds for a TLS handshake: a weak board and a bad mobile network together stay well below.
+pub const TLS_HANDSHAKE_SECONDS_MAX: u64 = 20;
+/// Seconds that sessions get to end when the node stops; the rest of the promised five belongs to the store.
+pub const DRAIN_SECONDS_MAX: u64 = 4;
+/// Milliseconds without accepting after the system refused a connection for want of descriptors or memory.
+pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 200;
+/// Connections the kernel keeps for us until they are accepted.
+pub const ACCEPT_BACKLOG: i32 = 512;
+/// Milliseconds a refused connection gets to take its refusal. It fits the empty send buffer of any healthy one.
+pub const REFUSAL_MILLISECONDS_MAX: u64 = 500;
+/// File descriptors that sessions leave to the store, the relay, DNS and the listeners.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+/// File descriptors asked of the system at most; more sessions than that have no place in memory anyway.
+pub const DESCRIPTORS_MAX: u64 = 16_384;
+/// Size of a configuration file in bytes: far above any real one, far below what could hurt.
+pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+/// Size of a password in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Rounds of PBKDF2 in a stored password verifier (RFC 7677 section 4 advises 15,000): some 30 ms on a small board.
+pub const PBKDF2_ITERATIONS: u32 = 15_000;
+/// Bytes of one line in the log; what is longer is cut, because part of it came from the network.
+pub const LOG_LINE_BYTES_MAX: usize = 2048;

@@ -2,10 +2,12 @@
 //!
 //! Receives accepted connections and bells; hands on replies, Ops and relayed mail. Never parses bytes itself.
 
+mod admission;
 mod intake;
 mod login;
 mod site;
 
+pub use admission::{Admission, Network, Refusal, Ticket};
 pub use intake::Intake;
 pub use login::Logins;
 pub use site::*;

@@ -1,0 +1,43 @@
+//! Why the program ends: one sentence for the owner and an exit code for scripts.
+
+use std::fmt;
+
+/// Why the program ends without having done what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Exit code.
+    pub exit: Exit,
+    /// One sentence for stderr.
+    pub sentence: String,
+}
+
+/// Exit codes, after sysexits.h, which mail programs have used for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The arguments are wrong (EX_USAGE).
+    Usage = 64,
+    /// A port or the data folder is in use (EX_UNAVAILABLE).
+    InUse = 69,
+    /// The system refused something: memory, threads, users, files (EX_OSERR).
+    System = 71,
+    /// Something would be overwritten (EX_CANTCREAT).
+    CannotCreate = 73,
+    /// The store or the disk failed (EX_IOERR).
+    Store = 74,
+    /// The configuration or a certificate is wrong (EX_CONFIG).
+    Configuration = 78,
+}
+
+impl Failure {
+    /// A failure with its sentence.
+    pub fn new(exit: Exit, sentence: impl Into<String>) -> Failure {
+        Failure { exit, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}

@@ -1,0 +1,400 @@
+//! What the configuration file says: every key once, with its type, default and documentation.
+//!
+//! From [`KEYS`] the file is read and the sample is printed, so that neither can know a key that the other lacks.
+//! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
+
+use crate::serve::{Service, SmarthostSecurity};
+use crate::wire::address::{Address, Domain};
+use log::LevelFilter;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The values of all keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `hostname`
+    pub hostname: Domain,
+    /// `addresses`, at least one once checked.
+    pub addresses: Vec<Address>,
+    /// `domains`; empty: those of the addresses.
+    pub domains: Vec<Domain>,
+    /// `user`; empty: stay who we are.
+    pub user: String,
+    /// `group`; empty: the user's own.
+    pub group: String,
+    /// `sent_copy`
+    pub sent_copy: bool,
+    /// `plaintext_login_on_loopback`
+    pub plaintext_login_on_loopback: bool,
+    /// `log_level`
+    pub log_level: LevelFilter,
+    /// `dns_server`
+    pub dns_server: Option<SocketAddr>,
+    /// `listen.*`
+    pub listen: Listen,
+    /// `tls.cert`
+    pub tls_cert: PathBuf,
+    /// `tls.key`
+    pub tls_key: PathBuf,
+    /// `limits.message_bytes_max`
+    pub message_bytes_max: u64,
+    /// `limits.sessions`
+    pub sessions: u64,
+    /// `limits.sessions_per_peer`
+    pub sessions_per_peer: u64,
+    /// `relay.*`
+    pub relay: Relay,
+    /// `store.checkpoint_after`
+    pub checkpoint_after: Duration,
+    /// `store.cache_bytes`
+    pub cache_bytes: u64,
+    /// `store.journal_bytes`
+    pub journal_bytes: u64,
+}
+
+/// `listen.*`: where each service listens.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Listen {
+    /// `listen.mx`
+    pub mx: Vec<SocketAddr>,
+    /// `listen.submission`
+    pub submission: Vec<SocketAddr>,
+    /// `listen.submissions`
+    pub submissions: Vec<SocketAddr>,
+    /// `listen.imap`
+    pub imap: Vec<SocketAddr>,
+    /// `listen.imaps`
+    pub imaps: Vec<SocketAddr>,
+    /// `listen.pop3`
+    pub pop3: Vec<SocketAddr>,
+    /// `listen.pop3s`
+    pub pop3s: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// The services with their key names, whether TLS comes first, the port the world knows, and their addresses.
+    pub fn services(&self) -> [(Port, &[SocketAddr]); 7] {
+        let [mx, submission, submissions, imap, imaps, pop3, pop3s] = PORTS;
+        [
+            (mx, &self.mx),
+            (submission, &self.submission),
+            (submissions, &self.submissions),
+            (imap, &self.imap),
+            (imaps, &self.imaps),
+            (pop3, &self.pop3),
+            (pop3s, &self.pop3s),
+        ]
+    }
+}
+
+/// One kind of listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its key in `listen`, and its name in socket activation.
+    pub name: &'static str,
+    /// What it speaks.
+    pub service: Service,
+    /// TLS from the first byte.
+    pub implicit_tls: bool,
+    /// Its number in the world.
+    pub number: u16,
+}
+
+/// All kinds of listeners.
+pub const PORTS: [Port; 7] = [
+    Port { name: "mx", service: Service::Mx, implicit_tls: false, number: 25 },
+    Port { name: "submission", service: Service::Submission, implicit_tls: false, number: 587 },
+    Port { name: "submissions", service: Service::Submission, implicit_tls: true, number: 465 },
+    Port { name: "imap", service: Service::Imap, implicit_tls: false, number: 143 },
+    Port { name: "imaps", service: Service::Imap, implicit_tls: true, number: 993 },
+    Port { name: "pop3", service: Service::Pop3, implicit_tls: false, number: 110 },
+    Port { name: "pop3s", service: Service::Pop3, implicit_tls: true, number: 995 },
+];
+
+/// `relay.*`: how mail leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// `relay.host`; empty: direct to the MX of each domain.
+    pub host: String,
+    /// `relay.port`
+    pub port: u64,
+    /// `relay.security`
+    pub security: SmarthostSecurity,
+    /// `relay.login`; empty: none.
+    pub login: String,
+    /// `relay.password_file`
+    pub password_file: PathBuf,
+    /// `relay.retry_after`
+    pub retry_after: Vec<Duration>,
+    /// `relay.give_up_after`
+    pub give_up_after: Duration,
+}
+
+/// One key of the file.
+pub struct Key {
+    /// Its name with its table: `relay.host`.
+    pub name: &'static str,
+    /// Its default as TOML; for a required key an example.
+    pub default: &'static str,
+    /// It must be given.
+    pub required: bool,
+    /// A change of it needs a restart; all others come into force with SIGHUP.
+    pub needs_restart: bool,
+    /// What it does, for the owner. Lines of at most 110 letters.
+    pub doc: &'static str,
+    /// Its type, and where its value goes.
+    pub slot: Slot,
+}
+
+/// The type of a key, with the place of its value.
+pub enum Slot {
+    /// A host or domain name.
+    Domain(fn(&mut Settings) -> &mut Domain),
+    /// A list of domain names.
+    Domains(fn(&mut Settings) -> &mut Vec<Domain>),
+    /// A list of mail addresses.
+    Addresses(fn(&mut Settings) -> &mut Vec<Address>),
+    /// Text without control characters; may be empty.
+    Text(fn(&mut Settings) -> &mut String),
+    /// A file name; relative ones start at the folder of the configuration file.
+    Path(fn(&mut Settings) -> &mut PathBuf),
+    /// A list of `address:port`.
+    Sockets(fn(&mut Settings) -> &mut Vec<SocketAddr>),
+    /// `address:port`, or nothing.
+    Socket(fn(&mut Settings) -> &mut Option<SocketAddr>),
+    /// `true` or `false`.
+    Switch(fn(&mut Settings) -> &mut bool),
+    /// A whole number from a range.
+    Count(fn(&mut Settings) -> &mut u64, u64, u64),
+    /// A size in bytes from a range.
+    Size(fn(&mut Settings) -> &mut u64, u64, u64),
+    /// A duration in seconds from a range.
+    Wait(fn(&mut Settings) -> &mut Duration, u64, u64),
+    /// A list of durations, at least one.
+    Waits(fn(&mut Settings) -> &mut Vec<Duration>),
+    /// How a smarthost speaks TLS.
+    Security(fn(&mut Settings) -> &mut SmarthostSecurity),
+    /// How much is logged.
+    Level(fn(&mut Settings) -> &mut LevelFilter),
+}
+
+const YEAR_SECONDS: u64 = 365 * 86_400;
+
+const fn key(name: &'static str, default: &'static str, doc: &'static str, slot: Slot) -> Key {
+    Key { name, default, required: false, needs_restart: false, doc, slot }
+}
+
+const fn required(name: &'static str, example: &'static str, doc: &'static str, slot: Slot) -> Key {
+    Key { name, default: example, required: true, needs_restart: false, doc, slot }
+}
+
+const fn at_start(name: &'static str, default: &'static str, doc: &'static str, slot: Slot) -> Key {
+    Key { name, default, required: false, needs_restart: true, doc, slot }
+}
+
+/// Every key, in the order of the sample; the keys of one table stand together, those of no table first.
+pub const KEYS: &[Key] = &[
+    required(
+        "hostname",
+        r#""mail.example.org""#,
+        "The name of this machine in the world, as the MX record of your domain says it.",
+        Slot::Domain(|s| &mut s.hostname),
+    ),
+    required(
+        "addresses",
+        r#"["me@example.org"]"#,
+        "Your addresses. The first is the main one: it is your login, and postmaster's mail goes there.\n\
+         Mail to me+anything@example.org arrives too.",
+        Slot::Addresses(|s| &mut s.addresses),
+    ),
+    key(
+        "domains",
+        "[]",
+        "Domains this node receives mail for. Empty: the domains of your addresses.",
+        Slot::Domains(|s| &mut s.domains),
+    ),
+    at_start(
+        "user",
+        r#""""#,
+        "The user to run as. Needed when started by root: the ports are opened first, then all rights are given up.",
+        Slot::Text(|s| &mut s.user),
+    ),
+    at_start("group", r#""""#, "The group to run as. Empty: the user's own group.", Slot::Text(|s| &mut s.group)),
+    key(
+        "sent_copy",
+        "false",
+        "Put a copy of everything you send into the folder Sent. Most mail programs do so themselves.",
+        Slot::Switch(|s| &mut s.sent_copy),
+    ),
+    key(
+        "plaintext_login_on_loopback",
+        "false",
+        "Let programs on this machine log in without TLS.",
+        Slot::Switch(|s| &mut s.plaintext_login_on_loopback),
+    ),
+    key(
+        "log_level",
+        r#""info""#,
+        "How much is logged: \"error\", \"warn\", \"info\", \"debug\" or \"off\".",
+        Slot::Level(|s| &mut s.log_level),
+    ),
+    at_start(
+        "dns_server",
+        r#""""#,
+        "Ask this DNS server (\"192.0.2.53:53\"). Empty: those of the system.",
+        Slot::Socket(|s| &mut s.dns_server),
+    ),
+    at_start(
+        "listen.mx",
+        r#"["[::]:25"]"#,
+        "Mail from other servers. In all lists here: \"[::]:25\" means every address of this machine, IPv4 too;\n\
+         an empty list turns the service off. Sockets passed by systemd under these names replace the lists.",
+        Slot::Sockets(|s| &mut s.listen.mx),
+    ),
+    at_start(
+        "listen.submission",
+        r#"["[::]:587"]"#,
+        "Mail from your own devices, with STARTTLS.",
+        Slot::Sockets(|s| &mut s.listen.submission),
+    ),
+    at_start(
+        "listen.submissions",
+        r#"["[::]:465"]"#,
+        "Mail from your own devices, with TLS from the start.",
+        Slot::Sockets(|s| &mut s.listen.submissions),
+    ),
+    at_start("listen.imap", r#"["[::]:143"]"#, "IMAP with STARTTLS.", Slot::Sockets(|s| &mut s.listen.imap)),
+    at_start(
+        "listen.imaps",
+        r#"["[::]:993"]"#,
+        "IMAP with TLS from the start.",
+        Slot::Sockets(|s| &mut s.listen.imaps),
+    ),
+    at_start("listen.pop3", r#"["[::]:110"]"#, "POP3 with STLS.", Slot::Sockets(|s| &mut s.listen.pop3)),
+    at_start(
+        "listen.pop3s",
+        r#"["[::]:995"]"#,
+        "POP3 with TLS from the start.",
+        Slot::Sockets(|s| &mut s.listen.pop3s),
+    ),
+    key(
+        "tls.cert",
+        r#""cert.pem""#,
+        "Certificate chain in PEM form, beside this file unless the path is absolute. Read again on SIGHUP.",
+        Slot::Path(|s| &mut s.tls_cert),
+    ),
+    key("tls.key", r#""key.pem""#, "Its private key in PEM form.", Slot::Path(|s| &mut s.tls_key)),
+    key(
+        "limits.message_bytes_max",
+        r#""50MB""#,
+        "The largest message that is taken.",
+        Slot::Size(|s| &mut s.message_bytes_max, 64 << 10, 2 << 30),
+    ),
+    key("limits.sessions", "300", "Connections at once, per service.", Slot::Count(|s| &mut s.sessions, 1, 10_000)),
+    key(
+        "limits.sessions_per_peer",
+        "50",
+        "Connections at once from one IPv4 address or one IPv6 /64 network, per service.",
+        Slot::Count(|s| &mut s.sessions_per_peer, 1, 10_000),
+    ),
+    key(
+        "relay.host",
+        r#""""#,
+        "Send all mail through this server, usually your provider's. Empty: directly to each domain's own server.",
+        Slot::Text(|s| &mut s.relay.host),
+    ),
+    key("relay.port", "465", "Its port.", Slot::Count(|s| &mut s.relay.port, 1, 65_535)),
+    key(
+        "relay.security",
+        r#""tls""#,
+        "\"tls\" from the start (port 465), \"starttls\" (port 587), or \"plain\" in a network you trust entirely.",
+        Slot::Security(|s| &mut s.relay.security),
+    ),
+    key("relay.login", r#""""#, "Login at that server. Empty: none is needed.", Slot::Text(|s| &mut s.relay.login)),
+    key(
+        "relay.password_file",
+        r#""""#,
+        "A file that holds the password for it, on one line, readable by nobody else.",
+        Slot::Path(|s| &mut s.relay.password_file),
+    ),
+    key(
+        "relay.retry_after",
+        r#"["5m", "15m", "30m", "1h", "2h", "4h"]"#,
+        "Waits between attempts; the last one repeats.",
+        Slot::Waits(|s| &mut s.relay.retry_after),
+    ),
+    key(
+        "relay.give_up_after",
+        r#""5d""#,
+        "Mail that could not be delivered for so long comes back to you.",
+        Slot::Wait(|s| &mut s.relay.give_up_after, 60, YEAR_SECONDS),
+    ),
+    at_start(
+        "store.checkpoint_after",
+        r#""5m""#,
+        "Changes are safe in the journal at once; after this long they are moved to their place in the database.",
+        Slot::Wait(|s| &mut s.checkpoint_after, 1, 86_400),
+    ),
+    at_start(
+        "store.cache_bytes",
+        r#""4MiB""#,
+        "Memory for the database's pages.",
+        Slot::Size(|s| &mut s.cache_bytes, 1 << 20, 1 << 30),
+    ),
+    at_start(
+        "store.journal_bytes",
+        r#""16MiB""#,
+        "Size of the journal. It is made once with the store and keeps the size it has.",
+        Slot::Size(|s| &mut s.journal_bytes, 1 << 20, 1 << 30),
+    ),
+];
+
+impl Settings {
+    /// Nothing yet: the start of reading a file. Not a valid configuration.
+    pub(super) fn blank() -> Settings {
+        Settings {
+            hostname: Domain::new(""),
+            addresses: Vec::new(),
+            domains: Vec::new(),
+            user: String::new(),
+            group: String::new(),
+            sent_copy: false,
+            plaintext_login_on_loopback: false,
+            log_level: LevelFilter::Info,
+            dns_server: None,
+            listen: Listen::default(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            message_bytes_max: 0,
+            sessions: 0,
+            sessions_per_peer: 0,
+            relay: Relay {
+                host: String::new(),
+                port: 0,
+                security: SmarthostSecurity::Implicit,
+                login: String::new(),
+                password_file: PathBuf::new(),
+                retry_after: Vec::new(),
+                give_up_after: Duration::ZERO,
+            },
+            checkpoint_after: Duration::ZERO,
+            cache_bytes: 0,
+            journal_bytes: 0,
+        }
+    }
+
+    /// The domains in force: those given, or those of the addresses.
+    pub fn local_domains(&self) -> Vec<Domain> {
+        if !self.domains.is_empty() {
+            return self.domains.clone();
+        }
+        let mut domains: Vec<Domain> = Vec::new();
+        for address in &self.addresses {
+            if !domains.contains(&address.domain) {
+                domains.push(address.domain.clone());
+            }
+        }
+        domains
+    }
+}

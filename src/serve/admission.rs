@@ -1,0 +1,192 @@
+//! Admission: who may open a session, so that neither one peer nor many can take all memory and descriptors.
+//!
+//! Receives the peer of an accepted connection; hands on a [`Ticket`] that the session keeps while it lives, or a
+//! refusal that is worth another try later. Not a judge of content or credentials. The counts are exactly the tickets
+//! alive, whatever way a session ends.
+
+use crate::serve::{AdmissionLimits, Service};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Counts sessions. Cheap to clone; shared by all listeners.
+#[derive(Clone)]
+pub struct Admission {
+    counts: Arc<Mutex<Counts>>,
+    /// Sessions of all services together: each holds a file descriptor.
+    sessions_max: usize,
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    per_service: HashMap<Service, usize>,
+    /// Bounded: entries at zero are removed, so there are never more than sessions.
+    per_peer: HashMap<(Service, Network), usize>,
+}
+
+/// Why a connection is not taken now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The whole node has as many sessions as it has descriptors for.
+    Full,
+    /// The service has as many as it may.
+    ServiceFull,
+    /// The peer's network has as many as it may.
+    PeerFull,
+}
+
+/// A place for one session, given back when dropped.
+pub struct Ticket {
+    counts: Arc<Mutex<Counts>>,
+    service: Service,
+    network: Network,
+}
+
+/// What counts as one peer: an IPv4 address, or an IPv6 /64, which is what one household gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// The network of a peer. An IPv4-mapped IPv6 address is the IPv4 address it stands for.
+    pub fn of(peer: IpAddr) -> Network {
+        match peer.to_canonical() {
+            IpAddr::V4(v4) => Network(IpAddr::V4(v4)),
+            IpAddr::V6(v6) => Network(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))),
+        }
+    }
+}
+
+impl Admission {
+    /// Nobody there yet. `sessions_max`: of all services together.
+    pub fn new(sessions_max: usize) -> Admission {
+        Admission { counts: Arc::default(), sessions_max }
+    }
+
+    /// Takes a place, or says why there is none.
+    pub fn admit(&self, service: Service, peer: IpAddr, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
+        let network = Network::of(peer);
+        let mut counts = lock(&self.counts);
+        if counts.all >= self.sessions_max {
+            return Err(Refusal::Full);
+        }
+        if counts.per_service.get(&service).copied().unwrap_or(0) >= limits.sessions_per_service {
+            return Err(Refusal::ServiceFull);
+        }
+        if counts.per_peer.get(&(service, network)).copied().unwrap_or(0) >= limits.sessions_per_peer {
+            return Err(Refusal::PeerFull);
+        }
+        counts.all += 1;
+        *counts.per_service.entry(service).or_default() += 1;
+        *counts.per_peer.entry((service, network)).or_default() += 1;
+        Ok(Ticket { counts: self.counts.clone(), service, network })
+    }
+
+    /// Sessions of all services now.
+    pub fn sessions(&self) -> usize {
+        lock(&self.counts).all
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.counts);
+        counts.all = counts.all.saturating_sub(1);
+        give_back(&mut counts.per_service, self.service);
+        give_back(&mut counts.per_peer, (self.service, self.network));
+    }
+}
+
+impl Refusal {
+    /// What to tell the peer before closing: temporary, in the words of its protocol.
+    pub fn line(self, service: Service) -> &'static [u8] {
+        match (service, self) {
+            // RFC 5321 section 3.1 and 3.8: 421 instead of a greeting; RFC 3463: 4.7.0 policy, 4.3.2 not accepting now.
+            (Service::Mx | Service::Submission, Refusal::PeerFull) => {
+                b"421 4.7.0 Too many connections from your network, try again later\r\n"
+            }
+            (Service::Mx | Service::Submission, _) => b"421 4.3.2 Too many connections, try again later\r\n",
+            // RFC 3501 section 7.1.5: BYE instead of a greeting; RFC 5530: UNAVAILABLE is temporary.
+            (Service::Imap, _) => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
+            // RFC 3206 section 4: SYS/TEMP is temporary and no fault of the login.
+            (Service::Pop3, _) => b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
+        }
+    }
+}
+
+/// The counts stay true even when a thread has died holding the lock: every change is complete before anything can fail.
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn give_back<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: AdmissionLimits = AdmissionLimits { sessions_per_service: 3, sessions_per_peer: 2 };
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_network_cannot_take_everything() {
+        let admission = Admission::new(10);
+        let a = admission.admit(Service::Imap, ip("2001:db8::1"), LIMITS).unwrap();
+        let _b = admission.admit(Service::Imap, ip("2001:db8::2"), LIMITS).unwrap();
+        assert_eq!(admission.admit(Service::Imap, ip("2001:db8::3"), LIMITS).err(), Some(Refusal::PeerFull));
+        let _other_service = admission.admit(Service::Mx, ip("2001:db8::3"), LIMITS).unwrap();
+        let _other_network = admission.admit(Service::Imap, ip("2001:db8:0:1::1"), LIMITS).unwrap();
+        assert_eq!(admission.admit(Service::Imap, ip("192.0.2.1"), LIMITS).err(), Some(Refusal::ServiceFull));
+        drop(a);
+        admission.admit(Service::Imap, ip("2001:db8::3"), LIMITS).unwrap();
+    }
+
+    #[test]
+    fn the_node_as_a_whole_is_bounded() {
+        let admission = Admission::new(1);
+        let _ticket = admission.admit(Service::Mx, ip("192.0.2.1"), LIMITS).unwrap();
+        assert_eq!(admission.admit(Service::Pop3, ip("192.0.2.2"), LIMITS).err(), Some(Refusal::Full));
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_address_it_stands_for() {
+        assert_eq!(Network::of(ip("::ffff:192.0.2.1")), Network::of(ip("192.0.2.1")));
+        assert_ne!(Network::of(ip("192.0.2.1")), Network::of(ip("192.0.2.2")));
+    }
+
+    #[test]
+    fn dropped_tickets_leave_nothing() {
+        let admission = Admission::new(10);
+        let tickets: Vec<_> =
+            (1..4).map(|n| admission.admit(Service::Mx, IpAddr::from([192, 0, 2, n]), LIMITS).unwrap()).collect();
+        assert_eq!(admission.sessions(), 3);
+        drop(tickets);
+        let counts = lock(&admission.counts);
+        assert!(counts.all == 0 && counts.per_service.is_empty() && counts.per_peer.is_empty());
+    }
+
+    #[test]
+    fn refusals_are_temporary_and_one_line() {
+        for refusal in [Refusal::Full, Refusal::ServiceFull, Refusal::PeerFull] {
+            for (service, start) in [
+                (Service::Mx, "421 4."),
+                (Service::Submission, "421 4."),
+                (Service::Imap, "* BYE ["),
+                (Service::Pop3, "-ERR [SYS/TEMP] "),
+            ] {
+                let line = std::str::from_utf8(refusal.line(service)).unwrap();
+                assert!(line.starts_with(start) && line.ends_with("\r\n") && line.matches('\n').count() == 1);
+            }
+        }
+    }
+}
