@@ -27,6 +27,28 @@ pub const STORE_CACHE_BYTES: usize = 4 << 20;
 /// Longest time a durable change stays in the journal alone. Each checkpoint costs about 40 KiB of writes.
 pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 
+// ---- net
+
+/// Bytes thrown away after we closed, before the socket is given back: more than a peer has under way after an error
+/// reply, little enough to be no work.
+pub const CLOSE_DISCARD_BYTES_MAX: usize = 64 << 10;
+/// Answers the DNS cache keeps: a person writes to few domains, and the servers asked have caches of their own.
+pub const DNS_CACHE_ANSWERS: u64 = 64;
+/// Records of one DNS answer that are looked at.
+pub const DNS_RECORDS_MAX: usize = 64;
+/// Seconds one DNS server may take for one answer.
+pub const DNS_TIMEOUT_SECONDS: u64 = 5;
+/// Times a DNS question is asked again when nobody answered.
+pub const DNS_ATTEMPTS: usize = 1;
+/// TLS sessions remembered for resumption as a client: the smarthost and the few servers written to often.
+pub const TLS_CLIENT_SESSIONS_MAX: usize = 16;
+/// Days from the start of a self-signed certificate to its end: Apple's devices accept at most 398 for trusted ones.
+pub const CERTIFICATE_VALID_DAYS: i64 = 397;
+/// Days a self-signed certificate begins before it is made: clocks of boards and phones disagree.
+pub const CERTIFICATE_BACKDATED_DAYS: i64 = 7;
+/// Bytes under way in one direction of a connection in memory: small enough that tests meet a full pipe.
+pub const TWIN_PIPE_BYTES: usize = 64 << 10;
+
 // ---- relay
 
 // ---- node

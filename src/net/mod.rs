@@ -1,46 +1,124 @@
 //! The network and the clock: TCP with deadlines, TLS, DNS; and an in-memory twin of all of it for tests.
 //!
 //! Receives names, addresses and bytes; hands on streams and answers. Never knows a protocol or the store.
+//! Everything that waits has a bound on the wait; everything that waits can be dropped.
 
 mod clock;
+mod dns;
+mod stream;
+pub mod tls;
+pub mod twin;
 
-pub use clock::Clock;
+pub use clock::{Clock, VIRTUAL_START, VirtualClock};
+pub use stream::{Stream, TlsFacts};
 
 use crate::wire::address::Domain;
+use dns::Dns;
+use ring::rand::{SecureRandom, SystemRandom};
+use smol::Async;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The world as a session sees it: cheap to clone, `Send + Sync`. Real, or a twin in memory.
 #[derive(Clone)]
-pub struct Net {}
+pub struct Net {
+    clock: Clock,
+    world: World,
+}
+
+#[derive(Clone)]
+enum World {
+    System(Arc<System>),
+    Twin(Arc<twin::Twin>),
+}
+
+struct System {
+    dns: Dns,
+    random: SystemRandom,
+}
 
 impl Net {
-    /// The real one. `dns`: ask this server instead of those of the system.
-    pub fn system(_dns: Option<SocketAddr>) -> io::Result<Net> {
-        unimplemented!()
+    /// The real one. `dns`: ask this server instead of those of the system. Opens nothing yet.
+    pub fn system(dns: Option<SocketAddr>) -> io::Result<Net> {
+        let random = SystemRandom::new();
+        // Fails now rather than in the middle of a session on a system without a random source.
+        random.fill(&mut [0u8; 1]).map_err(|_| no_randomness())?;
+        let world = World::System(Arc::new(System { dns: Dns::new(dns), random }));
+        Ok(Net { clock: Clock::system(), world })
     }
+
     /// The clock of this world.
     pub fn clock(&self) -> &Clock {
-        unimplemented!()
+        &self.clock
     }
+
+    /// Makes the stream of a connection that a listener took.
+    ///
+    /// # Errors
+    /// The connection is gone already.
+    pub fn accepted(&self, socket: Async<TcpStream>) -> io::Result<Stream> {
+        Stream::over_tcp(socket, self.clock.clone())
+    }
+
     /// Opens a TCP connection.
-    pub async fn connect(&self, _to: SocketAddr, _wait: Duration) -> io::Result<Stream> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// As the system gives them; [`io::ErrorKind::TimedOut`] after `wait`.
+    pub async fn connect(&self, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
+        match &self.world {
+            World::System(_) => {
+                let connecting = Async::<TcpStream>::connect(to);
+                let socket = self.clock.within(wait, connecting).await.ok_or(io::ErrorKind::TimedOut)??;
+                Stream::over_tcp(socket, self.clock.clone())
+            }
+            World::Twin(twin) => twin.connect(to, wait).await,
+        }
     }
+
     /// MX records of a domain, unsorted. An empty list is an answer: there are none.
-    pub async fn mx(&self, _domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]. Takes at most about 20 s.
+    pub async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
+        match &self.world {
+            World::System(system) => system.dns.mx(domain).await,
+            World::Twin(twin) => twin.mx(domain),
+        }
     }
-    /// IPv4 and IPv6 addresses of a host. An empty list is an answer.
-    pub async fn addresses(&self, _host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
-        unimplemented!()
+
+    /// IPv4 and IPv6 addresses of a host, IPv4 first. An empty list is an answer. A host that is an IP address
+    /// already (without brackets) is its own answer.
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]. Takes at most about 20 s.
+    pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
+        if let Ok(address) = host.as_str().parse::<IpAddr>() {
+            return Ok(vec![address]);
+        }
+        match &self.world {
+            World::System(system) => system.dns.addresses(host).await,
+            World::Twin(twin) => twin.addresses(host),
+        }
     }
+
     /// Random bytes: from the system, or seeded in the twin.
+    ///
+    /// # Errors
+    /// The system has no random source (any more).
     pub fn random<const N: usize>(&self) -> io::Result<[u8; N]> {
-        unimplemented!()
+        let mut bytes = [0u8; N];
+        match &self.world {
+            World::System(system) => system.random.fill(&mut bytes).map_err(|_| no_randomness())?,
+            World::Twin(twin) => twin.fill(&mut bytes),
+        }
+        Ok(bytes)
     }
+}
+
+fn no_randomness() -> io::Error {
+    io::Error::other("the system gives no random numbers")
 }
 
 /// One MX record (RFC 5321 section 5.1). The null MX (RFC 7505) has an empty exchange.
@@ -59,62 +137,4 @@ pub enum DnsTrouble {
     NoSuchName,
     /// No server answered in time, or it failed: worth another try later.
     Temporary(String),
-}
-
-/// A byte stream with deadlines: TCP or memory, plain or TLS. Owned by one session.
-///
-/// Reads are cancel-safe: a dropped read has taken nothing. Waits are given per call; a call that takes longer fails
-/// with [`io::ErrorKind::TimedOut`].
-pub struct Stream {}
-
-impl Stream {
-    /// Reads at least one byte, or 0 at the end of the stream.
-    pub async fn read(&mut self, _buffer: &mut [u8], _wait: Duration) -> io::Result<usize> {
-        unimplemented!()
-    }
-    /// Writes and flushes everything.
-    pub async fn write_all(&mut self, _bytes: &[u8], _wait: Duration) -> io::Result<()> {
-        unimplemented!()
-    }
-    /// Ends the sending side (TLS close_notify, then FIN).
-    pub async fn close(&mut self, _wait: Duration) -> io::Result<()> {
-        unimplemented!()
-    }
-    /// The other end.
-    pub fn peer(&self) -> SocketAddr {
-        unimplemented!()
-    }
-    /// This end.
-    pub fn local(&self) -> SocketAddr {
-        unimplemented!()
-    }
-    /// Speaks TLS from here on as the server. Bytes that the peer sent before belong to the caller, who must have refused
-    /// or dropped them (RFC 3207 section 4.2).
-    pub async fn accept_tls(self, _config: Arc<rustls::ServerConfig>, _wait: Duration) -> io::Result<Stream> {
-        unimplemented!()
-    }
-    /// Speaks TLS from here on as a client of `host`.
-    pub async fn start_tls(
-        self,
-        _config: Arc<rustls::ClientConfig>,
-        _host: &str,
-        _wait: Duration,
-    ) -> io::Result<Stream> {
-        unimplemented!()
-    }
-    /// What TLS agreed on; `None` while plain.
-    pub fn tls(&self) -> Option<TlsFacts> {
-        unimplemented!()
-    }
-}
-
-/// What TLS agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `TLSv1.3`
-    pub version: &'static str,
-    /// `TLS13_CHACHA20_POLY1305_SHA256`
-    pub cipher: String,
-    /// Name the client asked for.
-    pub server_name: Option<String>,
 }

@@ -1,0 +1,284 @@
+//! A byte stream with deadlines: TCP or memory, plain or TLS.
+//!
+//! One type for every session and every test; an enum, not a trait, because there are exactly these four. It knows
+//! no protocol: where a line ends is decided above.
+
+use super::clock::{Alarm, Clock};
+use super::twin::Pipe;
+use crate::limits::CLOSE_DISCARD_BYTES_MAX;
+use async_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use smol::Async;
+use smol::io::{AsyncRead, AsyncWrite};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// A byte stream with deadlines: TCP or memory, plain or TLS. Owned by one session.
+///
+/// Reads are cancel-safe: a dropped read has taken nothing. A dropped write may have sent a part. Waits are given per
+/// call; a call that takes longer fails with [`io::ErrorKind::TimedOut`]. Dropping the stream closes the connection
+/// without a word; see [`Stream::close`] for the polite way.
+pub struct Stream {
+    channel: Channel,
+    clock: Clock,
+    alarm: Alarm,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+enum Channel {
+    Plain(Socket),
+    /// Boxed: a TLS session is large, and streams move through the futures that use them.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// What carries the bytes.
+pub(super) enum Socket {
+    Tcp(Async<TcpStream>),
+    Memory(Pipe),
+}
+
+impl Stream {
+    pub(super) fn over_tcp(socket: Async<TcpStream>, clock: Clock) -> io::Result<Stream> {
+        // Replies are written whole; waiting for more to send would only delay them.
+        socket.get_ref().set_nodelay(true)?;
+        let (peer, local) = (socket.get_ref().peer_addr()?, socket.get_ref().local_addr()?);
+        Ok(Stream::over(Socket::Tcp(socket), clock, canonical(peer), canonical(local)))
+    }
+
+    pub(super) fn over(socket: Socket, clock: Clock, peer: SocketAddr, local: SocketAddr) -> Stream {
+        Stream { channel: Channel::Plain(socket), clock, alarm: Alarm::default(), peer, local }
+    }
+
+    /// Reads at least one byte, or 0 at the end of the stream.
+    ///
+    /// A peer that ends a TLS session without close_notify (many do) has ended the stream, too: 0, not an error. The
+    /// protocols above mark the end of what they send themselves, so that a cut is never taken for an end.
+    pub async fn read(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
+        let read = self.within(wait, |channel, task| channel.poll_read(task, buffer)).await;
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            other => other,
+        }
+    }
+
+    /// Writes and flushes everything.
+    pub async fn write_all(&mut self, bytes: &[u8], wait: Duration) -> io::Result<()> {
+        let mut rest = bytes;
+        self.within(wait, |channel, task| {
+            while !rest.is_empty() {
+                let written = ready!(channel.poll_write(task, rest))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                rest = rest.get(written..).unwrap_or_default();
+            }
+            channel.poll_flush(task)
+        })
+        .await
+    }
+
+    /// Ends the sending side (TLS close_notify, then FIN), then drops what the peer has sent and nobody will read:
+    /// closing a TCP socket over unread bytes would reset the connection and could take our last reply with it.
+    pub async fn close(&mut self, wait: Duration) -> io::Result<()> {
+        self.within(wait, |channel, task| channel.poll_close(task)).await?;
+        let mut waste = [0u8; 512];
+        let mut dropped = 0;
+        poll_fn(|task| {
+            while dropped < CLOSE_DISCARD_BYTES_MAX {
+                match Pin::new(self.channel.socket()).poll_read(task, &mut waste) {
+                    Poll::Ready(Ok(read)) if read > 0 => dropped += read,
+                    _ => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Ends the connection without a word, both ways: what is under way is lost and the peer gets a reset.
+    pub fn abort(mut self) {
+        match self.channel.socket() {
+            // The socket is closed either way; without the option the peer reads an end instead of a reset.
+            Socket::Tcp(socket) => drop(socket2::SockRef::from(socket.get_ref()).set_linger(Some(Duration::ZERO))),
+            Socket::Memory(pipe) => pipe.cut(),
+        }
+    }
+
+    /// The other end. IPv4 addresses are never given in their IPv6 form.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// This end.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Speaks TLS from here on as the server. Bytes that the peer sent before belong to the caller, who must have refused
+    /// or dropped them (RFC 3207 section 4.2).
+    pub async fn accept_tls(self, config: Arc<rustls::ServerConfig>, wait: Duration) -> io::Result<Stream> {
+        let Stream { channel, clock, alarm, peer, local } = self;
+        let handshake = Box::pin(TlsAcceptor::from(config).accept(channel.plain()?));
+        let session = clock.within(wait, handshake).await.ok_or(io::ErrorKind::TimedOut)??;
+        let channel = Channel::Tls(Box::new(TlsStream::Server(session)));
+        Ok(Stream { channel, clock, alarm, peer, local })
+    }
+
+    /// Speaks TLS from here on as a client of `host` (a name or an IP address without brackets).
+    pub async fn start_tls(self, config: Arc<rustls::ClientConfig>, host: &str, wait: Duration) -> io::Result<Stream> {
+        let Stream { channel, clock, alarm, peer, local } = self;
+        let name = rustls_pki_types::ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let handshake = Box::pin(TlsConnector::from(config).connect(name, channel.plain()?));
+        let session = clock.within(wait, handshake).await.ok_or(io::ErrorKind::TimedOut)??;
+        let channel = Channel::Tls(Box::new(TlsStream::Client(session)));
+        Ok(Stream { channel, clock, alarm, peer, local })
+    }
+
+    /// What TLS agreed on; `None` while plain.
+    pub fn tls(&self) -> Option<TlsFacts> {
+        let Channel::Tls(session) = &self.channel else { return None };
+        let (_, common) = session.get_ref();
+        let server_name = match &**session {
+            TlsStream::Server(server) => server.get_ref().1.server_name().map(str::to_owned),
+            TlsStream::Client(_) => None,
+        };
+        Some(TlsFacts {
+            version: match common.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "TLS",
+            },
+            cipher: common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
+            server_name,
+        })
+    }
+
+    /// The certificates the peer showed in the TLS handshake, its own first. Empty while plain and for peers without
+    /// any.
+    pub fn peer_certificates(&self) -> &[rustls_pki_types::CertificateDer<'static>] {
+        match &self.channel {
+            Channel::Tls(session) => session.get_ref().1.peer_certificates().unwrap_or_default(),
+            Channel::Plain(_) => &[],
+        }
+    }
+
+    /// Runs one poll function under a deadline. The work is polled first: a call that need not wait costs no timer.
+    async fn within<T>(
+        &mut self,
+        wait: Duration,
+        mut work: impl FnMut(&mut Channel, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let Stream { channel, clock, alarm, .. } = self;
+        let mut deadline = None;
+        let outcome = poll_fn(|task| {
+            if let Poll::Ready(done) = work(channel, task) {
+                return Poll::Ready(done);
+            }
+            let deadline = *deadline.get_or_insert_with(|| clock.steady().saturating_add(wait));
+            ready!(alarm.poll(clock, deadline, task));
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        });
+        let result = outcome.await;
+        alarm.stand_down();
+        result
+    }
+}
+
+impl Channel {
+    fn plain(self) -> io::Result<Socket> {
+        match self {
+            Channel::Plain(socket) => Ok(socket),
+            Channel::Tls(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is spoken already")),
+        }
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Channel::Plain(socket) => socket,
+            Channel::Tls(session) => session.get_mut().0,
+        }
+    }
+
+    fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Channel::Plain(socket) => Pin::new(socket).poll_read(task, buffer),
+            Channel::Tls(session) => Pin::new(session).poll_read(task, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Channel::Plain(socket) => Pin::new(socket).poll_write(task, bytes),
+            Channel::Tls(session) => Pin::new(session).poll_write(task, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Channel::Plain(socket) => Pin::new(socket).poll_flush(task),
+            Channel::Tls(session) => Pin::new(session).poll_flush(task),
+        }
+    }
+
+    fn poll_close(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Channel::Plain(socket) => Pin::new(socket).poll_close(task),
+            Channel::Tls(session) => Pin::new(session).poll_close(task),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(task, buffer),
+            Socket::Memory(pipe) => Pin::new(pipe).poll_read(task, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_write(task, bytes),
+            Socket::Memory(pipe) => Pin::new(pipe).poll_write(task, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_flush(task),
+            Socket::Memory(pipe) => Pin::new(pipe).poll_flush(task),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(socket) => Pin::new(socket).poll_close(task),
+            Socket::Memory(pipe) => Pin::new(pipe).poll_close(task),
+        }
+    }
+}
+
+/// IPv4 addresses that came in through an IPv6 socket, as what they are.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(IpAddr::to_canonical(&address.ip()), address.port())
+}
+
+/// What TLS agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `TLSv1.3`
+    pub version: &'static str,
+    /// `TLS13_CHACHA20_POLY1305_SHA256`
+    pub cipher: String,
+    /// Name the client asked for.
+    pub server_name: Option<String>,
+}

@@ -1,0 +1,179 @@
+//! TLS configurations and certificates: for our listeners, for servers we must trust, for servers we need not trust.
+//!
+//! TLS 1.2 and 1.3 by ring; no early data. Certificates are judged by the clock given, not by the system's.
+
+use super::Clock;
+use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// Configuration for our own listeners.
+///
+/// Resumption is by tickets alone (RFC 9846, RFC 5077): the keys rotate and the server remembers no session.
+///
+/// # Errors
+/// A sentence for the owner: no certificate or key in the text, or they do not belong together.
+pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> Result<Arc<ServerConfig>, String> {
+    let chain = certificates(certificate_pem)?;
+    if chain.is_empty() {
+        return Err("no certificate found in the certificate file".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| format!("no private key found: {error}"))?;
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("certificate and key cannot be used: {error}"))?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
+    // Phones have AES hardware when we have not: the slower side chooses.
+    config.ignore_client_order = !has_aes_hardware();
+    Ok(Arc::new(config))
+}
+
+/// Configuration for servers whose certificate must be good: chain to a public root (or to one in `extra_roots_pem`),
+/// right name, right time.
+///
+/// # Errors
+/// A sentence for the owner: the extra roots are not PEM certificates.
+pub fn client_verified(extra_roots_pem: Option<&[u8]>, clock: &Clock) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = extra_roots_pem {
+        let extra = certificates(pem)?;
+        if extra.is_empty() {
+            return Err("no certificate found in the file of extra roots".to_owned());
+        }
+        for root in extra {
+            roots.add(root).map_err(|error| format!("an extra root cannot be used: {error}"))?;
+        }
+    }
+    let mut config = client_builder(clock)?.with_root_certificates(roots).with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(TLS_CLIENT_SESSIONS_MAX);
+    Ok(Arc::new(config))
+}
+
+/// Configuration for opportunistic TLS (RFC 7435): any certificate is taken, because the choice is not between this
+/// certificate and a better one but between this session and plain text. Handshake signatures are still checked.
+///
+/// # Errors
+/// A sentence; does not happen with this provider.
+pub fn client_any(clock: &Clock) -> Result<Arc<ClientConfig>, String> {
+    let verifier = Arc::new(AnyCertificate(provider()));
+    let mut config =
+        client_builder(clock)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(TLS_CLIENT_SESSIONS_MAX);
+    Ok(Arc::new(config))
+}
+
+/// A certificate and its private key, as PEM text.
+pub struct SelfSigned {
+    /// The certificate, to be shown to anybody.
+    pub certificate_pem: String,
+    /// The key: readable by the owner alone.
+    pub key_pem: String,
+}
+
+/// Makes a self-signed certificate with a fresh ECDSA P-256 key for these names and IP addresses (at least one).
+///
+/// It is back-dated, because the clock of a board without a battery may be behind when it is made, and valid no longer
+/// than Apple's devices accept.
+///
+/// # Errors
+/// A sentence for the owner: a name cannot stand in a certificate.
+pub fn self_signed(names: &[String], clock: &Clock) -> Result<SelfSigned, String> {
+    let first = names.first().ok_or("a certificate needs at least one name")?;
+    let mut params = CertificateParams::new(names).map_err(|error| format!("a name cannot be used: {error}"))?;
+    let now = OffsetDateTime::from_unix_timestamp(clock.now().seconds()).map_err(|error| error.to_string())?;
+    params.not_before = now.saturating_sub(time::Duration::days(CERTIFICATE_BACKDATED_DAYS));
+    params.not_after = params.not_before.saturating_add(time::Duration::days(CERTIFICATE_VALID_DAYS));
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, first.as_str());
+    params.use_authority_key_identifier_extension = false;
+    params.insert_extended_key_usage(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
+    let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
+    Ok(SelfSigned { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+/// The certificates of a PEM text, in order.
+///
+/// # Errors
+/// A sentence: the text has a damaged block.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("a certificate cannot be read: {error}"))
+}
+
+fn client_builder(clock: &Clock) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
+    ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())
+}
+
+/// ring, with ChaCha20 first on machines that would have to compute AES in software (Raspberry Pi 3 and 4 among them).
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    if !has_aes_hardware() {
+        provider.cipher_suites.sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("CHACHA20"));
+        // A stable sort: TLS 1.3 stays before 1.2 within each kind.
+    }
+    Arc::new(provider)
+}
+
+fn has_aes_hardware() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}
+
+/// Accepts every certificate; checks that the peer holds its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

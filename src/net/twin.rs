@@ -1,0 +1,283 @@
+//! The world in memory: pipes instead of TCP, scripted DNS, a clock that stands still, seeded randomness.
+//!
+//! Everything that happens is caused by the test, so that on one thread a run repeats exactly. Real TLS runs over the
+//! pipes. Bounded as the real world is: a writer whose reader does not read waits.
+
+use super::clock::{Clock, VirtualClock};
+use super::stream::{Socket, Stream};
+use super::{DnsTrouble, Mx, Net, World};
+use crate::limits::TWIN_PIPE_BYTES;
+use crate::wire::address::Domain;
+use smol::io::{AsyncRead, AsyncWrite};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// A world in memory. The test holds it and arranges things; sessions see it as a [`Net`].
+pub struct Twin {
+    hand: Arc<VirtualClock>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    random: u64,
+    next_port: u16,
+    places: HashMap<SocketAddr, Place>,
+    mx: HashMap<Domain, Vec<Mx>>,
+    addresses: HashMap<Domain, Vec<IpAddr>>,
+    trouble: HashMap<Domain, DnsTrouble>,
+}
+
+/// What is found at an address.
+enum Place {
+    Listening(async_channel::Sender<Stream>),
+    /// Packets vanish: connecting takes until the caller's patience ends.
+    Silent,
+}
+
+impl Twin {
+    /// A world with nothing in it. The same seed gives the same randomness.
+    pub fn new(seed: u64) -> Arc<Twin> {
+        let inner = Inner {
+            random: seed,
+            next_port: 49152,
+            places: HashMap::new(),
+            mx: HashMap::new(),
+            addresses: HashMap::new(),
+            trouble: HashMap::new(),
+        };
+        Arc::new(Twin { hand: VirtualClock::new(), inner: Mutex::new(inner) })
+    }
+
+    /// The world as sessions see it.
+    pub fn net(self: &Arc<Twin>) -> Net {
+        Net { clock: self.clock(), world: World::Twin(self.clone()) }
+    }
+
+    /// The clock as sessions see it.
+    pub fn clock(&self) -> Clock {
+        Clock::moved_by(self.hand.clone())
+    }
+
+    /// The hand that moves the clock.
+    pub fn hand(&self) -> &Arc<VirtualClock> {
+        &self.hand
+    }
+
+    /// Two ends of a new connection: the one that connected from `from`, and the one that listens on `to`.
+    pub fn pair(&self, from: SocketAddr, to: SocketAddr) -> (Stream, Stream) {
+        let (near, far) = Pipe::pair();
+        let clock = self.clock();
+        (
+            Stream::over(Socket::Memory(near), clock.clone(), to, from),
+            Stream::over(Socket::Memory(far), clock, from, to),
+        )
+    }
+
+    /// Listens on an address: whoever connects to it comes out of the channel. Replaces what was there.
+    pub fn listen(&self, on: SocketAddr) -> async_channel::Receiver<Stream> {
+        let (sender, receiver) = async_channel::unbounded();
+        self.inner().places.insert(on, Place::Listening(sender));
+        receiver
+    }
+
+    /// From now on connections to this address are refused, as they are to every address never mentioned.
+    pub fn refuse(&self, on: SocketAddr) {
+        self.inner().places.remove(&on);
+    }
+
+    /// From now on packets to this address vanish.
+    pub fn swallow(&self, on: SocketAddr) {
+        self.inner().places.insert(on, Place::Silent);
+    }
+
+    /// Adds an MX record.
+    pub fn add_mx(&self, domain: &Domain, preference: u16, exchange: &Domain) {
+        let record = Mx { preference, exchange: exchange.clone() };
+        self.inner().mx.entry(domain.clone()).or_default().push(record);
+    }
+
+    /// Adds an address record.
+    pub fn add_address(&self, host: &Domain, address: IpAddr) {
+        self.inner().addresses.entry(host.clone()).or_default().push(address);
+    }
+
+    /// Every question about this name fails in this way; `None` ends it.
+    pub fn set_trouble(&self, name: &Domain, trouble: Option<DnsTrouble>) {
+        match trouble {
+            Some(trouble) => self.inner().trouble.insert(name.clone(), trouble),
+            None => self.inner().trouble.remove(name),
+        };
+    }
+
+    pub(super) async fn connect(&self, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
+        let (listener, from) = {
+            let mut inner = self.inner();
+            inner.next_port = inner.next_port.checked_add(1).unwrap_or(49152);
+            let from = SocketAddr::from((Ipv4Addr::LOCALHOST, inner.next_port));
+            match inner.places.get(&to) {
+                Some(Place::Listening(sender)) => (Some(sender.clone()), from),
+                Some(Place::Silent) => (None, from),
+                None => return Err(io::ErrorKind::ConnectionRefused.into()),
+            }
+        };
+        let Some(listener) = listener else {
+            self.clock().sleep(wait).await;
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        let (near, far) = self.pair(from, to);
+        listener.try_send(far).map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        Ok(near)
+    }
+
+    pub(super) fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
+        let inner = self.inner();
+        inner.known(domain)?;
+        Ok(inner.mx.get(domain).cloned().unwrap_or_default())
+    }
+
+    pub(super) fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
+        let inner = self.inner();
+        inner.known(host)?;
+        Ok(inner.addresses.get(host).cloned().unwrap_or_default())
+    }
+
+    /// SplitMix64: good enough to be different, and the same every time.
+    pub(super) fn fill(&self, bytes: &mut [u8]) {
+        let mut inner = self.inner();
+        for chunk in bytes.chunks_mut(8) {
+            inner.random = inner.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = inner.random;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            chunk.iter_mut().zip(mixed.to_le_bytes()).for_each(|(to, from)| *to = from);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn known(&self, name: &Domain) -> Result<(), DnsTrouble> {
+        match self.trouble.get(name) {
+            Some(trouble) => Err(trouble.clone()),
+            None if self.mx.contains_key(name) || self.addresses.contains_key(name) => Ok(()),
+            None => Err(DnsTrouble::NoSuchName),
+        }
+    }
+}
+
+/// One end of a connection in memory. Dropped, it is closed like a socket: the other end reads what was sent, then
+/// the end of the stream, and cannot write any more.
+pub(super) struct Pipe {
+    incoming: Arc<Mutex<Lane>>,
+    outgoing: Arc<Mutex<Lane>>,
+}
+
+/// The bytes that go one way.
+#[derive(Default)]
+struct Lane {
+    bytes: VecDeque<u8>,
+    /// Nothing more will be written.
+    ended: bool,
+    /// Nobody will read any more.
+    deaf: bool,
+    /// The connection was cut: what was on its way is lost.
+    cut: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Lane {
+    fn wake(&mut self) {
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
+}
+
+impl Pipe {
+    fn pair() -> (Pipe, Pipe) {
+        let (to, fro) = (Arc::new(Mutex::new(Lane::default())), Arc::new(Mutex::new(Lane::default())));
+        (Pipe { incoming: fro.clone(), outgoing: to.clone() }, Pipe { incoming: to, outgoing: fro })
+    }
+
+    /// Cuts the connection: both ends get [`io::ErrorKind::ConnectionReset`], bytes under way are lost.
+    pub(super) fn cut(&self) {
+        for lane in [&self.incoming, &self.outgoing] {
+            let mut lane = hold(lane);
+            lane.cut = true;
+            lane.bytes.clear();
+            lane.wake();
+        }
+    }
+}
+
+fn hold(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut lane = hold(&self.incoming);
+        if lane.cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if lane.bytes.is_empty() && !lane.ended && !buffer.is_empty() {
+            lane.reader = Some(task.waker().clone());
+            return Poll::Pending;
+        }
+        let taken = io::Read::read(&mut lane.bytes, buffer)?;
+        lane.writer.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(taken))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut lane = hold(&self.outgoing);
+        if lane.cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if lane.ended || lane.deaf {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let room = TWIN_PIPE_BYTES.saturating_sub(lane.bytes.len());
+        if room == 0 && !bytes.is_empty() {
+            lane.writer = Some(task.waker().clone());
+            return Poll::Pending;
+        }
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        lane.bytes.extend(taken);
+        lane.reader.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut lane = hold(&self.outgoing);
+        lane.ended = true;
+        lane.wake();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let mut outgoing = hold(&self.outgoing);
+        outgoing.ended = true;
+        outgoing.wake();
+        drop(outgoing);
+        let mut incoming = hold(&self.incoming);
+        incoming.deaf = true;
+        incoming.wake();
+    }
+}
