@@ -9,7 +9,39 @@ use std::time::Duration;
 /// Bytes one read from a socket may bring into a session.
 pub const READ_BUFFER_BYTES: usize = 4096;
 
+/// Bytes of one base64 line of a SASL exchange. RFC 4954 section 4 names 12,288 as enough for every mechanism; the
+/// ones spoken here stay below a quarter of it, and larger lines are kept by nobody.
+pub const SASL_LINE_BYTES_MAX: usize = 3072;
+/// Bytes of a login name: an address and a little more.
+pub const SASL_NAME_BYTES_MAX: usize = 320;
+/// Bytes of a password: RFC 4616 section 2 allows any length; nobody types more.
+pub const SASL_PASSWORD_BYTES_MAX: usize = 1024;
+/// Password checks waiting for the one thread that does them. Each costs tens of milliseconds on a small board.
+pub const LOGIN_CHECKS_WAITING_MAX: usize = 16;
+/// Successful logins remembered, so that a phone that reconnects costs no password hash. More than one person's devices.
+pub const LOGIN_SUCCESSES_MAX: usize = 64;
+/// How long a successful login is remembered without being used again.
+pub const LOGIN_SUCCESS_SECONDS: u64 = 24 * 3600;
+/// Peer networks whose failures are remembered (about 64 bytes each); the one longest silent is forgotten first.
+pub const LOGIN_NETWORKS_MAX: usize = 2048;
+/// Different wrong passwords that a network may try before it has to wait: typing errors.
+pub const LOGIN_FAILURES_FREE: u32 = 3;
+/// The first wait after that; it doubles with every further failure.
+pub const LOGIN_DELAY_MILLIS_FIRST: u64 = 500;
+/// The longest wait: below the patience of mail programs, which give up on a silent server after 20 to 60 seconds.
+pub const LOGIN_DELAY_MILLIS_MAX: u64 = 15_000;
+/// A network's failures are forgiven this long after the last one.
+pub const LOGIN_FAILURES_SECONDS: u64 = 15 * 60;
+
 // ---- SMTP
+
+/// Octets of a local part. RFC 5321 section 4.5.3.1.1 asks senders to stay within 64; return addresses that carry the
+/// recipient in them (VERP) are longer in the wild, and their mail is wanted.
+pub const LOCAL_PART_BYTES_MAX: usize = 128;
+/// Octets of a domain: RFC 5321 section 4.5.3.1.2.
+pub const DOMAIN_BYTES_MAX: usize = 255;
+/// Octets of a path with its angle brackets, without a source route: RFC 5321 section 4.5.3.1.3.
+pub const PATH_BYTES_MAX: usize = 256;
 
 // ---- IMAP
 

@@ -9,7 +9,7 @@ mod site;
 
 pub use admission::{Admission, Network, Refusal, Ticket};
 pub use intake::Intake;
-pub use login::Logins;
+pub use login::{Logins, Verdict};
 pub use site::*;
 
 use crate::net::Net;

@@ -5,3 +5,4 @@
 
 pub mod address;
 pub mod date;
+pub mod sasl;
