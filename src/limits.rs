@@ -49,6 +49,10 @@ pub const PATH_BYTES_MAX: usize = 256;
 
 // ---- MIME
 
+/// White space that quoted-printable holds back until it knows whether the line ends there. Lines have 998 octets at
+/// most (RFC 5322 section 2.1.1); more is no line's end but somebody's art, and is kept.
+pub const QUOTED_PRINTABLE_SPACE_BYTES_MAX: usize = 1000;
+
 // ---- store
 
 /// Size of the journal ring in bytes. Preallocated and overwritten in place.

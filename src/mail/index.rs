@@ -1,5 +1,7 @@
 //! What is decided once about a body, when it arrives, and kept with it.
 
+pub use crate::wire::mime::TransferEncoding;
+
 /// The facts of a body that FETCH serves without reading the body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct BodyIndex {
@@ -50,18 +52,6 @@ pub enum PartKind {
     Multipart,
     /// `message/rfc822`: its one child is the inner message.
     Message,
-}
-
-/// RFC 2045 section 6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum TransferEncoding {
-    /// 7bit, 8bit, binary, and anything unknown.
-    #[default]
-    Identity,
-    /// `base64`
-    Base64,
-    /// `quoted-printable`
-    QuotedPrintable,
 }
 
 /// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut.

@@ -4,5 +4,8 @@
 //! clock, never draws a random number: what it needs of the world comes in as an argument.
 
 pub mod address;
+pub mod charset;
 pub mod date;
+pub mod header;
+pub mod mime;
 pub mod sasl;
