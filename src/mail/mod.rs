@@ -6,3 +6,5 @@
 pub mod credential;
 pub mod index;
 pub mod message;
+pub mod text;
+pub mod view;
