@@ -45,6 +45,41 @@ pub const PATH_BYTES_MAX: usize = 256;
 
 // ---- IMAP
 
+/// Bytes of a tag. Clients use about ten; a tag is echoed in every answer.
+pub const IMAP_TAG_BYTES_MAX: usize = 64;
+/// Bytes of one command with its literals before login: a LOGIN or AUTHENTICATE fits many times over.
+pub const IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+/// Bytes of one command with its literals after login, the message of APPEND not counted. RFC 7162 section 4 wants 8192 at
+/// least; clients that list single UIDs send several times that.
+pub const IMAP_COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one literal that is part of a command: names and search strings, not messages.
+pub const IMAP_LITERAL_BYTES_MAX: u64 = 16 * 1024;
+/// Bytes of a refused non-synchronising literal that are read and thrown away; beyond it the connection is closed
+/// (RFC 7888 section 4).
+pub const IMAP_SKIPPED_LITERAL_BYTES_MAX: u64 = 1 << 30;
+/// Capacity in bytes that an idle session keeps for the next command line.
+pub const IMAP_COMMAND_BUFFER_KEPT_BYTES: usize = 1024;
+/// Commands not understood, one after the other, before login: then BYE. A person at a keyboard gets a few.
+pub const IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX: u32 = 5;
+/// Commands not understood, one after the other, after login: then BYE. A client that loops is stopped.
+pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
+/// Ranges in one sequence set: 64 KiB of command hold about this many.
+pub const IMAP_SET_RANGES_MAX: usize = 32 * 1024;
+/// How deep search keys may lie inside each other: parsing and evaluation are recursive.
+pub const IMAP_SEARCH_DEPTH_MAX: usize = 32;
+/// Search keys in one command: each may cost a walk over a body.
+pub const IMAP_SEARCH_KEYS_MAX: usize = 1024;
+/// Items of one FETCH, patterns of one LIST, fields of one ID, header names of one section, keywords of one STORE.
+pub const IMAP_LIST_ITEMS_MAX: usize = 128;
+/// Part numbers in one section: deeper than any real message.
+pub const IMAP_SECTION_DEPTH_MAX: usize = 64;
+/// Bytes of a mailbox name in UTF-8.
+pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = 1000;
+/// Bytes of one keyword.
+pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
+/// Bytes of the text for people in a response.
+pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
+
 // ---- POP3
 
 // ---- MIME

@@ -1,6 +1,7 @@
 //! The nouns of a mailbox: ids, flags, rows. Shared by `store`, which keeps them, and `serve`, which shows them.
 
 use crate::wire::date::Timestamp;
+pub use crate::wire::imap::{Flags, SpecialUse, SystemFlags};
 
 /// Names a mailbox for the life of the store; never reused. IMAP OBJECTID derives from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,42 +29,6 @@ pub struct BodyId(pub u64);
 /// Names one entry of the relay queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub u64);
-
-/// The system flags of RFC 3501 section 2.3.2 that are stored (\Recent is not) as bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct SystemFlags(pub u8);
-
-impl SystemFlags {
-    /// `\Seen`
-    pub const SEEN: SystemFlags = SystemFlags(1);
-    /// `\Answered`
-    pub const ANSWERED: SystemFlags = SystemFlags(2);
-    /// `\Flagged`
-    pub const FLAGGED: SystemFlags = SystemFlags(4);
-    /// `\Deleted`
-    pub const DELETED: SystemFlags = SystemFlags(8);
-    /// `\Draft`
-    pub const DRAFT: SystemFlags = SystemFlags(16);
-
-    /// Whether all flags of `other` are set.
-    pub fn contains(self, other: SystemFlags) -> bool {
-        self.0 & other.0 == other.0
-    }
-    /// Both sets together.
-    pub fn union(self, other: SystemFlags) -> SystemFlags {
-        SystemFlags(self.0 | other.0)
-    }
-}
-
-/// Flags by name, as a command gives them: system flags and keywords (RFC 3501 `flag-keyword`, compared
-/// without regard to case, kept as first given).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Flags {
-    /// System flags.
-    pub system: SystemFlags,
-    /// Keywords, for example `$Forwarded`.
-    pub keywords: Vec<String>,
-}
 
 /// One mailbox as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,21 +59,6 @@ pub struct Mailbox {
     pub keywords: Vec<String>,
     /// QRESYNC: expunges at or below this modseq are no longer remembered (RFC 7162 section 3.2.5.2).
     pub expunged_floor: ModSeq,
-}
-
-/// RFC 6154 section 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SpecialUse {
-    /// `\Archive`
-    Archive,
-    /// `\Drafts`
-    Drafts,
-    /// `\Junk`
-    Junk,
-    /// `\Sent`
-    Sent,
-    /// `\Trash`
-    Trash,
 }
 
 /// What a mailbox knows of one message: small and hot. The body's own facts are in [`crate::mail::index::BodyIndex`].

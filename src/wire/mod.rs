@@ -7,5 +7,6 @@ pub mod address;
 pub mod charset;
 pub mod date;
 pub mod header;
+pub mod imap;
 pub mod mime;
 pub mod sasl;

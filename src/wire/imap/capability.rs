@@ -1,0 +1,51 @@
+//! What the server says it can do, in one table (RFC 3501 section 7.2.1).
+
+use super::conversation::Terms;
+use std::fmt::Write;
+
+/// Announced whatever the state.
+const ALWAYS: [&str; 4] = ["IMAP4rev1", "LITERAL+", "ID", "ENABLE"];
+
+/// Announced once the client has logged in. What stands here must work.
+const AFTER_LOGIN: [&str; 15] = [
+    "IDLE",
+    "NAMESPACE",
+    "UIDPLUS",
+    "UNSELECT",
+    "CHILDREN",
+    "MOVE",
+    "CONDSTORE",
+    "QRESYNC",
+    "ESEARCH",
+    "WITHIN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "STATUS=SIZE",
+];
+
+/// The list for CAPABILITY responses and codes, without the word CAPABILITY.
+///
+/// Before login only what helps to log in is told: LOGINDISABLED or the AUTH mechanisms, SASL-IR, STARTTLS.
+pub fn capabilities(terms: &Terms, logged_in: bool) -> String {
+    let mut list = ALWAYS.join(" ");
+    if logged_in {
+        for name in AFTER_LOGIN {
+            list.push(' ');
+            list.push_str(name);
+        }
+        // RFC 7889: one limit for all mailboxes. Writing to a String cannot fail.
+        let _ = write!(list, " APPENDLIMIT={}", terms.append_bytes_max);
+        return list;
+    }
+    list.push_str(" SASL-IR");
+    if terms.starttls && !terms.tls {
+        list.push_str(" STARTTLS");
+    }
+    list.push_str(match terms.login_allowed() {
+        true => " AUTH=PLAIN AUTH=LOGIN",
+        false => " LOGINDISABLED",
+    });
+    list
+}

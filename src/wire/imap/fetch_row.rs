@@ -1,0 +1,154 @@
+//! Writes the items of one FETCH response (RFC 3501 section 7.4.2).
+//!
+//! A [`FetchRow`] only remembers whether an item was written; the bytes go to the `out` given at each call, so the driver
+//! may send `out` away in the middle of a row, between the head of a literal and its bytes too.
+
+use super::command::{BodySection, SectionText};
+use super::flag::SystemFlags;
+use super::response::{push_flags, push_literal_head, push_number, push_string};
+use crate::wire::date::Timestamp;
+
+/// One `* n FETCH (...)` under construction.
+#[must_use = "a row must be ended"]
+pub struct FetchRow {
+    items: u32,
+}
+
+impl FetchRow {
+    /// `* n FETCH (`
+    pub fn begin(out: &mut Vec<u8>, sequence_number: u32) -> FetchRow {
+        out.extend_from_slice(b"* ");
+        push_number(out, u64::from(sequence_number));
+        out.extend_from_slice(b" FETCH (");
+        FetchRow { items: 0 }
+    }
+
+    /// `)` and the end of the line.
+    pub fn end(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b")\r\n");
+    }
+
+    /// `UID n`
+    pub fn uid(&mut self, out: &mut Vec<u8>, uid: u32) {
+        self.item(out, b"UID ");
+        push_number(out, u64::from(uid));
+    }
+
+    /// `FLAGS (...)`: bit n of `keyword_bits` is `keywords[n]`.
+    pub fn flags(
+        &mut self,
+        out: &mut Vec<u8>,
+        system: SystemFlags,
+        keywords: &[String],
+        keyword_bits: u64,
+        recent: bool,
+    ) {
+        self.item(out, b"FLAGS ");
+        push_flags(out, system, keywords, keyword_bits, recent);
+    }
+
+    /// `MODSEQ (n)`
+    pub fn modseq(&mut self, out: &mut Vec<u8>, modseq: u64) {
+        self.item(out, b"MODSEQ (");
+        push_number(out, modseq);
+        out.push(b')');
+    }
+
+    /// `INTERNALDATE "..."`, in UTC.
+    pub fn internal_date(&mut self, out: &mut Vec<u8>, date: Timestamp) {
+        self.item(out, b"INTERNALDATE ");
+        super::datetime::push_date_time(out, date);
+    }
+
+    /// `RFC822.SIZE n`
+    pub fn size(&mut self, out: &mut Vec<u8>, bytes: u64) {
+        self.item(out, b"RFC822.SIZE ");
+        push_number(out, bytes);
+    }
+
+    /// `ENVELOPE (...)`, given as finished bytes.
+    pub fn envelope(&mut self, out: &mut Vec<u8>, finished: &[u8]) {
+        self.item(out, b"ENVELOPE ");
+        out.extend_from_slice(finished);
+    }
+
+    /// `BODY (...)`, given as finished bytes.
+    pub fn body(&mut self, out: &mut Vec<u8>, finished: &[u8]) {
+        self.item(out, b"BODY ");
+        out.extend_from_slice(finished);
+    }
+
+    /// `BODYSTRUCTURE (...)`, given as finished bytes.
+    pub fn body_structure(&mut self, out: &mut Vec<u8>, finished: &[u8]) {
+        self.item(out, b"BODYSTRUCTURE ");
+        out.extend_from_slice(finished);
+    }
+
+    /// `name {n}` and CRLF: the driver appends exactly n bytes next. `name` is `RFC822`, `RFC822.HEADER`, `RFC822.TEXT` or
+    /// what [`push_section_name`] made.
+    pub fn literal(&mut self, out: &mut Vec<u8>, name: &[u8], bytes: u64) {
+        self.item(out, name);
+        out.push(b' ');
+        push_literal_head(out, bytes);
+    }
+
+    /// `name NIL`: the section is not there.
+    pub fn nil(&mut self, out: &mut Vec<u8>, name: &[u8]) {
+        self.item(out, name);
+        out.extend_from_slice(b" NIL");
+    }
+
+    fn item(&mut self, out: &mut Vec<u8>, name: &[u8]) {
+        if self.items > 0 {
+            out.push(b' ');
+        }
+        self.items += 1;
+        out.extend_from_slice(name);
+    }
+}
+
+/// `BODY[section]<first>` as the answer names it: never PEEK, the partial without its count (RFC 3501 section 7.4.2).
+/// Make it once per command, not once per message.
+pub fn push_section_name(out: &mut Vec<u8>, section: &BodySection) {
+    out.extend_from_slice(b"BODY[");
+    for (at, part) in section.path.iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        push_number(out, u64::from(*part));
+    }
+    let (word, names) = match &section.text {
+        SectionText::Whole => ("", None),
+        SectionText::Header => ("HEADER", None),
+        SectionText::HeaderFields(names) => ("HEADER.FIELDS", Some(names)),
+        SectionText::HeaderFieldsNot(names) => ("HEADER.FIELDS.NOT", Some(names)),
+        SectionText::Text => ("TEXT", None),
+        SectionText::Mime => ("MIME", None),
+    };
+    if !section.path.is_empty() && !word.is_empty() {
+        out.push(b'.');
+    }
+    out.extend_from_slice(word.as_bytes());
+    if let Some(names) = names {
+        for (at, name) in names.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b" (" } else { b" " });
+            push_field_name(out, name);
+        }
+        out.push(b')');
+    }
+    out.push(b']');
+    if let Some(partial) = section.partial {
+        out.push(b'<');
+        push_number(out, partial.first);
+        out.push(b'>');
+    }
+}
+
+/// A field name bare when it is an atom, as clients expect, else as a string.
+fn push_field_name(out: &mut Vec<u8>, name: &str) {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b"-_.!#$&'+,/:;<=>?@^`|~".contains(&b);
+    match !name.is_empty() && name.bytes().all(bare) {
+        true => out.extend_from_slice(name.as_bytes()),
+        false => push_string(out, name.as_bytes()),
+    }
+}

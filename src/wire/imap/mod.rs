@@ -1,0 +1,27 @@
+//! IMAP (RFC 3501, with the extensions named in [`capability`]): bytes to commands, and answers to bytes.
+//!
+//! | file | receives | hands on |
+//! | --- | --- | --- |
+//! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
+//! | `framing` | bytes | whole commands with their literals, under caps |
+//! | `grammar` | one whole command | a [`Command`] |
+//! | [`response`], [`fetch_row`] | what shall be told | lines |
+
+pub mod capability;
+pub mod command;
+pub mod conversation;
+pub mod datetime;
+pub mod fetch_row;
+pub mod flag;
+pub mod mailbox;
+pub mod response;
+pub mod sequence;
+
+pub use capability::capabilities;
+pub use command::*;
+pub use conversation::{AuthReply, Conversation, Step, Terms};
+pub use fetch_row::{FetchRow, push_section_name};
+pub use flag::{Flags, SpecialUse, SystemFlags};
+pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};
+pub use response::{Code, ListRow, Status};
+pub use sequence::{NumberSet, SequenceNumber, SequenceSet};

@@ -1,0 +1,582 @@
+//! Writes every response of the server except the items of FETCH ([`super::fetch_row`]).
+//!
+//! All functions append whole lines (CRLF included, unless said otherwise) to a `Vec<u8>` and allocate nothing else.
+//! Always: a quoted string holds printable US-ASCII only; what does not fit goes into a literal; mailbox names leave in
+//! modified UTF-7; texts for people are cut to one line of printable ASCII.
+
+use super::command::{StatusItem, Tag};
+use super::flag::SystemFlags;
+use super::mailbox::{DELIMITER, encode_utf7};
+use super::sequence::NumberSet;
+
+/// The word of a status response (RFC 3501 section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Success.
+    Ok,
+    /// *No* or *ours*: the command failed.
+    No,
+    /// *Theirs*: the command was not understood.
+    Bad,
+}
+
+/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code<'a> {
+    /// No code.
+    None,
+    /// `ALERT`: must be shown to the person.
+    Alert,
+    /// `ALREADYEXISTS`
+    AlreadyExists,
+    /// `APPENDUID` of one message.
+    AppendUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// Its new UID.
+        uid: u32,
+    },
+    /// `AUTHENTICATIONFAILED`
+    AuthenticationFailed,
+    /// `AUTHORIZATIONFAILED`
+    AuthorizationFailed,
+    /// `BADCHARSET` with what is supported.
+    BadCharset,
+    /// `CANNOT`
+    Cannot,
+    /// `CAPABILITY` with the list.
+    Capability(&'a str),
+    /// `CLIENTBUG`
+    ClientBug,
+    /// `CLOSED`: the mailbox selected before is closed.
+    Closed,
+    /// `CONTACTADMIN`
+    ContactAdmin,
+    /// `COPYUID`: (source UID, new UID) pairs in the order of the source UIDs. Nothing is written when there are none.
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// Source UIDs.
+        from: &'a NumberSet,
+        /// New UIDs; as many.
+        to: &'a NumberSet,
+    },
+    /// `EXPIRED`
+    Expired,
+    /// `EXPUNGEISSUED`
+    ExpungeIssued,
+    /// `HASCHILDREN` (RFC 9051)
+    HasChildren,
+    /// `HIGHESTMODSEQ`
+    HighestModSeq(u64),
+    /// `INUSE`
+    InUse,
+    /// `LIMIT`
+    Limit,
+    /// `MODIFIED`: messages refused by UNCHANGEDSINCE (UIDs for UID STORE, else sequence numbers).
+    Modified(&'a NumberSet),
+    /// `NOMODSEQ`
+    NoModSeq,
+    /// `NONEXISTENT`
+    Nonexistent,
+    /// `NOPERM`
+    NoPerm,
+    /// `OVERQUOTA`
+    OverQuota,
+    /// `PARSE`
+    Parse,
+    /// `PERMANENTFLAGS`: all system flags, these keywords, and `\*` when new keywords can be made.
+    PermanentFlags {
+        /// Keyword names.
+        keywords: &'a [String],
+        /// Whether new ones can be made.
+        new_keywords: bool,
+    },
+    /// `PERMANENTFLAGS ()`: nothing can be changed (EXAMINE).
+    NoPermanentFlags,
+    /// `PRIVACYREQUIRED`
+    PrivacyRequired,
+    /// `READ-ONLY`
+    ReadOnly,
+    /// `READ-WRITE`
+    ReadWrite,
+    /// `SERVERBUG`
+    ServerBug,
+    /// `TOOBIG`
+    TooBig,
+    /// `TRYCREATE`
+    TryCreate,
+    /// `UIDNEXT`
+    UidNext(u32),
+    /// `UIDVALIDITY`
+    UidValidity(u32),
+    /// `UNAVAILABLE`
+    Unavailable,
+    /// `UNSEEN`: sequence number of the first unseen message.
+    Unseen(u32),
+    /// `USEATTR`
+    UseAttr,
+}
+
+/// `tag OK|NO|BAD [code] text`.
+pub fn tagged(out: &mut Vec<u8>, tag: &Tag, status: Status, code: Code<'_>, text: &str) {
+    push(out, tag.as_str());
+    out.push(b' ');
+    status_rest(out, status_word(status), code, text);
+}
+
+/// `* OK|NO|BAD [code] text`.
+pub fn untagged(out: &mut Vec<u8>, status: Status, code: Code<'_>, text: &str) {
+    push(out, "* ");
+    status_rest(out, status_word(status), code, text);
+}
+
+/// `* BYE [code] text`: the connection is closed after it.
+pub fn bye(out: &mut Vec<u8>, code: Code<'_>, text: &str) {
+    push(out, "* ");
+    status_rest(out, "BYE", code, text);
+}
+
+/// `+ text`: the client may go on.
+pub fn continuation(out: &mut Vec<u8>, text: &str) {
+    push(out, "+ ");
+    text_line(out, text);
+}
+
+/// `+ base64`: a SASL challenge.
+pub fn challenge(out: &mut Vec<u8>, challenge: &[u8]) {
+    use base64::Engine;
+    push(out, "+ ");
+    push(out, &base64::engine::general_purpose::STANDARD.encode(challenge));
+    crlf(out);
+}
+
+/// `* CAPABILITY ...`; take the list from [`super::Conversation::capabilities`].
+pub fn capability(out: &mut Vec<u8>, list: &str) {
+    push(out, "* CAPABILITY ");
+    push(out, list);
+    crlf(out);
+}
+
+/// `* ENABLED ...`.
+pub fn enabled(out: &mut Vec<u8>, names: &[&str]) {
+    push(out, "* ENABLED");
+    for name in names {
+        out.push(b' ');
+        push(out, name);
+    }
+    crlf(out);
+}
+
+/// `* ID (...)` (RFC 2971); empty: NIL.
+pub fn id(out: &mut Vec<u8>, fields: &[(&str, &str)]) {
+    push(out, "* ID ");
+    if fields.is_empty() {
+        push(out, "NIL");
+    } else {
+        for (at, (field, value)) in fields.iter().enumerate() {
+            out.push(if at == 0 { b'(' } else { b' ' });
+            push_string(out, field.as_bytes());
+            out.push(b' ');
+            push_string(out, value.as_bytes());
+        }
+        out.push(b')');
+    }
+    crlf(out);
+}
+
+/// `* NAMESPACE`: one personal namespace, no others (RFC 2342).
+pub fn namespace(out: &mut Vec<u8>) {
+    push(out, "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+}
+
+/// `* n EXISTS`.
+pub fn exists(out: &mut Vec<u8>, messages: u32) {
+    numbered(out, messages, "EXISTS");
+}
+
+/// `* n RECENT`.
+pub fn recent(out: &mut Vec<u8>, messages: u32) {
+    numbered(out, messages, "RECENT");
+}
+
+/// `* n EXPUNGE`.
+pub fn expunge(out: &mut Vec<u8>, sequence_number: u32) {
+    numbered(out, sequence_number, "EXPUNGE");
+}
+
+/// `* VANISHED [(EARLIER)] uids` (RFC 7162 section 3.2.10). Nothing is written for an empty set.
+pub fn vanished(out: &mut Vec<u8>, earlier: bool, uids: &NumberSet) {
+    if uids.is_empty() {
+        return;
+    }
+    push(out, if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " });
+    uids.encode(out);
+    crlf(out);
+}
+
+/// `* FLAGS (...)`: all system flags and the keywords in use.
+pub fn flags(out: &mut Vec<u8>, keywords: &[String]) {
+    push(out, "* FLAGS ");
+    push_defined_flags(out, keywords, false);
+    crlf(out);
+}
+
+/// What LIST tells of one mailbox.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListRow<'a> {
+    /// UTF-8 name.
+    pub name: &'a str,
+    /// Attributes with their backslash, in order: `\HasChildren`, `\Subscribed`, `\Sent`, ...
+    pub attributes: &'a [&'a str],
+    /// CHILDINFO: the selection options that children meet (RFC 5258 section 3.5), for example `SUBSCRIBED`.
+    pub child_info: &'a [&'a str],
+}
+
+/// `* LIST (...) "/" name [(CHILDINFO (...))]`.
+pub fn list(out: &mut Vec<u8>, row: ListRow<'_>) {
+    list_row(out, "* LIST (", row);
+}
+
+/// `* LSUB (...) "/" name`.
+pub fn lsub(out: &mut Vec<u8>, row: ListRow<'_>) {
+    list_row(out, "* LSUB (", row);
+}
+
+/// `* LIST (\Noselect) "/" ""`: the answer to LIST with an empty pattern (RFC 3501 section 6.3.8).
+pub fn list_delimiter(out: &mut Vec<u8>) {
+    push(out, "* LIST (\\Noselect) \"/\" \"\"\r\n");
+}
+
+/// `* STATUS name (...)`. Items whose value is `None` are written as NIL (APPENDLIMIT).
+pub fn status(out: &mut Vec<u8>, mailbox: &str, items: &[(StatusItem, Option<u64>)]) {
+    push(out, "* STATUS ");
+    push_mailbox(out, mailbox);
+    push(out, " (");
+    for (at, (item, value)) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b' ');
+        }
+        push(out, item.name());
+        out.push(b' ');
+        match value {
+            Some(value) => push_number(out, *value),
+            None => push(out, "NIL"),
+        }
+    }
+    push(out, ")\r\n");
+}
+
+/// `* SEARCH 2 84 882 [(MODSEQ 917162500)]`, also when nothing was found.
+pub fn search(out: &mut Vec<u8>, found: impl Iterator<Item = u32>, highest_modseq: Option<u64>) {
+    push(out, "* SEARCH");
+    let mut any = false;
+    for number in found {
+        out.push(b' ');
+        push_number(out, u64::from(number));
+        any = true;
+    }
+    // RFC 7162 section 3.1.5: no MODSEQ when nothing was found.
+    if let (Some(modseq), true) = (highest_modseq, any) {
+        push(out, " (MODSEQ ");
+        push_number(out, modseq);
+        out.push(b')');
+    }
+    crlf(out);
+}
+
+/// `* ESEARCH (TAG "a1") [UID] ...` (RFC 4731): of an empty result only COUNT is told.
+pub fn esearch(
+    out: &mut Vec<u8>,
+    tag: &Tag,
+    uid: bool,
+    returns: super::SearchReturn,
+    found: &NumberSet,
+    highest_modseq: Option<u64>,
+) {
+    push(out, "* ESEARCH (TAG ");
+    push_string(out, tag.as_str().as_bytes());
+    out.push(b')');
+    if uid {
+        push(out, " UID");
+    }
+    for (wanted, name, number) in [(returns.min, " MIN ", found.min()), (returns.max, " MAX ", found.max())] {
+        if let (true, Some(number)) = (wanted, number) {
+            push(out, name);
+            push_number(out, u64::from(number));
+        }
+    }
+    if returns.count {
+        push(out, " COUNT ");
+        push_number(out, found.count());
+    }
+    if returns.all && !found.is_empty() {
+        push(out, " ALL ");
+        found.encode(out);
+    }
+    if let (Some(modseq), false) = (highest_modseq, found.is_empty()) {
+        push(out, " MODSEQ ");
+        push_number(out, modseq);
+    }
+    crlf(out);
+}
+
+// ---- pieces, for this room and for lines that the driver completes itself
+
+/// A number in decimal digits.
+pub fn push_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0u8; 20];
+    let mut rest = number;
+    let mut length = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        length += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
+}
+
+/// A `string`: quoted when it holds only printable ASCII and is short, else a literal (RFC 3501 section 4.3). NUL, which
+/// even a literal cannot hold, is left out.
+pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
+    if text.len() <= 1024 && text.iter().all(|b| matches!(b, b' '..=b'~')) {
+        out.push(b'"');
+        for byte in text {
+            if matches!(byte, b'"' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(*byte);
+        }
+        out.push(b'"');
+        return;
+    }
+    let nuls = text.iter().filter(|b| **b == 0).count();
+    push_literal_head(out, (text.len() - nuls) as u64);
+    match nuls {
+        0 => out.extend_from_slice(text),
+        _ => out.extend(text.iter().copied().filter(|b| *b != 0)),
+    }
+}
+
+/// `{n}` and CRLF; n bytes must follow.
+pub fn push_literal_head(out: &mut Vec<u8>, bytes: u64) {
+    out.push(b'{');
+    push_number(out, bytes);
+    push(out, "}\r\n");
+}
+
+/// A mailbox name as `astring` in modified UTF-7: bare when it is an atom, else quoted.
+pub fn push_mailbox(out: &mut Vec<u8>, name: &str) {
+    let start = out.len();
+    encode_utf7(name, out);
+    let written = out.get(start..).unwrap_or_default();
+    let bare = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&'+,-./:;<=>?@[^_`|}~".contains(b);
+    // NIL would be read as nothing at all.
+    if !written.is_empty() && written.iter().all(bare) && !written.eq_ignore_ascii_case(b"NIL") {
+        return;
+    }
+    // Quoting grows the text in place: modified UTF-7 is printable ASCII, so quotes and backslashes are all there is.
+    out.insert(start, b'"');
+    let mut at = start + 1;
+    while let Some(byte) = out.get(at).copied() {
+        if matches!(byte, b'"' | b'\\') {
+            out.insert(at, b'\\');
+            at += 1;
+        }
+        at += 1;
+    }
+    out.push(b'"');
+}
+
+/// The flags set on one message, in parentheses: bit n of `keyword_bits` is `keywords[n]`.
+pub fn push_flags(out: &mut Vec<u8>, system: SystemFlags, keywords: &[String], keyword_bits: u64, recent: bool) {
+    out.push(b'(');
+    let start = out.len();
+    let next = |out: &mut Vec<u8>| {
+        if out.len() > start {
+            out.push(b' ');
+        }
+    };
+    for (flag, name) in SystemFlags::ALL {
+        if system.contains(flag) {
+            next(out);
+            push(out, name);
+        }
+    }
+    if recent {
+        next(out);
+        push(out, "\\Recent");
+    }
+    if keyword_bits != 0 {
+        for (bit, name) in keywords.iter().take(64).enumerate() {
+            if keyword_bits >> bit & 1 == 1 {
+                next(out);
+                push(out, name);
+            }
+        }
+    }
+    out.push(b')');
+}
+
+fn push_defined_flags(out: &mut Vec<u8>, keywords: &[String], new_keywords: bool) {
+    out.push(b'(');
+    for (at, (_, name)) in SystemFlags::ALL.iter().enumerate() {
+        if at > 0 {
+            out.push(b' ');
+        }
+        push(out, name);
+    }
+    for name in keywords {
+        out.push(b' ');
+        push(out, name);
+    }
+    push(out, if new_keywords { " \\*)" } else { ")" });
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "OK",
+        Status::No => "NO",
+        Status::Bad => "BAD",
+    }
+}
+
+fn status_rest(out: &mut Vec<u8>, word: &str, code: Code<'_>, text: &str) {
+    push(out, word);
+    out.push(b' ');
+    push_code(out, code);
+    text_line(out, text);
+}
+
+fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
+    if matches!(code, Code::None) || matches!(code, Code::CopyUid { from, .. } if from.is_empty()) {
+        return;
+    }
+    out.push(b'[');
+    push(out, code_name(code));
+    match code {
+        Code::AppendUid { uid_validity, uid } => {
+            push_number(out, u64::from(uid_validity));
+            out.push(b' ');
+            push_number(out, u64::from(uid));
+        }
+        Code::CopyUid { uid_validity, from, to } => {
+            push_number(out, u64::from(uid_validity));
+            out.push(b' ');
+            from.encode(out);
+            out.push(b' ');
+            to.encode(out);
+        }
+        Code::Capability(list) => push(out, list),
+        Code::HighestModSeq(modseq) => push_number(out, modseq),
+        Code::Modified(set) => set.encode(out),
+        Code::PermanentFlags { keywords, new_keywords } => push_defined_flags(out, keywords, new_keywords),
+        Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
+            push_number(out, u64::from(number));
+        }
+        _ => {}
+    }
+    push(out, "] ");
+}
+
+/// The word of a code, with the space before its argument when it has one.
+fn code_name(code: Code<'_>) -> &'static str {
+    match code {
+        Code::None => "",
+        Code::Alert => "ALERT",
+        Code::AlreadyExists => "ALREADYEXISTS",
+        Code::AppendUid { .. } => "APPENDUID ",
+        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::Cannot => "CANNOT",
+        Code::Capability(_) => "CAPABILITY ",
+        Code::ClientBug => "CLIENTBUG",
+        Code::Closed => "CLOSED",
+        Code::ContactAdmin => "CONTACTADMIN",
+        Code::CopyUid { .. } => "COPYUID ",
+        Code::Expired => "EXPIRED",
+        Code::ExpungeIssued => "EXPUNGEISSUED",
+        Code::HasChildren => "HASCHILDREN",
+        Code::HighestModSeq(_) => "HIGHESTMODSEQ ",
+        Code::InUse => "INUSE",
+        Code::Limit => "LIMIT",
+        Code::Modified(_) => "MODIFIED ",
+        Code::NoModSeq => "NOMODSEQ",
+        Code::Nonexistent => "NONEXISTENT",
+        Code::NoPerm => "NOPERM",
+        Code::OverQuota => "OVERQUOTA",
+        Code::Parse => "PARSE",
+        Code::PermanentFlags { .. } => "PERMANENTFLAGS ",
+        Code::NoPermanentFlags => "PERMANENTFLAGS ()",
+        Code::PrivacyRequired => "PRIVACYREQUIRED",
+        Code::ReadOnly => "READ-ONLY",
+        Code::ReadWrite => "READ-WRITE",
+        Code::ServerBug => "SERVERBUG",
+        Code::TooBig => "TOOBIG",
+        Code::TryCreate => "TRYCREATE",
+        Code::UidNext(_) => "UIDNEXT ",
+        Code::UidValidity(_) => "UIDVALIDITY ",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::Unseen(_) => "UNSEEN ",
+        Code::UseAttr => "USEATTR",
+    }
+}
+
+fn list_row(out: &mut Vec<u8>, head: &str, row: ListRow<'_>) {
+    push(out, head);
+    push_words(out, row.attributes);
+    push(out, ") \"");
+    out.push(DELIMITER as u8);
+    push(out, "\" ");
+    push_mailbox(out, row.name);
+    if !row.child_info.is_empty() {
+        push(out, " (\"CHILDINFO\" (");
+        for (at, option) in row.child_info.iter().enumerate() {
+            if at > 0 {
+                out.push(b' ');
+            }
+            push_string(out, option.as_bytes());
+        }
+        push(out, "))");
+    }
+    crlf(out);
+}
+
+fn push_words(out: &mut Vec<u8>, words: &[&str]) {
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 {
+            out.push(b' ');
+        }
+        push(out, word);
+    }
+}
+
+fn numbered(out: &mut Vec<u8>, number: u32, word: &str) {
+    push(out, "* ");
+    push_number(out, u64::from(number));
+    out.push(b' ');
+    push(out, word);
+    crlf(out);
+}
+
+/// Text for people and the end of the line. Never empty: RFC 3501 wants at least one character.
+fn text_line(out: &mut Vec<u8>, text: &str) {
+    let start = out.len();
+    out.extend(text.bytes().filter(|b| matches!(b, b' '..=b'~')).take(crate::limits::IMAP_REPLY_TEXT_BYTES_MAX));
+    if out.len() == start {
+        out.push(b'-');
+    }
+    crlf(out);
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn crlf(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
