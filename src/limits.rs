@@ -122,6 +122,29 @@ pub const TWIN_PIPE_BYTES: usize = 64 << 10;
 
 // ---- relay
 
+/// Wait for the greeting of another server, in seconds (RFC 5321 section 4.5.3.2.1).
+pub const RELAY_GREETING_SECONDS: u64 = 300;
+/// Wait for the answer to EHLO, STARTTLS, AUTH, MAIL and RCPT, in seconds (RFC 5321 sections 4.5.3.2.2 and 3).
+pub const RELAY_COMMAND_SECONDS: u64 = 300;
+/// Wait for the answer to DATA, in seconds (RFC 5321 section 4.5.3.2.4).
+pub const RELAY_DATA_SECONDS: u64 = 120;
+/// Wait for one block of content to be sent, in seconds (RFC 5321 section 4.5.3.2.5).
+pub const RELAY_BLOCK_SECONDS: u64 = 180;
+/// Wait for the answer to the final dot, in seconds (RFC 5321 section 4.5.3.2.6).
+pub const RELAY_CONTENT_SECONDS: u64 = 600;
+/// Wait for the answer to RSET and QUIT, in seconds: nothing depends on it.
+pub const RELAY_QUIT_SECONDS: u64 = 10;
+/// Longest reply line in bytes with its end; RFC 5321 section 4.5.3.1.5 says 512, servers in the field send more.
+pub const RELAY_REPLY_LINE_BYTES: usize = 2048;
+/// Lines in one reply; EHLO answers have 10 to 20, long refusals fewer.
+pub const RELAY_REPLY_LINES: usize = 100;
+/// Bytes kept of the lines of one reply: enough for any EHLO answer.
+pub const RELAY_REPLY_KEPT_BYTES: usize = 8192;
+/// Bytes of reply text that go into the queue, the log and bounces; with code and status it fits the queue's 512.
+pub const RELAY_REPLY_TEXT_BYTES: usize = 480;
+/// Recipients in one transaction: what every server takes (RFC 5321 section 4.5.3.1.8).
+pub const RELAY_RECIPIENTS_PER_TRANSACTION: usize = 100;
+
 // ---- node
 
 /// Threads that run sessions, one per core up to this: a board has four, and each costs memory.

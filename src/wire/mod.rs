@@ -10,3 +10,4 @@ pub mod header;
 pub mod imap;
 pub mod mime;
 pub mod sasl;
+pub mod smtp;

@@ -1,0 +1,3 @@
+//! SMTP (RFC 5321): both sides of a conversation as values.
+
+pub mod client;
