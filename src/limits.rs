@@ -111,6 +111,8 @@ pub const DNS_RECORDS_MAX: usize = 64;
 pub const DNS_TIMEOUT_SECONDS: u64 = 5;
 /// Times a DNS question is asked again when nobody answered.
 pub const DNS_ATTEMPTS: usize = 1;
+/// Seconds one DNS question may take in all, whatever the number of servers.
+pub const DNS_ANSWER_SECONDS_MAX: u64 = 20;
 /// TLS sessions remembered for resumption as a client: the smarthost and the few servers written to often.
 pub const TLS_CLIENT_SESSIONS_MAX: usize = 16;
 /// Days from the start of a self-signed certificate to its end: Apple's devices accept at most 398 for trusted ones.

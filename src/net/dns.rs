@@ -8,7 +8,7 @@
 //! Not here: which MX is tried first, and whether an address may be connected to.
 
 use super::{DnsTrouble, Mx};
-use crate::limits::{DNS_ATTEMPTS, DNS_CACHE_ANSWERS, DNS_RECORDS_MAX, DNS_TIMEOUT_SECONDS};
+use crate::limits::{DNS_ANSWER_SECONDS_MAX, DNS_ATTEMPTS, DNS_CACHE_ANSWERS, DNS_RECORDS_MAX, DNS_TIMEOUT_SECONDS};
 use crate::wire::address::Domain;
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
@@ -32,6 +32,7 @@ const SYSTEM_CONFIG: &str = "/etc/resolv.conf";
 pub(super) struct Dns {
     /// Asked instead of the servers of the system.
     server: Option<SocketAddr>,
+    timeout: Duration,
     background: Arc<Executor<'static>>,
     built: Mutex<Option<Built>>,
 }
@@ -44,7 +45,8 @@ struct Built {
 
 impl Dns {
     pub(super) fn new(server: Option<SocketAddr>) -> Dns {
-        Dns { server, background: Arc::new(Executor::new()), built: Mutex::new(None) }
+        let timeout = Duration::from_secs(DNS_TIMEOUT_SECONDS);
+        Dns { server, timeout, background: Arc::new(Executor::new()), built: Mutex::new(None) }
     }
 
     pub(super) async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
@@ -86,8 +88,12 @@ impl Dns {
         let mut name = Name::from_utf8(name.as_str()).map_err(|_| DnsTrouble::NoSuchName)?;
         name.set_fqdn(true);
         let resolver = self.resolver().map_err(DnsTrouble::Temporary)?;
-        let answer = self.background.run(resolver.lookup(name, kind)).await;
-        read_answer(answer)
+        let asking = self.background.run(resolver.lookup(name, kind));
+        let late = async {
+            Timer::after(Duration::from_secs(DNS_ANSWER_SECONDS_MAX)).await;
+            Err(NetError::Timeout)
+        };
+        read_answer(futures_lite::future::or(asking, late).await)
     }
 
     fn resolver(&self) -> Result<Resolver<OnSmol>, String> {
@@ -116,7 +122,7 @@ impl Dns {
         };
         let options: &mut ResolverOpts = builder.options_mut();
         options.cache_size = DNS_CACHE_ANSWERS;
-        options.timeout = Duration::from_secs(DNS_TIMEOUT_SECONDS);
+        options.timeout = self.timeout;
         options.attempts = DNS_ATTEMPTS;
         builder.build()
     }
@@ -250,5 +256,116 @@ impl smol::io::AsyncWrite for Tcp {
     }
     fn poll_close(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_close(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    /// A DNS server on loopback, over UDP alone, that knows a few names under `.test` and stays silent for `silent.test`.
+    fn serve_names() -> SocketAddr {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut question = [0u8; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut question) {
+                if let Some(answer) = answer(&question[..length]) {
+                    socket.send_to(&answer, from).unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    /// RFC 1035 section 4.1, as little of it as answering one question takes.
+    fn answer(question: &[u8]) -> Option<Vec<u8>> {
+        let (mut labels, mut at) = (Vec::new(), 12);
+        while question[at] != 0 {
+            let length = usize::from(question[at]);
+            labels.push(String::from_utf8(question[at + 1..at + 1 + length].to_vec()).unwrap().to_lowercase());
+            at += 1 + length;
+        }
+        let kind = u16::from_be_bytes([question[at + 1], question[at + 2]]);
+        let name = |text: &str| -> Vec<u8> {
+            let labels = text.split('.').filter(|label| !label.is_empty());
+            let mut out: Vec<u8> = labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
+            out.push(0);
+            out
+        };
+        let mx = |preference: u8, host: &str| [vec![0, preference], name(host)].concat();
+        let (code, records) = match (labels.join(".").as_str(), kind) {
+            ("silent.test", _) => return None,
+            ("broken.test", _) => (2, vec![]),
+            ("far.test", 15) => (0, vec![mx(10, "mx1.far.test"), mx(20, "MX2.far.test"), mx(30, "b d.test")]),
+            ("null.test", 15) => (0, vec![mx(0, "")]),
+            ("mx1.far.test", 1) => (0, vec![vec![192, 0, 2, 1]]),
+            ("mx1.far.test", 28) => (0, vec![[vec![0x20, 0x01, 0x0d, 0xb8], vec![0; 11], vec![1]].concat()]),
+            ("half.test", 1) => (0, vec![vec![192, 0, 2, 2]]),
+            ("half.test", _) => (2, vec![]),
+            ("far.test" | "mx1.far.test", _) => (0, vec![]),
+            _ => (3, vec![]),
+        };
+        let mut out = question[..2].to_vec();
+        out.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        out.extend(&question[12..at + 5]);
+        for data in records {
+            out.extend([0xc0, 12]);
+            out.extend(kind.to_be_bytes());
+            out.extend([0, 1, 0, 0, 0, 60, 0, data.len() as u8]);
+            out.extend(data);
+        }
+        Some(out)
+    }
+
+    fn ask_loopback() -> Dns {
+        Dns { timeout: Duration::from_millis(300), ..Dns::new(Some(serve_names())) }
+    }
+
+    #[test]
+    fn finds_mx_records_and_leaves_out_names_no_host_can_have() {
+        let dns = ask_loopback();
+        let found = smol::block_on(dns.mx(&Domain::new("far.test"))).unwrap();
+        let mx = |preference, host: &str| Mx { preference, exchange: Domain::new(host) };
+        assert_eq!(found, [mx(10, "mx1.far.test"), mx(20, "mx2.far.test")]);
+        assert_eq!(smol::block_on(dns.mx(&Domain::new("null.test"))), Ok(vec![mx(0, "")]));
+    }
+
+    #[test]
+    fn finds_addresses_of_both_kinds() {
+        let dns = ask_loopback();
+        let found = smol::block_on(dns.addresses(&Domain::new("mx1.far.test"))).unwrap();
+        assert_eq!(found, ["192.0.2.1".parse::<IpAddr>().unwrap(), "2001:db8::1".parse().unwrap()]);
+        let half = smol::block_on(dns.addresses(&Domain::new("half.test")));
+        assert_eq!(half, Ok(vec!["192.0.2.2".parse().unwrap()]));
+    }
+
+    #[test]
+    fn tells_no_such_name_from_no_records_from_trouble() {
+        let dns = ask_loopback();
+        let ask = |name: &str| smol::block_on(dns.mx(&Domain::new(name)));
+        assert_eq!(ask("nowhere.test"), Err(DnsTrouble::NoSuchName));
+        assert_eq!(ask("mx1.far.test"), Ok(vec![]));
+        assert_eq!(ask("x".repeat(64).as_str()), Err(DnsTrouble::NoSuchName));
+        assert!(matches!(ask("broken.test"), Err(DnsTrouble::Temporary(_))));
+        assert!(matches!(ask("silent.test"), Err(DnsTrouble::Temporary(_))));
+        assert_eq!(smol::block_on(dns.addresses(&Domain::new("far.test"))), Ok(vec![]));
+        assert!(matches!(smol::block_on(dns.addresses(&Domain::new("broken.test"))), Err(DnsTrouble::Temporary(_))));
+    }
+
+    #[test]
+    fn serves_several_threads_at_once() {
+        let dns = ask_loopback();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for name in ["far.test", "silent.test", "far.test"] {
+                        let found = smol::block_on(dns.mx(&Domain::new(name)));
+                        assert_eq!(found.is_ok(), name == "far.test", "{name} {found:?}");
+                    }
+                });
+            }
+        });
     }
 }

@@ -80,7 +80,7 @@ impl Net {
     /// MX records of a domain, unsorted. An empty list is an answer: there are none.
     ///
     /// # Errors
-    /// See [`DnsTrouble`]. Takes at most about 20 s.
+    /// See [`DnsTrouble`]. Takes at most [`crate::limits::DNS_ANSWER_SECONDS_MAX`].
     pub async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
         match &self.world {
             World::System(system) => system.dns.mx(domain).await,
@@ -92,7 +92,7 @@ impl Net {
     /// already (without brackets) is its own answer.
     ///
     /// # Errors
-    /// See [`DnsTrouble`]. Takes at most about 20 s.
+    /// See [`DnsTrouble`]. Takes at most [`crate::limits::DNS_ANSWER_SECONDS_MAX`].
     pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
         if let Ok(address) = host.as_str().parse::<IpAddr>() {
             return Ok(vec![address]);

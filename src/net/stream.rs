@@ -11,7 +11,7 @@ use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -169,6 +169,14 @@ impl Stream {
         }
     }
 
+    /// Whether TLS continued an earlier session by ticket instead of a full handshake.
+    pub fn resumed(&self) -> bool {
+        match &self.channel {
+            Channel::Tls(session) => session.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            Channel::Plain(_) => false,
+        }
+    }
+
     /// Runs one poll function under a deadline. The work is polled first: a call that need not wait costs no timer.
     async fn within<T>(
         &mut self,
@@ -261,7 +269,8 @@ impl AsyncWrite for Socket {
 
     fn poll_close(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Socket::Tcp(socket) => Pin::new(socket).poll_close(task),
+            // `Async` only flushes here; the FIN has to be asked for.
+            Socket::Tcp(socket) => Poll::Ready(socket.get_ref().shutdown(Shutdown::Write)),
             Socket::Memory(pipe) => Pin::new(pipe).poll_close(task),
         }
     }
@@ -281,4 +290,113 @@ pub struct TlsFacts {
     pub cipher: String,
     /// Name the client asked for.
     pub server_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Net, tls};
+    use std::net::TcpListener;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    /// Both ends of a TCP connection over loopback.
+    fn loopback() -> (Stream, Stream) {
+        let net = Net::system(None).unwrap();
+        smol::block_on(async {
+            let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
+            let near = net.connect(listener.get_ref().local_addr().unwrap(), WAIT).await.unwrap();
+            let (socket, _) = listener.accept().await.unwrap();
+            (near, net.accepted(socket).unwrap())
+        })
+    }
+
+    #[test]
+    fn tcp_carries_bytes_and_ends() {
+        let (mut near, mut far) = loopback();
+        assert_eq!((near.peer(), near.local()), (far.local(), far.peer()));
+        assert_eq!(near.tls(), None);
+        smol::block_on(async {
+            let mut buffer = [0u8; 16];
+            near.write_all(b"EHLO there\r\n", WAIT).await.unwrap();
+            let read = far.read(&mut buffer, WAIT).await.unwrap();
+            assert_eq!(&buffer[..read], b"EHLO there\r\n");
+            near.close(WAIT).await.unwrap();
+            assert_eq!(far.read(&mut buffer, WAIT).await.unwrap(), 0);
+            far.write_all(b"still", WAIT).await.unwrap();
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 5);
+        });
+    }
+
+    #[test]
+    fn tcp_reads_and_writes_give_up_after_their_wait() {
+        let (mut near, mut far) = loopback();
+        let short = Duration::from_millis(1);
+        smol::block_on(async {
+            let late = near.read(&mut [0u8; 16], short).await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            // The alarm armed for the long wait must not make the short one late, nor the other way round.
+            let mut buffer = [0u8; 16];
+            {
+                let long = near.read(&mut buffer, WAIT);
+                assert!(smol::future::poll_once(std::pin::pin!(long)).await.is_none());
+            }
+            assert_eq!(near.read(&mut buffer, short).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            far.write_all(b"now", WAIT).await.unwrap();
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 3);
+            // Nobody reads: the buffers of the system are full some time.
+            let flood = vec![0u8; 64 << 20];
+            assert_eq!(near.write_all(&flood, short).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn closing_over_unread_bytes_does_not_take_the_last_reply_with_it() {
+        let (mut near, mut far) = loopback();
+        smol::block_on(async {
+            near.write_all(&[b'x'; 20_000], WAIT).await.unwrap();
+            far.read(&mut [0u8; 1], WAIT).await.unwrap();
+            far.write_all(b"500 bye\r\n", WAIT).await.unwrap();
+            far.close(WAIT).await.unwrap();
+            drop(far);
+            let mut buffer = [0u8; 16];
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 9);
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn an_aborted_connection_is_reset() {
+        let (near, mut far) = loopback();
+        near.abort();
+        let error = smol::block_on(far.read(&mut [0u8; 1], WAIT)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn tls_over_tcp_carries_bytes_and_ends() {
+        let clock = Clock::system();
+        let own = tls::self_signed(&["localhost".into()], &clock).unwrap();
+        let server = tls::server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &clock).unwrap();
+        let client = tls::client_verified(Some(own.certificate_pem.as_bytes()), &clock).unwrap();
+        let (near, far) = loopback();
+        smol::block_on(async {
+            let both = futures_lite::future::zip(
+                near.start_tls(client, "localhost", WAIT), //
+                far.accept_tls(server, WAIT),
+            );
+            let (near, far) = both.await;
+            let (mut near, mut far) = (near.unwrap(), far.unwrap());
+            far.write_all(b"* OK ready\r\n", WAIT).await.unwrap();
+            let mut buffer = [0u8; 16];
+            let late = far.read(&mut buffer, Duration::from_millis(1)).await.unwrap_err();
+            assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 12);
+            far.close(WAIT).await.unwrap();
+            assert_eq!(near.read(&mut buffer, WAIT).await.unwrap(), 0);
+            // Without close_notify it is an end, too.
+            drop(near);
+            assert_eq!(far.read(&mut buffer, WAIT).await.unwrap(), 0);
+        });
+    }
 }

@@ -177,3 +177,127 @@ impl ServerCertVerifier for AnyCertificate {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::twin::Twin;
+    use crate::net::{Stream, TlsFacts};
+    use crate::wire::date::Timestamp;
+    use std::io;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn names() -> Vec<String> {
+        vec!["mail.home.test".into(), "127.0.0.1".into()]
+    }
+
+    fn handshake(
+        twin: &Arc<Twin>,
+        server: &Arc<ServerConfig>,
+        client: &Arc<ClientConfig>,
+        host: &str,
+    ) -> (io::Result<Stream>, io::Result<Stream>) {
+        let ends = [SocketAddr::from(([127, 0, 0, 1], 50000)), SocketAddr::from(([127, 0, 0, 1], 993))];
+        let (near, far) = twin.pair(ends[0], ends[1]);
+        smol::block_on(futures_lite::future::zip(
+            near.start_tls(client.clone(), host, WAIT),
+            far.accept_tls(server.clone(), WAIT),
+        ))
+    }
+
+    #[test]
+    fn a_verified_client_and_our_server_talk_and_tell_what_they_agreed_on() {
+        let twin = Twin::new(1);
+        let own = self_signed(&names(), &twin.clock()).unwrap();
+        let server = server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &twin.clock()).unwrap();
+        let client = client_verified(Some(own.certificate_pem.as_bytes()), &twin.clock()).unwrap();
+        let (near, far) = handshake(&twin, &server, &client, "mail.home.test");
+        let (mut near, mut far) = (near.unwrap(), far.unwrap());
+        let TlsFacts { version, cipher, server_name } = far.tls().unwrap();
+        assert_eq!((version, server_name.as_deref()), ("TLSv1.3", Some("mail.home.test")));
+        assert!(cipher.starts_with("TLS13_"), "{cipher}");
+        assert_eq!(near.peer_certificates(), certificates(own.certificate_pem.as_bytes()).unwrap());
+        let long = vec![b'x'; 100_000];
+        let write = async {
+            near.write_all(&long, WAIT).await.unwrap();
+            near.close(WAIT).await.unwrap();
+        };
+        let read = async {
+            let (mut got, mut buffer) = (0, [0u8; 4096]);
+            loop {
+                match far.read(&mut buffer, WAIT).await.unwrap() {
+                    0 => return got,
+                    read => got += read,
+                }
+            }
+        };
+        assert_eq!(smol::block_on(futures_lite::future::zip(write, read)).1, long.len());
+        // By address, too.
+        let (near, _far) = handshake(&twin, &server, &client, "127.0.0.1");
+        assert!(near.is_ok());
+    }
+
+    #[test]
+    fn a_verified_client_refuses_strangers_wrong_names_and_wrong_times() {
+        let twin = Twin::new(1);
+        let own = self_signed(&names(), &twin.clock()).unwrap();
+        let server = server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &twin.clock()).unwrap();
+        let trusting = client_verified(Some(own.certificate_pem.as_bytes()), &twin.clock()).unwrap();
+        let strict = client_verified(None, &twin.clock()).unwrap();
+        let refused = |client: &Arc<ClientConfig>, host: &str| handshake(&twin, &server, client, host).0.is_err();
+        assert!(refused(&strict, "mail.home.test"));
+        assert!(refused(&trusting, "other.home.test"));
+        assert!(!refused(&trusting, "mail.home.test"));
+        twin.hand().set_wall(Timestamp(0));
+        assert!(refused(&trusting, "mail.home.test"));
+        let any = client_any(&twin.clock()).unwrap();
+        assert!(!refused(&any, "other.home.test"));
+    }
+
+    #[test]
+    fn a_session_is_resumed_without_memory_on_the_server() {
+        let twin = Twin::new(1);
+        let own = self_signed(&names(), &twin.clock()).unwrap();
+        let server = server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &twin.clock()).unwrap();
+        let client = client_any(&twin.clock()).unwrap();
+        let mut resumed = Vec::new();
+        for _ in 0..2 {
+            let (near, far) = handshake(&twin, &server, &client, "mail.home.test");
+            let (mut near, mut far) = (near.unwrap(), far.unwrap());
+            // The ticket comes with the first bytes read.
+            smol::block_on(far.write_all(b"x", WAIT)).unwrap();
+            smol::block_on(near.read(&mut [0], WAIT)).unwrap();
+            resumed.push(near.resumed());
+        }
+        assert_eq!(resumed, [false, true]);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_certificate_files() {
+        let clock = Twin::new(1).clock();
+        let (own, other) = (self_signed(&names(), &clock).unwrap(), self_signed(&names(), &clock).unwrap());
+        let (certificate, key) = (own.certificate_pem.as_bytes(), own.key_pem.as_bytes());
+        let sentence = |certificate: &[u8], key: &[u8]| server_config(certificate, key, &clock).err().unwrap();
+        assert!(sentence(b"", key).contains("no certificate found"));
+        assert!(sentence(certificate, b"").contains("no private key"));
+        assert!(sentence(certificate, other.key_pem.as_bytes()).contains("cannot be used"));
+        assert!(self_signed(&[], &clock).is_err());
+        assert!(client_verified(Some(b"nothing"), &clock).is_err());
+    }
+
+    #[test]
+    fn a_peer_that_says_nothing_runs_into_the_deadline() {
+        let twin = Twin::new(1);
+        let own = self_signed(&names(), &twin.clock()).unwrap();
+        let server = server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &twin.clock()).unwrap();
+        let ends = SocketAddr::from(([127, 0, 0, 1], 993));
+        let (_near, far) = twin.pair(ends, ends);
+        let mut accepting = std::pin::pin!(far.accept_tls(server, WAIT));
+        assert!(smol::block_on(smol::future::poll_once(&mut accepting)).is_none());
+        twin.hand().advance(WAIT);
+        assert_eq!(smol::block_on(accepting).err().unwrap().kind(), io::ErrorKind::TimedOut);
+    }
+}

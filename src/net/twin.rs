@@ -281,3 +281,111 @@ impl Drop for Pipe {
         incoming.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv6Addr;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn ends() -> (SocketAddr, SocketAddr) {
+        (SocketAddr::from((Ipv4Addr::LOCALHOST, 50000)), SocketAddr::from((Ipv4Addr::LOCALHOST, 25)))
+    }
+
+    #[test]
+    fn a_full_pipe_holds_the_writer_until_the_reader_reads() {
+        let twin = Twin::new(1);
+        let (mut near, mut far) = twin.pair(ends().0, ends().1);
+        let sent: Vec<u8> = (0..TWIN_PIPE_BYTES * 3).map(|n| n as u8).collect();
+        let read = async {
+            let (mut got, mut buffer) = (Vec::<u8>::new(), [0u8; 1000]);
+            loop {
+                match far.read(&mut buffer, WAIT).await.unwrap() {
+                    0 => return got,
+                    read => got.extend(&buffer[..read]),
+                }
+            }
+        };
+        let write = async {
+            near.write_all(&sent, WAIT).await.unwrap();
+            near.close(WAIT).await.unwrap();
+        };
+        let (got, ()) = smol::block_on(futures_lite::future::zip(read, write));
+        assert!(got == sent);
+    }
+
+    #[test]
+    fn waits_end_when_the_clock_is_moved_and_a_dropped_read_takes_nothing() {
+        let twin = Twin::new(1);
+        let (mut near, mut far) = twin.pair(ends().0, ends().1);
+        let mut buffer = [0u8; 10];
+        {
+            let mut read = std::pin::pin!(far.read(&mut buffer, WAIT));
+            assert!(smol::block_on(smol::future::poll_once(&mut read)).is_none());
+            twin.hand().advance(WAIT);
+            let late = smol::block_on(smol::future::poll_once(&mut read)).unwrap();
+            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        smol::block_on(near.write_all(b"kept", WAIT)).unwrap();
+        drop(far.read(&mut buffer, WAIT));
+        assert_eq!(smol::block_on(far.read(&mut buffer, WAIT)).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"kept");
+    }
+
+    #[test]
+    fn a_dropped_end_is_an_end_and_an_aborted_one_a_reset() {
+        let twin = Twin::new(1);
+        let mut buffer = [0u8; 10];
+        let (mut near, mut far) = twin.pair(ends().0, ends().1);
+        smol::block_on(near.write_all(b"last", WAIT)).unwrap();
+        drop(near);
+        assert_eq!(smol::block_on(far.read(&mut buffer, WAIT)).unwrap(), 4);
+        assert_eq!(smol::block_on(far.read(&mut buffer, WAIT)).unwrap(), 0);
+        assert_eq!(smol::block_on(far.write_all(b"x", WAIT)).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let (near, mut far) = twin.pair(ends().0, ends().1);
+        near.abort();
+        assert_eq!(smol::block_on(far.read(&mut buffer, WAIT)).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn connects_to_who_listens_and_to_nobody_else() {
+        let twin = Twin::new(1);
+        let net = twin.net();
+        let at = SocketAddr::from((Ipv6Addr::LOCALHOST, 25));
+        let refused = smol::block_on(net.connect(at, WAIT)).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let incoming = twin.listen(at);
+        let near = smol::block_on(net.connect(at, WAIT)).unwrap();
+        let far = incoming.try_recv().unwrap();
+        assert_eq!((near.peer(), far.local(), near.local()), (at, at, far.peer()));
+        twin.swallow(at);
+        let mut connecting = std::pin::pin!(net.connect(at, WAIT));
+        assert!(smol::block_on(smol::future::poll_once(&mut connecting)).is_none());
+        twin.hand().advance(WAIT);
+        assert_eq!(smol::block_on(connecting).err().unwrap().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn answers_dns_as_told() {
+        let twin = Twin::new(1);
+        let net = twin.net();
+        let (domain, host) = (Domain::new("far.example"), Domain::new("mx.far.example"));
+        assert_eq!(smol::block_on(net.mx(&domain)), Err(DnsTrouble::NoSuchName));
+        twin.add_mx(&domain, 10, &host);
+        twin.add_address(&host, "192.0.2.1".parse().unwrap());
+        assert_eq!(smol::block_on(net.mx(&domain)), Ok(vec![Mx { preference: 10, exchange: host.clone() }]));
+        assert_eq!(smol::block_on(net.addresses(&domain)), Ok(vec![]));
+        assert_eq!(smol::block_on(net.addresses(&host)), Ok(vec!["192.0.2.1".parse().unwrap()]));
+        assert_eq!(smol::block_on(net.addresses(&Domain::new("::1"))), Ok(vec!["::1".parse().unwrap()]));
+        twin.set_trouble(&host, Some(DnsTrouble::Temporary("SERVFAIL".into())));
+        assert!(matches!(smol::block_on(net.addresses(&host)), Err(DnsTrouble::Temporary(_))));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_randomness() {
+        let draw = |seed| Twin::new(seed).net().random::<20>().unwrap();
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+    }
+}
