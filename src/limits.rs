@@ -80,6 +80,9 @@ pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
 /// Bytes of the text for people in a response.
 pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
 
+/// Different strings that one SEARCH may look for in texts: one bit of a word each.
+pub const SEARCH_NEEDLES_MAX: usize = 64;
+
 // ---- POP3
 
 // ---- MIME

@@ -6,5 +6,7 @@
 pub mod credential;
 pub mod index;
 pub mod message;
+pub mod search;
+pub mod section;
 pub mod text;
 pub mod view;

@@ -1,0 +1,744 @@
+//! SEARCH: does this message match? (RFC 3501 section 6.4.4)
+//!
+//! Receives a [`SearchKey`] and, message by message, the facts it asks for; hands on yes or no. Reads nothing itself: when
+//! the facts at hand do not decide, [`Query::decide`] names what is missing, the cheapest first, so that a search by flags
+//! never touches a body. Must always hold: more facts never change an answer that was given.
+
+use crate::limits::SEARCH_NEEDLES_MAX;
+use crate::mail::index::{BodyIndex, PartKind};
+use crate::mail::message::{MessageRow, ModSeq};
+use crate::mail::text::{TextDecoder, fold, fold_header_into};
+use crate::mail::view::UidMap;
+use crate::wire::date::Timestamp;
+use crate::wire::header::encoded_word::decode_text;
+use crate::wire::header::fields;
+use crate::wire::imap::command::{Day, SearchKey};
+use crate::wire::imap::sequence::{NumberSet, SequenceSet};
+use memchr::memmem::Finder;
+use std::ops::Range;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A search made ready for one mailbox and one view.
+#[derive(Clone, Debug)]
+pub struct Query {
+    test: Test,
+    /// Folded strings to be found in texts; a test names them by their place.
+    needles: Vec<Finder<'static>>,
+    /// The needles that must be in the body, where the header does not count.
+    body_needles: u64,
+}
+
+/// What a test costs is the facts it needs; see [`Test::cost`].
+#[derive(Clone, Debug, PartialEq)]
+enum Test {
+    Always(bool),
+    /// All of these, cheapest first.
+    And(Vec<Test>),
+    /// One of these, cheapest first.
+    Or(Vec<Test>),
+    Not(Box<Test>),
+    Flags(u8),
+    Keywords(u64),
+    Uids(NumberSet),
+    /// INTERNALDATE, seconds since the epoch.
+    Arrived(Range<i64>),
+    Bytes(Range<u64>),
+    ChangedAt(ModSeq),
+    /// Days on the writer's calendar.
+    Sent(Range<i64>),
+    Envelope(EnvelopeField, String),
+    Header {
+        name: String,
+        needle: String,
+    },
+    Body(usize),
+    Text(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EnvelopeField {
+    Subject = 1,
+    From = 2,
+    To = 5,
+    Cc = 6,
+    Bcc = 7,
+}
+
+/// What is known of one message so far.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// Its row.
+    pub row: &'a MessageRow,
+    /// What was decided about its body.
+    pub index: Option<&'a BodyIndex>,
+    /// Its header.
+    pub header: Option<&'a [u8]>,
+    /// Which needles its texts contain.
+    pub hits: Option<Hits>,
+}
+
+/// What [`Query::decide`] makes of the facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It matches.
+    Yes,
+    /// It does not.
+    No,
+    /// [`Facts::index`] is missing.
+    NeedIndex,
+    /// [`Facts::header`] is missing.
+    NeedHeader,
+    /// [`Facts::hits`] is missing: run a [`TextScan`].
+    NeedHits,
+}
+
+/// Which needles were found: bit n stands for needle n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Hits {
+    header: u64,
+    body: u64,
+}
+
+/// What [`Query::new`] refuses: more different strings for BODY and TEXT than [`SEARCH_NEEDLES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyStrings;
+
+impl Query {
+    /// Makes a key ready: sequence numbers mean those of `map`, keywords have the bits of `keywords`, YOUNGER and OLDER
+    /// count back from `now`.
+    pub fn new(key: &SearchKey, map: &UidMap, keywords: &[String], now: Timestamp) -> Result<Query, TooManyStrings> {
+        let mut compiler = Compiler { map, keywords, now, needles: Vec::new() };
+        let test = compiler.test(key);
+        // Checked before anything shifts a bit by a needle's place.
+        if compiler.needles.len() > SEARCH_NEEDLES_MAX {
+            return Err(TooManyStrings);
+        }
+        let needles = compiler.needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
+        Ok(Query { body_needles: test.body_needles(), test, needles })
+    }
+
+    /// The only UIDs that can match, when the key says so at its top level: the rest need not be read.
+    pub fn candidates(&self) -> Option<&NumberSet> {
+        match &self.test {
+            Test::Uids(set) => Some(set),
+            Test::And(tests) => tests.iter().find_map(|test| match test {
+                Test::Uids(set) => Some(set),
+                _ => None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Decides, or says what is missing.
+    pub fn decide(&self, facts: &Facts) -> Answer {
+        self.test.decide(facts)
+    }
+}
+
+struct Compiler<'a> {
+    map: &'a UidMap,
+    keywords: &'a [String],
+    now: Timestamp,
+    needles: Vec<String>,
+}
+
+impl Compiler<'_> {
+    fn test(&mut self, key: &SearchKey) -> Test {
+        match key {
+            SearchKey::All => Test::Always(true),
+            SearchKey::And(keys) => self.joined(keys.iter(), Test::And),
+            SearchKey::Or(one, other) => self.joined([&**one, &**other].into_iter(), Test::Or),
+            SearchKey::Not(key) => Test::Not(Box::new(self.test(key))),
+            SearchKey::Sequence(set) => Test::Uids(uids_of_sequence_set(self.map, set)),
+            SearchKey::Uid(set) => Test::Uids(uids_of_uid_set(self.map, set)),
+            SearchKey::Has(flags) => Test::Flags(flags.0),
+            SearchKey::Lacks(flags) => Test::Not(Box::new(Test::Flags(flags.0))),
+            SearchKey::Keyword(name) => self.keyword(name),
+            SearchKey::Unkeyword(name) => Test::Not(Box::new(self.keyword(name))),
+            // No session ever sees \Recent.
+            SearchKey::Recent => Test::Always(false),
+            SearchKey::Before(day) => Test::Arrived(i64::MIN..day_seconds(day.0)),
+            SearchKey::On(day) => Test::Arrived(day_seconds(day.0)..day_seconds(day.0.saturating_add(1))),
+            SearchKey::Since(day) => Test::Arrived(day_seconds(day.0)..i64::MAX),
+            SearchKey::SentBefore(Day(day)) => Test::Sent(i64::MIN..*day),
+            SearchKey::SentOn(Day(day)) => Test::Sent(*day..day.saturating_add(1)),
+            SearchKey::SentSince(Day(day)) => Test::Sent(*day..i64::MAX),
+            SearchKey::Younger(seconds) => Test::Arrived(self.now.seconds() - i64::from(*seconds)..i64::MAX),
+            SearchKey::Older(seconds) => Test::Arrived(i64::MIN..self.now.seconds() - i64::from(*seconds) + 1),
+            SearchKey::From(needle) => Test::Envelope(EnvelopeField::From, fold(needle)),
+            SearchKey::To(needle) => Test::Envelope(EnvelopeField::To, fold(needle)),
+            SearchKey::Cc(needle) => Test::Envelope(EnvelopeField::Cc, fold(needle)),
+            SearchKey::Bcc(needle) => Test::Envelope(EnvelopeField::Bcc, fold(needle)),
+            SearchKey::Subject(needle) => Test::Envelope(EnvelopeField::Subject, fold(needle)),
+            SearchKey::Header { name, value } => Test::Header { name: name.clone(), needle: fold(value) },
+            SearchKey::Body(needle) => self.needle(needle).map_or(Test::Always(true), Test::Body),
+            SearchKey::Text(needle) => self.needle(needle).map_or(Test::Always(true), Test::Text),
+            SearchKey::Larger(bytes) => Test::Bytes(bytes.saturating_add(1)..u64::MAX),
+            SearchKey::Smaller(bytes) => Test::Bytes(0..*bytes),
+            SearchKey::ModSeq(modseq) => Test::ChangedAt(ModSeq(*modseq)),
+        }
+    }
+
+    fn joined<'k>(&mut self, keys: impl Iterator<Item = &'k SearchKey>, join: fn(Vec<Test>) -> Test) -> Test {
+        let mut tests: Vec<Test> = keys.map(|key| self.test(key)).collect();
+        tests.sort_by_key(Test::cost);
+        join(tests)
+    }
+
+    fn keyword(&self, name: &str) -> Test {
+        let bit = self.keywords.iter().take(64).position(|have| have.eq_ignore_ascii_case(name));
+        bit.map_or(Test::Always(false), |bit| Test::Keywords(1 << bit))
+    }
+
+    /// The place of a needle among all; `None` for the empty one, which every message contains.
+    fn needle(&mut self, text: &str) -> Option<usize> {
+        let folded = fold(text);
+        if folded.is_empty() {
+            return None;
+        }
+        let known = self.needles.iter().position(|have| *have == folded);
+        known.or_else(|| {
+            self.needles.push(folded);
+            Some(self.needles.len() - 1)
+        })
+    }
+}
+
+fn day_seconds(day: i64) -> i64 {
+    day.saturating_mul(SECONDS_PER_DAY)
+}
+
+/// The UIDs that a set of sequence numbers means in this view.
+pub fn uids_of_sequence_set(map: &UidMap, set: &SequenceSet) -> NumberSet {
+    let mut uids = NumberSet::default();
+    for range in set.resolve(map.len()).ranges() {
+        for (first, last) in map.spans_of_seqs(*range) {
+            uids.push_range(first, last);
+        }
+    }
+    uids
+}
+
+/// The UIDs of this view that are in a set of UIDs.
+pub fn uids_of_uid_set(map: &UidMap, set: &SequenceSet) -> NumberSet {
+    let mut uids = NumberSet::default();
+    for range in set.resolve(map.last().map_or(0, |uid| uid.0)).ranges() {
+        for (first, last) in map.spans_within(*range) {
+            uids.push_range(first, last);
+        }
+    }
+    uids
+}
+
+impl Test {
+    /// 0: the row; 1: its index; 2: its header; 3: its texts.
+    fn cost(&self) -> u8 {
+        match self {
+            Test::And(tests) | Test::Or(tests) => tests.iter().map(Test::cost).max().unwrap_or(0),
+            Test::Not(test) => test.cost(),
+            Test::Sent(_) | Test::Envelope(..) => 1,
+            Test::Header { .. } => 2,
+            Test::Body(_) | Test::Text(_) => 3,
+            _ => 0,
+        }
+    }
+
+    /// The needles that BODY tests name.
+    fn body_needles(&self) -> u64 {
+        match self {
+            Test::And(tests) | Test::Or(tests) => tests.iter().fold(0, |bits, test| bits | test.body_needles()),
+            Test::Not(test) => test.body_needles(),
+            Test::Body(needle) => 1 << needle,
+            _ => 0,
+        }
+    }
+
+    fn decide(&self, facts: &Facts) -> Answer {
+        let row = facts.row;
+        let is = |matches: bool| if matches { Answer::Yes } else { Answer::No };
+        match self {
+            Test::Always(matches) => is(*matches),
+            Test::And(tests) => first_other_than(Answer::Yes, tests, facts),
+            Test::Or(tests) => first_other_than(Answer::No, tests, facts),
+            Test::Not(test) => match test.decide(facts) {
+                Answer::Yes => Answer::No,
+                Answer::No => Answer::Yes,
+                need => need,
+            },
+            Test::Flags(flags) => is(row.flags.0 & flags == *flags),
+            Test::Keywords(bits) => is(row.keywords & bits == *bits),
+            Test::Uids(set) => is(set.contains(row.uid.0)),
+            Test::Arrived(seconds) => is(seconds.contains(&row.internal_date.seconds())),
+            Test::Bytes(bytes) => is(bytes.contains(&row.bytes)),
+            Test::ChangedAt(modseq) => is(row.modseq >= *modseq),
+            Test::Sent(days) => match facts.index {
+                Some(index) => is(sent_day(index).is_some_and(|day| days.contains(&day))),
+                None => Answer::NeedIndex,
+            },
+            Test::Envelope(field, needle) => match facts.index {
+                Some(index) => is(envelope_contains(&index.envelope, *field, needle)),
+                None => Answer::NeedIndex,
+            },
+            Test::Header { name, needle } => match facts.header {
+                Some(header) => is(header_contains(header, name, needle)),
+                None => Answer::NeedHeader,
+            },
+            Test::Body(needle) => facts.hits.map_or(Answer::NeedHits, |hits| is(hits.body >> needle & 1 == 1)),
+            Test::Text(needle) => {
+                facts.hits.map_or(Answer::NeedHits, |hits| is((hits.body | hits.header) >> needle & 1 == 1))
+            }
+        }
+    }
+}
+
+/// The first answer that is not `usual`, else `usual`. The tests are sorted by cost: a need ends the walk.
+fn first_other_than(usual: Answer, tests: &[Test], facts: &Facts) -> Answer {
+    tests.iter().map(|test| test.decide(facts)).find(|answer| *answer != usual).unwrap_or(usual)
+}
+
+/// The day of the Date field on its writer's calendar (RFC 3501 section 6.4.4: "disregarding time and timezone").
+fn sent_day(index: &BodyIndex) -> Option<i64> {
+    let local = index.sent_seconds?.saturating_add(i64::from(index.sent_zone_minutes) * 60);
+    Some(local.div_euclid(SECONDS_PER_DAY))
+}
+
+fn envelope_contains(envelope: &[u8], field: EnvelopeField, needle: &str) -> bool {
+    let Some(mut value) = envelope_field(envelope, field as usize) else { return false };
+    match field {
+        EnvelopeField::Subject => value.first_text().is_some_and(|raw| fold(&decode_text(&raw)).contains(needle)),
+        _ => value.addresses().is_some_and(|text| fold(&text).contains(needle)),
+    }
+}
+
+/// The tokens of one field of a finished ENVELOPE (RFC 3501 section 7.4.2).
+fn envelope_field(envelope: &[u8], number: usize) -> Option<Tokens<'_>> {
+    let mut tokens = Tokens { rest: envelope.strip_prefix(b"(")? };
+    for _ in 0..number {
+        tokens.skip()?;
+    }
+    Some(tokens)
+}
+
+enum Token<'a> {
+    Open,
+    Close,
+    Nil,
+    /// The content of a quoted string with its backslashes, or of a literal without any.
+    Text(&'a [u8], bool),
+}
+
+struct Tokens<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Tokens<'a> {
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.rest = self.rest.trim_ascii_start();
+        let (first, rest) = self.rest.split_first()?;
+        match first {
+            b'(' | b')' => {
+                self.rest = rest;
+                Some(if *first == b'(' { Token::Open } else { Token::Close })
+            }
+            b'"' => {
+                let mut escaped = false;
+                let end = rest.iter().position(|byte| {
+                    let ends = *byte == b'"' && !escaped;
+                    escaped = *byte == b'\\' && !escaped;
+                    ends
+                })?;
+                self.rest = rest.get(end + 1..)?;
+                Some(Token::Text(rest.get(..end)?, true))
+            }
+            b'{' => {
+                let end = rest.iter().position(|byte| *byte == b'}')?;
+                let bytes: usize = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+                let from = rest.get(end + 3..)?;
+                self.rest = from.get(bytes..)?;
+                Some(Token::Text(from.get(..bytes)?, false))
+            }
+            _ => {
+                let end = self.rest.iter().position(|byte| matches!(byte, b' ' | b'(' | b')'));
+                self.rest = self.rest.get(end.unwrap_or(self.rest.len())..)?;
+                Some(Token::Nil)
+            }
+        }
+    }
+
+    /// Passes over one value, which may be a list.
+    fn skip(&mut self) -> Option<()> {
+        let mut depth = 0u32;
+        loop {
+            match self.next()? {
+                Token::Open => depth += 1,
+                Token::Close => depth = depth.checked_sub(1)?,
+                Token::Nil | Token::Text(..) => {}
+            }
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    fn first_text(&mut self) -> Option<Vec<u8>> {
+        match self.next()? {
+            Token::Text(text, quoted) => Some(unquoted(text, quoted)),
+            _ => None,
+        }
+    }
+
+    /// The addresses of a field as a person writes them: `Name <mailbox@host>, ...`.
+    fn addresses(&mut self) -> Option<String> {
+        let Token::Open = self.next()? else { return None };
+        let mut text = String::new();
+        while let Token::Open = self.next()? {
+            let mut four: [Vec<u8>; 4] = Default::default();
+            for slot in &mut four {
+                if let Token::Text(value, quoted) = self.next()? {
+                    *slot = unquoted(value, quoted);
+                }
+            }
+            let Token::Close = self.next()? else { return None };
+            let [name, _, mailbox, host] = &four;
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            if !name.is_empty() {
+                text.push_str(&decode_text(name));
+                text.push(' ');
+            }
+            match host.is_empty() {
+                true => text.push_str(&decode_text(mailbox)),
+                false => text.push_str(&format!("<{}@{}>", decode_text(mailbox), decode_text(host))),
+            }
+        }
+        Some(text)
+    }
+}
+
+fn unquoted(text: &[u8], quoted: bool) -> Vec<u8> {
+    if !quoted || !text.contains(&b'\\') {
+        return text.to_vec();
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut escaped = false;
+    for byte in text {
+        if *byte == b'\\' && !escaped {
+            escaped = true;
+        } else {
+            plain.push(*byte);
+            escaped = false;
+        }
+    }
+    plain
+}
+
+/// Whether a field of that name contains the needle; an empty needle asks for the field alone.
+fn header_contains(header: &[u8], name: &str, needle: &str) -> bool {
+    fields(header)
+        .filter(|field| field.is(name.as_bytes()))
+        .any(|field| fold(&decode_text(field.value.trim_ascii_end())).contains(needle))
+}
+
+/// A stretch of a message that a [`TextScan`] wants to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Where it lies in the stored message.
+    pub bytes: Range<u64>,
+    part: usize,
+    is_header: bool,
+}
+
+/// What there is to read of a message: its header, the headers of its parts, its text parts.
+pub fn stretches(index: &BodyIndex) -> Vec<Stretch> {
+    let mut stretches = Vec::new();
+    for (at, part) in index.parts.iter().enumerate() {
+        stretches.push(Stretch { bytes: part.header_start..part.body_start, part: at, is_header: true });
+        if matches!(part.kind, PartKind::Text | PartKind::Html) {
+            stretches.push(Stretch { bytes: part.body_start..part.body_end, part: at, is_header: false });
+        }
+    }
+    stretches
+}
+
+/// Looks for all needles of a query in the texts of one message, read in pieces.
+pub struct TextScan<'q> {
+    needles: &'q [Finder<'static>],
+    body_needles: u64,
+    found: Hits,
+    /// Folded text not yet searched to its end: the last bytes of what came before, then what came now.
+    window: String,
+    /// Header bytes of the stretch at hand; headers are decoded as a whole.
+    header: Vec<u8>,
+    decoder: Option<TextDecoder>,
+}
+
+impl<'q> TextScan<'q> {
+    /// Begins a message.
+    pub fn new(query: &'q Query) -> TextScan<'q> {
+        TextScan {
+            needles: &query.needles,
+            body_needles: query.body_needles,
+            found: Hits::default(),
+            window: String::new(),
+            header: Vec::new(),
+            decoder: None,
+        }
+    }
+
+    /// What was found so far.
+    pub fn hits(&self) -> Hits {
+        self.found
+    }
+
+    /// Whether nothing more can be found.
+    pub fn is_complete(&self) -> bool {
+        let settled = self.found.body | (self.found.header & !self.body_needles);
+        (0..self.needles.len()).all(|needle| settled >> needle & 1 == 1)
+    }
+
+    /// Takes the next bytes of a stretch of the message with that index; `last` ends the stretch.
+    pub fn scan(&mut self, index: &BodyIndex, stretch: &Stretch, bytes: &[u8], last: bool) {
+        if stretch.is_header {
+            self.header.extend_from_slice(bytes);
+            if last {
+                fold_header_into(&std::mem::take(&mut self.header), &mut self.window);
+            }
+        } else if let Some(part) = index.parts.get(stretch.part) {
+            let mut decoder = self.decoder.take().unwrap_or_else(|| TextDecoder::new(part.encoding, &part.charset));
+            decoder.decode(bytes, &mut self.window);
+            match last {
+                true => decoder.finish(&mut self.window),
+                false => self.decoder = Some(decoder),
+            }
+        }
+        self.search_window(stretch.is_header && stretch.part == 0);
+        if last {
+            self.window.clear();
+        }
+    }
+
+    fn search_window(&mut self, main_header: bool) {
+        let found = if main_header { &mut self.found.header } else { &mut self.found.body };
+        let mut longest = 0;
+        for (number, needle) in self.needles.iter().enumerate() {
+            longest = longest.max(needle.needle().len());
+            if *found >> number & 1 == 0 && needle.find(self.window.as_bytes()).is_some() {
+                *found |= 1 << number;
+            }
+        }
+        let mut keep_from = (self.window.len() + 1).saturating_sub(longest.max(1));
+        while !self.window.is_char_boundary(keep_from) {
+            keep_from -= 1;
+        }
+        self.window.drain(..keep_from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::index::{Part, TransferEncoding};
+    use crate::mail::message::{BodyId, SystemFlags, Uid};
+    use crate::wire::imap::sequence::SequenceNumber::{Largest, Number};
+    use proptest::prelude::*;
+
+    const HEADER: &str = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= aus Berlin\r\nX-Spam-Status: No,\r\n score=1\r\n\r\n";
+    const TEXT: &str = "Der Zug f=C3=A4hrt um Acht.\r\n";
+
+    fn index() -> BodyIndex {
+        let envelope = b"(\"Tue, 1 Jul 2003 23:30:00 -0200\" \"=?utf-8?q?Gr=C3=BC=C3=9Fe?= aus \\\"Berlin\\\"\" \
+            ((\"=?iso-8859-1?q?J=FCrgen?=\" NIL \"juergen\" \"example.org\")) NIL NIL \
+            ((NIL NIL {5}\r\nalice \"home.test\")(NIL NIL \"bob\" \"home.test\")) NIL \
+            ((NIL NIL \"friends\" NIL)(\"C\" NIL \"c\" \"d.test\")(NIL NIL NIL NIL)) NIL \"<1@x>\")";
+        let header_bytes = HEADER.len() as u64;
+        let part = Part {
+            kind: PartKind::Text,
+            encoding: TransferEncoding::QuotedPrintable,
+            charset: "utf-8".to_owned(),
+            body_start: header_bytes,
+            body_end: header_bytes + TEXT.len() as u64,
+            ..Part::default()
+        };
+        BodyIndex {
+            envelope: envelope.to_vec(),
+            parts: vec![part],
+            // 2003-07-02 01:30:00 UTC
+            sent_seconds: Some(1_057_109_400),
+            sent_zone_minutes: -120,
+            ..BodyIndex::default()
+        }
+    }
+
+    fn row() -> MessageRow {
+        MessageRow {
+            uid: Uid(30),
+            modseq: ModSeq(77),
+            flags: SystemFlags::SEEN.union(SystemFlags::FLAGGED),
+            keywords: 0b10,
+            // 2003-07-02 01:31:00 UTC
+            internal_date: Timestamp(1_057_109_460_000),
+            saved: Timestamp(0),
+            bytes: 4096,
+            body: BodyId(1),
+        }
+    }
+
+    fn query(key: &SearchKey) -> Query {
+        let map = UidMap::new([10, 20, 30, 31].map(Uid));
+        let keywords = ["$Junk", "$Forwarded"].map(str::to_owned);
+        Query::new(key, &map, &keywords, Timestamp(1_057_109_460_000 + 3_600_000)).unwrap()
+    }
+
+    /// Gives every fact that is asked for, and tells which.
+    fn search(key: &SearchKey) -> (bool, Vec<Answer>) {
+        let query = query(key);
+        let (index, row, message) = (index(), row(), [HEADER, TEXT].concat());
+        let mut facts = Facts { row: &row, index: None, header: None, hits: None };
+        let mut asked = Vec::new();
+        loop {
+            let answer = query.decide(&facts);
+            match answer {
+                Answer::Yes => return (true, asked),
+                Answer::No => return (false, asked),
+                Answer::NeedIndex => facts.index = Some(&index),
+                Answer::NeedHeader => facts.header = Some(HEADER.as_bytes()),
+                Answer::NeedHits => facts.hits = Some(scan(&query, &index, message.as_bytes(), 7)),
+            }
+            asked.push(answer);
+            assert!(asked.len() < 5);
+        }
+    }
+
+    fn scan(query: &Query, index: &BodyIndex, message: &[u8], piece: usize) -> Hits {
+        let mut scan = TextScan::new(query);
+        for stretch in stretches(index) {
+            let bytes = &message[stretch.bytes.start as usize..stretch.bytes.end as usize];
+            let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
+            for (at, bytes) in pieces.iter().enumerate() {
+                scan.scan(index, &stretch, bytes, at + 1 == pieces.len());
+            }
+        }
+        scan.hits()
+    }
+
+    fn text(text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn matches(key: SearchKey) -> bool {
+        search(&key).0
+    }
+
+    #[test]
+    fn keys_on_the_row() {
+        use SearchKey::*;
+        let set = |ranges: &[_]| SequenceSet { ranges: ranges.to_vec() };
+        assert!(matches(Has(SystemFlags::SEEN)) && matches(Lacks(SystemFlags::DELETED)));
+        assert!(!matches(Has(SystemFlags::DELETED)) && !matches(Lacks(SystemFlags::SEEN)));
+        assert!(matches(Keyword(text("$forwarded"))) && matches(Unkeyword(text("$Junk"))));
+        assert!(!matches(Keyword(text("$Never"))) && matches(Unkeyword(text("$Never"))));
+        assert!(matches(Sequence(set(&[(Number(3), Number(3))]))));
+        assert!(matches(Sequence(set(&[(Largest, Number(2))]))) && !matches(Sequence(set(&[(Number(4), Largest)]))));
+        assert!(matches(Uid(set(&[(Number(25), Number(30))]))) && !matches(Uid(set(&[(Number(31), Largest)]))));
+        assert!(matches(Larger(4095)) && !matches(Larger(4096)) && matches(Smaller(4097)) && !matches(Smaller(4096)));
+        assert!(matches(ModSeq(77)) && !matches(ModSeq(78)));
+        assert!(!matches(Recent) && matches(All));
+        let day = Day(12_235); // 2003-07-02
+        assert!(matches(On(day)) && matches(Since(day)) && !matches(Before(day)));
+        assert!(matches(Before(Day(12_236))) && !matches(Since(Day(12_236))) && !matches(On(Day(12_236))));
+        assert!(matches(Younger(3600)) && !matches(Younger(3599)) && matches(Older(3600)) && !matches(Older(3601)));
+    }
+
+    #[test]
+    fn keys_on_the_envelope_never_read_the_message() {
+        use SearchKey::*;
+        for (key, wanted) in [
+            (Subject(text("grÜSSe AUS \"berlin")), true),
+            (Subject(text("hamburg")), false),
+            (From(text("jürgen <juergen@EXAMPLE")), true),
+            (From(text("alice")), false),
+            (To(text("alice@home")), true),
+            (To(text("bob")), true),
+            (Cc(text("")), false),
+            (Bcc(text("friends")), true),
+            (Bcc(text("c@d.test")), true),
+            // The writer's calendar says 1 July.
+            (SentOn(Day(12_234)), true),
+            (SentOn(Day(12_235)), false),
+            (SentBefore(Day(12_235)), true),
+            (SentSince(Day(12_235)), false),
+        ] {
+            let (found, asked) = search(&key);
+            assert_eq!(found, wanted, "{key:?}");
+            assert_eq!(asked, [Answer::NeedIndex]);
+        }
+    }
+
+    #[test]
+    fn keys_on_header_and_texts() {
+        use SearchKey::*;
+        let header = |name: &str, value: &str| Header { name: text(name), value: text(value) };
+        assert!(matches(header("x-spam-status", "no, SCORE")) && matches(header("X-Spam-Status", "")));
+        assert!(!matches(header("X-Spam", "")) && !matches(header("subject", "score")));
+        assert!(matches(Body(text("FÄHRT um"))) && matches(Text(text("fährt"))));
+        assert!(!matches(Body(text("Grüße"))) && matches(Text(text("GRÜSSE aus"))));
+        assert!(matches(Text(text("score=1"))) && matches(Body(text(""))) && !matches(Body(text("zzz"))));
+    }
+
+    #[test]
+    fn the_cheapest_keys_decide_first() {
+        use SearchKey::*;
+        let body = || Body(text("zug"));
+        assert_eq!(search(&And(vec![body(), Has(SystemFlags::DELETED)])), (false, vec![]));
+        assert_eq!(search(&Or(Box::new(body()), Box::new(All))), (true, vec![]));
+        assert_eq!(search(&And(vec![body(), Subject(text("nein"))])), (false, vec![Answer::NeedIndex]));
+        assert_eq!(search(&Not(Box::new(And(vec![body(), All])))), (false, vec![Answer::NeedHits]));
+    }
+
+    #[test]
+    fn only_candidates_need_to_be_read() {
+        let set = SequenceSet { ranges: vec![(Number(2), Number(3))] };
+        let key = SearchKey::And(vec![SearchKey::Sequence(set.clone()), SearchKey::Body(text("x"))]);
+        assert_eq!(query(&key).candidates().map(|set| set.ranges().to_vec()), Some(vec![(20, 20), (30, 30)]));
+        assert_eq!(query(&SearchKey::Not(Box::new(SearchKey::Uid(set)))).candidates(), None);
+    }
+
+    #[test]
+    fn more_strings_than_the_bound_are_refused() {
+        let keys = |n: usize| SearchKey::And((0..n).map(|n| SearchKey::Body(n.to_string())).collect());
+        let ready = |n| Query::new(&keys(n), &UidMap::default(), &[], Timestamp(0)).map(|_| ());
+        assert_eq!((ready(SEARCH_NEEDLES_MAX), ready(SEARCH_NEEDLES_MAX + 1)), (Ok(()), Err(TooManyStrings)));
+    }
+
+    #[test]
+    fn a_scan_ends_when_nothing_more_can_be_found() {
+        let index = index();
+        let key = SearchKey::And(vec![SearchKey::Text(text("berlin")), SearchKey::Text(text("grüsse"))]);
+        let query = query(&key);
+        let mut scan = TextScan::new(&query);
+        assert!(!scan.is_complete());
+        scan.scan(&index, &stretches(&index)[0], HEADER.as_bytes(), true);
+        assert!(scan.is_complete());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_does_not_depend_on_the_cut(piece in 1usize..60, start in 0usize..20, length in 1usize..8) {
+            let needle: String = "Der Zug fährt um Acht.".chars().skip(start).take(length).collect();
+            let query = query(&SearchKey::Body(needle.clone()));
+            let found = scan(&query, &index(), [HEADER, TEXT].concat().as_bytes(), piece);
+            prop_assert_eq!(found.body & 1 == 1, true, "{}", needle);
+        }
+
+        #[test]
+        fn any_envelope_is_read_or_passed_over(envelope in "[ -~]{0,60}", field in 0usize..10) {
+            let bytes = format!("({envelope}");
+            if let Some(mut tokens) = envelope_field(bytes.as_bytes(), field) {
+                let _ = tokens.addresses();
+            }
+            envelope_contains(bytes.as_bytes(), EnvelopeField::Subject, "x");
+        }
+    }
+}
