@@ -1,17 +1,53 @@
 //! Hauspost: a mail server of one's own in one small program.
 //!
+//! It receives mail for its owner's domain, takes what the owner's devices send and relays it, and serves the
+//! mailboxes by IMAP and POP3. It is made for a small board on a home line: little memory, a flash card that wears
+//! out, a plug that gets pulled, an owner who is not a mail administrator.
+//!
 //! # Rooms
 //!
-//! Imports go only downwards; `store` and `net` do not know each other.
+//! Imports go only downwards; `store` and `net` do not know each other. `tests/tidy.rs` checks it.
 //!
 //! | room | receives | hands on |
 //! | --- | --- | --- |
 //! | [`wire`] | bytes | meaning, and bytes again: SMTP, IMAP, POP3, SASL, RFC 5322 and MIME. No I/O |
-//! | [`mail`] | meaning and facts | pure decisions: views, search, verdicts, routes, retries, bounces |
+//! | [`mail`] | meaning and facts | pure decisions: views, search, routes, retries, bounces, trace headers |
 //! | [`store`] | changes as Ops | snapshots, bodies, bells: what is remembered, durably |
 //! | [`net`] | names and addresses | streams with deadlines, TLS, DNS, a clock; and a twin of each in memory |
 //! | [`serve`] | a connection | a conversation carried out between `wire`, `mail`, `store` and `net` |
 //! | [`node`] | the command line | the running program: configuration, listeners, supervision |
+//!
+//! `wire` and `mail` hold no async, files, sockets, clock or randomness: bytes, answers and `now` come in as arguments.
+//! [`limits`] names every bound; their sum is what the program can need of memory.
+//!
+//! # Walks
+//!
+//! *Port 25 to phone.* listener → [`serve::admission`] → [`wire::smtp::server`] → policy ([`serve::Site::local_recipient`]) →
+//! body streamed through dot-decoder, MIME index and chunker in one pass ([`serve::Intake`]) → [`store::Op::Deliver`] →
+//! journal, one flush → 250 → bell → IDLE → [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
+//!
+//! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
+//! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
+//! [`mail::route`] → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time,
+//! or bounced into the owner's inbox in the same Op.
+//!
+//! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
+//!
+//! # States and what a restart does with them
+//!
+//! | state | where | after a crash |
+//! | --- | --- | --- |
+//! | message arriving, small | memory of its session | gone; the sender has no 250 and sends again |
+//! | message arriving, large | chunks in redb under a `staged` mark | freed at the next start; the sender sends again |
+//! | Op applied, journal not yet flushed | redb transaction not committed | gone; nobody was told |
+//! | Op flushed to the journal, not checkpointed | journal | applied again at the next start |
+//! | journal batch half written | journal tail, checksum wrong | the end of the journal; nobody was told |
+//! | checkpointed | redb | there |
+//! | message queued | queue rows | tried again when due |
+//! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
+//! | delivery settled with a bounce | one Op | both or neither |
+//! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
+//! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
