@@ -1,14 +1,44 @@
 //! The program: configuration, listeners, supervision, command line.
 //!
 //! Receives arguments, files and signals; hands accepted connections to `serve`. Never speaks a protocol.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`command`] | reads the arguments |
+//! | [`trial`], [`setup`], [`production`] | `try`, `init`, `serve` |
+//! | [`settings`], [`configuration`], [`units`] | the configuration file and its keys |
+//! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
+//! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
+//! | [`supervise`], [`accept`], [`cores`] | a running node, from first connection to last |
+//! | [`log`], [`failure`] | what it tells its owner |
 
+pub mod accept;
+pub mod command;
 pub mod configuration;
+pub mod cores;
 pub mod failure;
+pub mod folder;
 pub mod log;
+pub mod owner;
+pub mod privilege;
+pub mod production;
 pub mod settings;
+pub mod setup;
+pub mod site;
+pub mod sockets;
+pub mod supervise;
+pub mod trial;
 pub mod units;
 
+use std::process::ExitCode;
+
 /// Runs the command line; returns the exit code.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+pub fn main() -> ExitCode {
+    match command::run(std::env::args_os().collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("hauspost: {failure}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
 }

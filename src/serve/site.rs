@@ -1,8 +1,7 @@
 //! The configuration as sessions see it: checked, complete, immutable.
 
 use crate::wire::address::{Address, Domain};
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,17 +108,6 @@ pub struct AdmissionLimits {
     pub sessions_per_peer: usize,
 }
 
-/// Where listeners stand, for the node and for texts that tell the owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// What it speaks.
-    pub service: Service,
-    /// TLS from the first byte.
-    pub implicit_tls: bool,
-    /// Where.
-    pub address: SocketAddr,
-}
-
 /// The services of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -132,7 +120,3 @@ pub enum Service {
     /// POP3 (110, 995).
     Pop3,
 }
-
-/// Paths of a node's folder.
-#[derive(Clone, Debug)]
-pub struct Folder(pub PathBuf);

@@ -1,0 +1,81 @@
+//! Accepting: from a listening socket to an admitted guest, or to a polite refusal.
+//!
+//! Nothing a peer does ends the loop, and no want of the system makes it spin.
+
+use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_MILLISECONDS_MAX};
+use crate::node::cores::{Cores, Guest};
+use crate::node::settings::Port;
+use crate::serve::{Admission, Context};
+use futures_lite::AsyncWriteExt;
+use nix::errno::Errno;
+use smol::{Async, Timer};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Takes connections until it is dropped.
+pub async fn run_listener(
+    context: Context,
+    admission: Admission,
+    cores: Rc<Cores>,
+    port: Port,
+    listener: Async<TcpListener>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => receive(&context, &admission, &cores, port, socket, peer).await,
+            Err(error) if is_want(&error) => {
+                log::warn!("event=accept-paused service={} reason={:?}", port.name, error.to_string());
+                Timer::after(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
+            }
+            // The connection died while it waited, or a network error belongs to it (accept(2)): the next one is well.
+            Err(error) => log::debug!("event=accept-failed service={} reason={:?}", port.name, error.to_string()),
+        }
+    }
+}
+
+async fn receive(
+    context: &Context,
+    admission: &Admission,
+    cores: &Cores,
+    port: Port,
+    socket: Async<TcpStream>,
+    peer: SocketAddr,
+) {
+    let limits = context.site().admission;
+    match admission.admit(port.service, peer.ip(), limits) {
+        Ok(ticket) => {
+            log::debug!("event=connected service={} peer={}", port.name, canonical(peer.ip()));
+            cores.seat(Guest { socket, port, ticket });
+        }
+        Err(refusal) => {
+            log::warn!("event=refused service={} peer={} reason={refusal:?}", port.name, canonical(peer.ip()));
+            // Before a TLS handshake no word can be understood, and a handshake is what a flood must not get.
+            if !port.implicit_tls {
+                refuse(socket, refusal.line(port.service)).await;
+            }
+        }
+    }
+}
+
+/// Says one line and closes. The line fits the empty send buffer, so this does not wait for the peer.
+async fn refuse(mut socket: Async<TcpStream>, line: &[u8]) {
+    let say = async {
+        let _ = socket.write_all(line).await;
+        let _ = socket.close().await;
+    };
+    let give_up = async {
+        Timer::after(Duration::from_millis(REFUSAL_MILLISECONDS_MAX)).await;
+    };
+    futures_lite::future::or(say, give_up).await;
+}
+
+/// Errors that come back at once, because the system lacks descriptors or memory.
+fn is_want(error: &std::io::Error) -> bool {
+    let wants = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|code| wants.contains(&Errno::from_raw(code)))
+}
+
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

@@ -1,0 +1,255 @@
+//! The command line.
+
+use crate::node::configuration::{LEVELS_EXPECTED, parse_level};
+use crate::node::failure::{Exit, Failure};
+use crate::node::trial::HostPort;
+use crate::node::{configuration, privilege, production, setup, trial};
+use argh::FromArgs;
+use log::LevelFilter;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A mail server of one's own: receives, sends, and serves your mail over IMAP and POP3.
+#[derive(FromArgs, Debug)]
+#[argh(
+    note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
+    error_code(64, "the arguments are wrong"),
+    error_code(69, "a port or the data folder is in use"),
+    error_code(71, "the system refused something"),
+    error_code(73, "something would be overwritten or cannot be made"),
+    error_code(74, "the store or the disk failed"),
+    error_code(78, "the configuration or a certificate is wrong")
+)]
+struct Hauspost {
+    /// print the version
+    #[argh(switch)]
+    version: bool,
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+enum Command {
+    Try(Try),
+    Init(Init),
+    Serve(Serve),
+    Config(Config),
+}
+
+/// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "try",
+    note = "Ports are the base plus the usual ones: 25 SMTP, 110 POP3, 143 IMAP, 465 and 587 submission, 993 IMAPS, 995 \
+            POP3S. The password may also come from the environment, as HAUSPOST_PASSWORD.",
+    example = "{command_name} --data ~/hauspost-trial --port-base 43000"
+)]
+pub struct Try {
+    /// folder to keep the mail in; without it, a temporary one that is removed at the end
+    #[argh(option)]
+    pub data: Option<PathBuf>,
+    /// number that is added to every port, 42000 by default
+    #[argh(option, default = "42_000")]
+    pub port_base: u16,
+    /// password for the login "me"; without it, one is made up
+    #[argh(option)]
+    pub password: Option<String>,
+    /// host:port of a server that takes all outgoing mail, without TLS
+    #[argh(option)]
+    pub relay: Option<HostPort>,
+    /// ip:port of the DNS server to ask
+    #[argh(option)]
+    pub dns: Option<SocketAddr>,
+    /// error, warn, info, debug or off; warn by default
+    #[argh(option, from_str_fn(read_level))]
+    pub log_level: Option<LevelFilter>,
+    /// port of other servers' MX, for tests
+    #[argh(option, default = "25", hidden_help)]
+    pub mx_port: u16,
+}
+
+/// Make the data folder of a new mail server, with configuration, password and certificate.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "init",
+    example = "{command_name} --data /var/lib/hauspost --hostname mail.example.org --address me@example.org"
+)]
+pub struct Init {
+    /// folder to make; it must be new or empty
+    #[argh(option)]
+    pub data: PathBuf,
+    /// name of this machine in the world
+    #[argh(option)]
+    pub hostname: String,
+    /// your address
+    #[argh(option)]
+    pub address: String,
+    /// user to run as, when `serve` is started by root
+    #[argh(option, default = "String::new()")]
+    pub user: String,
+    /// read the password from the first line of stdin instead of making one up
+    #[argh(switch)]
+    pub password_stdin: bool,
+}
+
+/// Run the mail server in a data folder.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "serve",
+    note = "SIGHUP reads configuration and certificate again. SIGTERM ends it within five seconds."
+)]
+pub struct Serve {
+    /// data folder that `init` made
+    #[argh(option)]
+    pub data: PathBuf,
+    /// configuration file; hauspost.toml in the data folder by default
+    #[argh(option)]
+    pub config: Option<PathBuf>,
+    /// error, warn, info, debug or off, whatever the configuration says
+    #[argh(option, from_str_fn(read_level))]
+    pub log_level: Option<LevelFilter>,
+    /// keep root's rights although it is dangerous
+    #[argh(switch)]
+    pub stay_root: bool,
+}
+
+/// Print the documented sample configuration, or check a configuration file.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "config")]
+pub struct Config {
+    /// configuration file to check
+    #[argh(option)]
+    pub check: Option<PathBuf>,
+}
+
+fn read_level(text: &str) -> Result<LevelFilter, String> {
+    parse_level(text).ok_or_else(|| format!("expected {LEVELS_EXPECTED}"))
+}
+
+/// Reads the arguments (the first is the program's name) and does what they say.
+pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
+    match read_arguments(arguments)? {
+        Asked::Text(text) => print(&text),
+        Asked::Command(Command::Try(arguments)) => {
+            prepare(arguments.log_level.unwrap_or(LevelFilter::Warn));
+            trial::run(&arguments)
+        }
+        Asked::Command(Command::Init(arguments)) => {
+            prepare(LevelFilter::Warn);
+            setup::run(&arguments)
+        }
+        Asked::Command(Command::Serve(arguments)) => {
+            prepare(arguments.log_level.unwrap_or(LevelFilter::Info));
+            production::run(&arguments)
+        }
+        Asked::Command(Command::Config(Config { check: None })) => print(&configuration::sample(&[])),
+        Asked::Command(Command::Config(Config { check: Some(path) })) => {
+            configuration::read_file(&path)?;
+            print(&format!("{}: all is well\n", path.display()))
+        }
+    }
+}
+
+enum Asked {
+    Text(String),
+    Command(Command),
+}
+
+fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> {
+    let usage = |sentence: String| Failure::new(Exit::Usage, sentence);
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .skip(1)
+        .map(|argument| argument.into_string().map_err(|odd| usage(format!("argument {odd:?} is not UTF-8"))))
+        .collect::<Result<_, _>>()?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match Hauspost::from_args(&["hauspost"], &arguments) {
+        Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
+        Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
+        Ok(Hauspost { command: None, .. }) => Err(usage("say what to do: try, init, serve, config, or --help".into())),
+        Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
+        Err(early) => {
+            let sentence = early.output.split_whitespace().collect::<Vec<_>>().join(" ");
+            Err(usage(sentence.replace(" Run hauspost", "; run hauspost")))
+        }
+    }
+}
+
+fn prepare(level: LevelFilter) {
+    privilege::close_new_files();
+    super::log::start(level);
+}
+
+/// Prints to stdout; nobody reading to the end is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::System, format!("cannot write to stdout: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Asked, Failure> {
+        read_arguments(line.split(' ').map(Into::into).collect())
+    }
+
+    fn refused(line: &str) -> String {
+        let failure = read(line).err().unwrap();
+        assert_eq!(failure.exit, Exit::Usage);
+        failure.sentence
+    }
+
+    #[test]
+    fn try_has_defaults_for_everything() {
+        let Ok(Asked::Command(Command::Try(arguments))) = read("hauspost try") else { panic!() };
+        assert_eq!((arguments.port_base, arguments.mx_port), (42_000, 25));
+        assert!(arguments.data.is_none() && arguments.password.is_none() && arguments.relay.is_none());
+    }
+
+    #[test]
+    fn options_are_read() {
+        let line =
+            "hauspost try --data d --port-base 1000 --password p --relay [::1]:26 --dns 127.0.0.1:53 --log-level off";
+        let Ok(Asked::Command(Command::Try(arguments))) = read(line) else { panic!() };
+        assert_eq!(arguments.relay, Some(HostPort { host: "::1".into(), port: 26 }));
+        assert_eq!(arguments.dns, Some("127.0.0.1:53".parse().unwrap()));
+        assert_eq!(arguments.log_level, Some(LevelFilter::Off));
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_sentence() {
+        for line in [
+            "hauspost",
+            "hauspost fly",
+            "hauspost try --port-base 70000",
+            "hauspost try --relay x",
+            "hauspost serve",
+            "hauspost try --log-level loud",
+            "hauspost init --data d",
+        ] {
+            let sentence = refused(line);
+            assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        let Ok(Asked::Text(version)) = read("hauspost --version") else { panic!() };
+        assert_eq!(version, format!("hauspost {}\n", env!("CARGO_PKG_VERSION")));
+        for line in ["hauspost --help", "hauspost try --help", "hauspost init --help", "hauspost serve --help"] {
+            let Ok(Asked::Text(help)) = read(line) else { panic!("{line}") };
+            assert!(help.contains("Usage: hauspost") && !help.contains("mx-port"));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The data folder: who may see it, what it holds, the certificate in it.
+//!
+//! Not the store, which keeps its own files there. Everything in the folder is for its owner's eyes only, except the
+//! certificate, which is public.
+
+use crate::net::{Clock, tls};
+use crate::node::failure::{Exit, Failure};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// One node's folder.
+#[derive(Clone, Debug)]
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// Takes a folder, or makes it when it is not there, and closes it to everybody but its owner.
+    pub fn take(path: &Path) -> Result<Folder, Failure> {
+        let cannot = |e| Failure::new(Exit::CannotCreate, format!("cannot use the folder {}: {e}", path.display()));
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => {
+                let mode = std::fs::metadata(path).map_err(cannot)?.permissions().mode();
+                if mode & 0o077 != 0 {
+                    std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(cannot)?;
+                }
+            }
+            Err(e) => return Err(cannot(e)),
+        }
+        // Absolute, so that what is said about it is true wherever it is read.
+        Ok(Folder(std::fs::canonicalize(path).map_err(cannot)?))
+    }
+
+    /// Makes a new folder among the system's temporary ones. `random` makes its name unguessable.
+    pub fn make_temporary(random: u64) -> Result<Folder, Failure> {
+        let path = std::env::temp_dir().join(format!("hauspost-try-{random:016x}"));
+        DirBuilder::new().mode(0o700).create(&path).map_err(|e| {
+            Failure::new(Exit::CannotCreate, format!("cannot make the temporary folder {}: {e}", path.display()))
+        })?;
+        Ok(Folder(path))
+    }
+
+    /// The configuration file that `init` writes.
+    pub fn configuration(&self) -> PathBuf {
+        self.0.join("hauspost.toml")
+    }
+
+    /// The certificate, readable by all.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("cert.pem")
+    }
+
+    /// The private key, readable by the owner alone.
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    /// Makes a self-signed certificate for these names unless certificate and key are there already.
+    pub fn ensure_certificate(&self, names: &[String], clock: &Clock) -> Result<(), Failure> {
+        if self.certificate().exists() && self.key().exists() {
+            return Ok(());
+        }
+        let made = tls::self_signed(names, clock)
+            .map_err(|e| Failure::new(Exit::Configuration, format!("cannot make a certificate: {e}")))?;
+        // The key first: a certificate without its key would look finished.
+        replace_file(&self.key(), made.key_pem.as_bytes(), 0o600)?;
+        replace_file(&self.certificate(), made.certificate_pem.as_bytes(), 0o644)
+    }
+}
+
+/// Writes a file that must not be there yet, durably, with exactly this mode.
+pub fn write_new_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        sync_folder_of(path)
+    };
+    write().map_err(|e| Failure::new(Exit::CannotCreate, format!("cannot write {}: {e}", path.display())))
+}
+
+/// Writes a file whether it is there or not; whoever reads it sees the old or the new one, whole.
+fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let fresh = path.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    write_new_file(&fresh, bytes, mode)?;
+    std::fs::rename(&fresh, path)
+        .and_then(|()| sync_folder_of(path))
+        .map_err(|e| Failure::new(Exit::CannotCreate, format!("cannot write {}: {e}", path.display())))
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_is_closed_to_others_and_the_key_too() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let folder = Folder::take(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        folder.ensure_certificate(&["localhost".into(), "127.0.0.1".into()], &Clock::system()).unwrap();
+        assert_eq!((mode(&folder.certificate()), mode(&folder.key())), (0o644, 0o600));
+        let first = std::fs::read(folder.certificate()).unwrap();
+        folder.ensure_certificate(&["other".into()], &Clock::system()).unwrap();
+        assert_eq!(std::fs::read(folder.certificate()).unwrap(), first);
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("file");
+        write_new_file(&path, b"first", 0o600).unwrap();
+        assert_eq!(write_new_file(&path, b"second", 0o600).unwrap_err().exit, Exit::CannotCreate);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+}

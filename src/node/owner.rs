@@ -1,0 +1,120 @@
+//! The owner's things in the store: the password, the folders, the first message.
+
+use crate::limits::{PASSWORD_BYTES_MAX, PBKDF2_ITERATIONS};
+use crate::mail::credential::Verifier;
+use crate::mail::message::{Flags, INBOX, Uid};
+use crate::net::Net;
+use crate::node::failure::{Exit, Failure};
+use crate::serve::Intake;
+use crate::store::{Credential, Deliver, Op, Store, Target, Trouble};
+use crate::wire::address::{Address, Domain};
+use crate::wire::date::{DateTime, encode_date_time};
+
+/// Letters of generated passwords: none that is mistaken for another on a phone.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// Makes a password of 100 random bits, in groups that can be typed.
+pub fn generate_password(net: &Net) -> Result<String, Failure> {
+    let random = net.random::<20>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
+    let letters = random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+    let mut password = String::new();
+    for (at, letter) in letters.enumerate() {
+        if at > 0 && at.is_multiple_of(4) {
+            password.push('-');
+        }
+        password.push(letter);
+    }
+    Ok(password)
+}
+
+/// Refuses what no mail program could send, or what is longer than a login may be.
+pub fn check_password(password: &str) -> Result<(), Failure> {
+    let wrong = |why: &str| Err(Failure::new(Exit::Usage, format!("the password {why}")));
+    match password {
+        "" => wrong("is empty"),
+        long if long.len() > PASSWORD_BYTES_MAX => wrong(&format!("is longer than {PASSWORD_BYTES_MAX} bytes")),
+        odd if odd.contains(char::is_control) => wrong("has a control character in it"),
+        _ => Ok(()),
+    }
+}
+
+/// Stores the password of a login unless it is stored already.
+pub async fn set_password(store: &Store, net: &Net, login: &str, password: &str) -> Result<(), Failure> {
+    let name = login.to_string();
+    let stored = store.read(move |snapshot| snapshot.credential(&name)).await.map_err(|e| in_store(&e))?;
+    if stored.is_some_and(|credential| credential.verifier.matches(password)) {
+        return Ok(());
+    }
+    let salt = net.random::<16>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
+    let verifier = Verifier::new(password, salt, PBKDF2_ITERATIONS);
+    let change = Op::SetCredential(Credential { login: login.to_string(), verifier });
+    store.apply(change).await.map_err(|e| in_store(&e))?;
+    Ok(())
+}
+
+/// Delivers the first message when no message has ever been in INBOX.
+pub async fn welcome(
+    store: &Store,
+    net: &Net,
+    hostname: &Domain,
+    address: &Address,
+    text: &str,
+) -> Result<(), Failure> {
+    let inbox = store.read(|snapshot| snapshot.mailbox(INBOX)).await.map_err(|e| in_store(&e))?;
+    if inbox.is_some_and(|inbox| inbox.uid_next > Uid(1)) {
+        return Ok(());
+    }
+    let now = net.clock().now();
+    let id = net.random::<12>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let date = encode_date_time(DateTime { seconds: now.seconds(), zone_minutes: 0 });
+    let message = format!(
+        "Date: {date}\r\nFrom: Hauspost <postmaster@{domain}>\r\nTo: <{address}>\r\nSubject: Welcome to your own mail \
+         server\r\nMessage-ID: <{id}@{hostname}>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: 8bit\r\nAuto-Submitted: auto-generated\r\n\r\n{body}",
+        domain = address.domain,
+        body = text.replace('\n', "\r\n"),
+    );
+    let mut intake = Intake::new(store);
+    intake.write(message.as_bytes()).await.map_err(|e| in_store(&e))?;
+    let body = intake.finish().await.map_err(|e| in_store(&e))?;
+    let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+    let deliver = Op::Deliver(Deliver { body, targets, internal_date: now, now });
+    store.apply(deliver).await.map_err(|e| in_store(&e))?;
+    Ok(())
+}
+
+/// A store's trouble as a sentence.
+pub fn in_store(trouble: &Trouble) -> Failure {
+    let why = match trouble {
+        Trouble::Full => "there is no room left on the disk".to_string(),
+        Trouble::Failed(why) => why.clone(),
+        Trouble::NotFound => "something is missing in it".to_string(),
+        Trouble::Exists => "something is there already".to_string(),
+        Trouble::Refused(why) => (*why).to_string(),
+    };
+    Failure::new(Exit::Store, format!("the store: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_passwords_can_be_typed_and_differ() {
+        let net = Net::system(None).unwrap();
+        let (first, second) = (generate_password(&net).unwrap(), generate_password(&net).unwrap());
+        assert_ne!(first, second);
+        assert_eq!(first.len(), 24);
+        assert!(first.bytes().all(|byte| byte == b'-' || LETTERS.contains(&byte)));
+        check_password(&first).unwrap();
+    }
+
+    #[test]
+    fn passwords_that_cannot_be_sent_are_refused() {
+        for password in ["", "a\nb", "a\0b", &"x".repeat(PASSWORD_BYTES_MAX + 1)] {
+            assert_eq!(check_password(password).unwrap_err().exit, Exit::Usage);
+        }
+        check_password("correct horse battery ä").unwrap();
+    }
+}

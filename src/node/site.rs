@@ -1,0 +1,83 @@
+//! From settings and files to the configuration that sessions see.
+
+use crate::net::{Net, tls};
+use crate::node::failure::{Exit, Failure};
+use crate::node::settings::Settings;
+use crate::serve::{AdmissionLimits, RelayPolicy, Site, Smarthost};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Size of a PEM file in bytes: a chain of ten large certificates is a fifth of it.
+const PEM_BYTES_MAX: u64 = 256 << 10;
+
+/// Makes the site of these settings. Relative file names start at `base`.
+pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Failure> {
+    let relay = &settings.relay;
+    let smarthost = match relay.host.as_str() {
+        "" => None,
+        host => Some(Smarthost {
+            host: host.to_string(),
+            port: u16::try_from(relay.port).unwrap_or(u16::MAX),
+            security: relay.security,
+            login: read_relay_login(settings, base)?,
+        }),
+    };
+    let login = settings.addresses.first().map(|address| address.to_string().to_lowercase());
+    Ok(Site {
+        hostname: settings.hostname.clone(),
+        domains: settings.local_domains(),
+        addresses: settings.addresses.clone(),
+        login: login.ok_or_else(|| Failure::new(Exit::Configuration, "addresses: at least one address is needed"))?,
+        message_bytes_max: settings.message_bytes_max,
+        tls: Some(read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?),
+        plaintext_login_on_loopback: settings.plaintext_login_on_loopback,
+        sent_copy: settings.sent_copy,
+        relay: RelayPolicy {
+            smarthost,
+            private_targets: false,
+            mx_port: 25,
+            tls_verified: tls::client_verified(None, net.clock()).map_err(in_tls)?,
+            tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
+            retry_after: relay.retry_after.clone(),
+            give_up_after: relay.give_up_after,
+        },
+        admission: AdmissionLimits {
+            sessions_per_service: usize::try_from(settings.sessions).unwrap_or(usize::MAX),
+            sessions_per_peer: usize::try_from(settings.sessions_per_peer).unwrap_or(usize::MAX),
+        },
+    })
+}
+
+/// The certificate and key as sessions use them.
+fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
+    tls::server_config(&pem.0, &pem.1, net.clock())
+        .map_err(|e| Failure::new(Exit::Configuration, format!("{} and {}: {e}", certificate.display(), key.display())))
+}
+
+fn read_relay_login(settings: &Settings, base: &Path) -> Result<Option<(String, String)>, Failure> {
+    let relay = &settings.relay;
+    if relay.login.is_empty() {
+        return Ok(None);
+    }
+    let path = base.join(&relay.password_file);
+    let text = String::from_utf8(read_bounded(&path, 4096)?).unwrap_or_default();
+    match text.lines().next().unwrap_or("") {
+        "" => Err(Failure::new(Exit::Configuration, format!("{} has no password on its first line", path.display()))),
+        password => Ok(Some((relay.login.clone(), password.to_string()))),
+    }
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
+        .map_err(|e| Failure::new(Exit::Configuration, format!("cannot read {}: {e}", path.display())))?;
+    Ok(bytes)
+}
+
+fn in_tls(sentence: String) -> Failure {
+    Failure::new(Exit::System, format!("TLS: {sentence}"))
+}

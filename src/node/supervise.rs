@@ -1,0 +1,141 @@
+//! Supervision: from an open store and bound sockets to the end of the process.
+//!
+//! Starts the cores, listeners and the relay; answers signals; sees to it that the node ends within five seconds with
+//! everything durable, whatever its peers do. Store errors at the end are the only failure it reports.
+
+use crate::limits::DRAIN_SECONDS_MAX;
+use crate::net::Net;
+use crate::node::accept::run_listener;
+use crate::node::cores::Cores;
+use crate::node::failure::{Exit, Failure};
+use crate::node::sockets::Bound;
+use crate::serve::{Admission, Context, Logins, Site, Stopping};
+use crate::store::Store;
+use async_signal::{Signal, Signals};
+use futures_lite::StreamExt;
+use sd_notify::NotifyState;
+use smol::{Async, LocalExecutor, Task, Timer};
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+/// A node that is ready to run.
+pub struct Node {
+    /// What sessions work with.
+    pub context: Context,
+    /// Its listening sockets.
+    pub sockets: Vec<Bound>,
+    /// Sessions of all services together.
+    pub sessions_max: usize,
+    /// Reads the configuration and the certificate again.
+    pub reload: Box<dyn Fn() -> Result<Site, Failure>>,
+}
+
+/// Puts together what sessions work with.
+pub fn make_context(store: Store, net: Net, site: Site) -> Context {
+    Context {
+        store,
+        net,
+        current_site: Arc::new(RwLock::new(Arc::new(site))),
+        logins: Arc::new(Logins::default()),
+        stopping: Stopping::default(),
+    }
+}
+
+/// Runs the node until a signal ends it, and closes the store. `ready` is called once all sockets are served.
+pub fn run(node: Node, ready: impl FnOnce()) -> Result<(), Failure> {
+    let store = node.context.store.clone();
+    let executor = Rc::new(LocalExecutor::new());
+    let outcome = smol::block_on(executor.run(serve_until_signal(node, executor.clone(), ready)));
+    let closed = store.close().map_err(|e| {
+        Failure::new(
+            Exit::Store,
+            format!("the store did not close well; its journal is read again at the next start: {e:?}"),
+        )
+    });
+    log::info!("event=stopped");
+    outcome.and(closed)
+}
+
+async fn serve_until_signal(
+    node: Node,
+    executor: Rc<LocalExecutor<'static>>,
+    ready: impl FnOnce(),
+) -> Result<(), Failure> {
+    let system = |what: &str, e: std::io::Error| Failure::new(Exit::System, format!("{what}: {e}"));
+    let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup]).map_err(|e| system("signals", e))?;
+    let admission = Admission::new(node.sessions_max);
+    let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
+    let mut listeners: Vec<Task<()>> = Vec::new();
+    for bound in node.sockets {
+        log::info!("event=listening service={} address={}", bound.port.name, bound.address);
+        let listener = Async::new_nonblocking(bound.socket).map_err(|e| system("listening socket", e))?;
+        let (context, admission, cores) = (node.context.clone(), admission.clone(), cores.clone());
+        listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
+    }
+    notify(&[NotifyState::Ready]);
+    ready();
+    loop {
+        match signals.next().await {
+            Some(Ok(Signal::Hup)) => reload(&node.context, &node.reload),
+            Some(Ok(signal)) => {
+                log::info!("event=stopping signal={signal:?} sessions={}", admission.sessions());
+                break;
+            }
+            Some(Err(e)) => return Err(system("signals", e)),
+            None => return Err(Failure::new(Exit::System, "signals no longer arrive")),
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    // New connections are refused by the kernel from here on: a peer tries again elsewhere or later.
+    drop(listeners);
+    node.context.stopping.set();
+    drain(&admission, &mut signals).await;
+    Ok(())
+}
+
+/// Waits for the sessions to end: until all have, the time is up, or a second signal comes.
+async fn drain(admission: &Admission, signals: &mut Signals) {
+    let end = Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX);
+    let emptied = async {
+        while admission.sessions() > 0 && Instant::now() < end {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+    };
+    let hurried = async {
+        loop {
+            match signals.next().await {
+                Some(Ok(Signal::Hup)) => {}
+                _ => return,
+            }
+        }
+    };
+    futures_lite::future::or(emptied, hurried).await;
+    let left = admission.sessions();
+    if left > 0 {
+        log::warn!("event=sessions-cut sessions={left}");
+    }
+}
+
+/// Swaps in a new site. Sessions that run keep theirs; when anything is wrong, everything stays as it was.
+fn reload(context: &Context, read: &dyn Fn() -> Result<Site, Failure>) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        notify(&[NotifyState::Reloading, now]);
+    }
+    match read() {
+        Ok(site) => {
+            let mut current = context.current_site.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+            *current = Arc::new(site);
+            log::info!("event=reloaded");
+        }
+        Err(failure) => log::error!("event=reload-refused reason={:?}", failure.sentence),
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager, when there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(false, state) {
+        log::debug!("event=not-notified reason={:?}", e.to_string());
+    }
+}

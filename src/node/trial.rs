@@ -1,0 +1,257 @@
+//! `hauspost try`: a whole node on loopback, without any configuration, to be tried and thrown away.
+//!
+//! Everything a real node does, it does in the same way; only addresses, ports and names are made up.
+
+use crate::net::Net;
+use crate::node::command::Try;
+use crate::node::configuration::{self, parse_address};
+use crate::node::failure::{Exit, Failure};
+use crate::node::folder::Folder;
+use crate::node::owner;
+use crate::node::settings::{PORTS, Settings};
+use crate::node::site::make_site;
+use crate::node::sockets::{self, Bound};
+use crate::node::supervise::{self, Node};
+use crate::serve::{Site, SmarthostSecurity};
+use crate::store::{Options, Store};
+use crate::wire::address::Domain;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The owner of a trial node.
+const ADDRESS: &str = "me@home.test";
+/// Its name in greetings.
+const HOSTNAME: &str = "home.test";
+/// Sessions at once, all from one peer: whoever tries may try hard.
+const SESSIONS: u64 = 4_000;
+
+/// Runs a trial node until a signal ends it.
+pub fn run(arguments: &Try) -> Result<(), Failure> {
+    let net = Net::system(arguments.dns).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
+    let settings = make_settings(arguments)?;
+    let given = arguments.password.clone().or_else(|| std::env::var("HAUSPOST_PASSWORD").ok());
+    let password = match &given {
+        Some(password) => password.clone(),
+        None => owner::generate_password(&net)?,
+    };
+    owner::check_password(&password)?;
+    let sockets = bind(arguments.port_base)?;
+    let folder = match &arguments.data {
+        Some(path) => Folder::take(path)?,
+        None => {
+            let random = net.random::<8>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
+            Folder::make_temporary(u64::from_le_bytes(random))?
+        }
+    };
+    let outcome = run_in(arguments, &settings, net, &folder, &password, given.is_some(), sockets);
+    if arguments.data.is_none() {
+        std::fs::remove_dir_all(&folder.0).map_err(|e| {
+            Failure::new(Exit::System, format!("cannot remove the temporary folder {}: {e}", folder.0.display()))
+        })?;
+    }
+    outcome
+}
+
+fn run_in(
+    arguments: &Try,
+    settings: &Settings,
+    net: Net,
+    folder: &Folder,
+    password: &str,
+    password_given: bool,
+    sockets: Vec<Bound>,
+) -> Result<(), Failure> {
+    if folder.configuration().exists() {
+        let sentence =
+            format!("{} belongs to a node made by `hauspost init`: use `hauspost serve`", folder.0.display());
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
+    let store = Store::open(options(settings, folder)).map_err(|e| owner::in_store(&e))?;
+    let prepared = (|| {
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
+        folder.ensure_certificate(&names, net.clock())?;
+        let reload = {
+            let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
+            let mx_port = arguments.mx_port;
+            move || make_trial_site(&settings, &folder, &net, mx_port)
+        };
+        let site = reload()?;
+        let address = site.addresses.first().cloned().ok_or_else(|| Failure::new(Exit::System, "no address"))?;
+        smol::block_on(async {
+            owner::set_password(&store, &net, &site.login, password).await?;
+            owner::welcome(&store, &net, &site.hostname, &address, WELCOME).await
+        })?;
+        Ok((site, reload))
+    })();
+    let (site, reload) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            let _ = store.close();
+            return Err(failure);
+        }
+    };
+    let context = supervise::make_context(store, net, site);
+    let node = Node { context, sockets, sessions_max: sockets::sessions_max(), reload: Box::new(reload) };
+    let shown = if password_given { None } else { Some(password) };
+    supervise::run(node, || tell(arguments, folder, shown))
+}
+
+fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, mx_port: u16) -> Result<Site, Failure> {
+    let mut site = make_site(settings, &folder.0, net)?;
+    site.relay.private_targets = true;
+    site.relay.mx_port = mx_port;
+    Ok(site)
+}
+
+fn make_settings(arguments: &Try) -> Result<Settings, Failure> {
+    let mut settings = configuration::defaults()?;
+    settings.hostname = Domain::new(HOSTNAME);
+    settings.addresses = parse_address(ADDRESS).into_iter().collect();
+    settings.plaintext_login_on_loopback = true;
+    settings.sessions = SESSIONS;
+    settings.sessions_per_peer = SESSIONS;
+    if let Some(relay) = &arguments.relay {
+        settings.relay.host = relay.host.clone();
+        settings.relay.port = u64::from(relay.port);
+        settings.relay.security = SmarthostSecurity::Plain;
+    }
+    Ok(settings)
+}
+
+fn options(settings: &Settings, folder: &Folder) -> Options {
+    Options {
+        dir: folder.0.clone(),
+        ring_bytes: settings.journal_bytes,
+        cache_bytes: usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX),
+        checkpoint_after: settings.checkpoint_after,
+    }
+}
+
+/// All services on both loopback addresses. A machine without `::1` gets the others.
+fn bind(port_base: u16) -> Result<Vec<Bound>, Failure> {
+    let mut bound = Vec::new();
+    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        for port in PORTS {
+            let number = port_base.checked_add(port.number).ok_or_else(|| {
+                let sentence = format!("--port-base {port_base} is too high: the last port would be above 65535");
+                Failure::new(Exit::Usage, sentence)
+            })?;
+            let address = SocketAddr::new(ip, number);
+            match sockets::bind(port, address, true) {
+                Ok(socket) => bound.push(socket),
+                Err(e) if ip.is_ipv6() && sockets::is_without_family(&e) => {
+                    log::warn!("event=no-ipv6-loopback reason={:?}", e.to_string());
+                    return Ok(bound);
+                }
+                Err(e) => {
+                    let failure = sockets::cannot_listen(port, address, &e);
+                    let other = if port_base < 50_000 { port_base + 1_000 } else { port_base - 1_000 };
+                    let hint =
+                        format!("{}; choose other ports, for example with --port-base {other}", failure.sentence);
+                    return Err(Failure::new(failure.exit, hint));
+                }
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Tells the person in front of it what to do now. A closed stdout is no reason to stop.
+fn tell(arguments: &Try, folder: &Folder, password: Option<&str>) {
+    let port = |number: u16| arguments.port_base.saturating_add(number);
+    let data = folder.0.display();
+    let kept = if arguments.data.is_some() { "" } else { " (removed at the end)" };
+    let shown = password.unwrap_or("the one you gave");
+    let in_url = password.unwrap_or("PASSWORD");
+    let text = format!(
+        "\
+Hauspost {version} is running, for this machine only. Ctrl-C ends it.
+
+  login        me  (or {ADDRESS})
+  password     {shown}
+  IMAP         localhost, port {imaps} with TLS, or {imap} without
+  POP3         localhost, port {pop3s} with TLS, or {pop3} without
+  sending      localhost, port {submissions} with TLS, or {submission} without
+  certificate  {certificate} (self-signed)
+  mail is in   {data}{kept}
+
+Send a message in, as another mail server would:
+  swaks --server 127.0.0.1:{mx} --from friend@far.example --to {ADDRESS}
+
+Read the first message:
+  curl --user 'me:{in_url}' 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=1'
+",
+        version = env!("CARGO_PKG_VERSION"),
+        certificate = folder.certificate().display(),
+        mx = port(25),
+        imap = port(143),
+        imaps = port(993),
+        pop3 = port(110),
+        pop3s = port(995),
+        submission = port(587),
+        submissions = port(465),
+    );
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+const WELCOME: &str = "\
+This message lies in your own mail server, on your own machine.
+
+What you can do now:
+
+- Add an account to your mail program with the settings that the terminal shows.
+  The certificate is self-signed, so the program will ask once whether to trust it.
+- Send yourself a message: me@home.test is your address, and me+anything@home.test too.
+- Mark this message on one device and watch it change on another.
+
+Everybody else is out of reach: this trial listens on this machine only, and home.test is a name that nobody has.
+When you want the real thing, for your own domain:
+
+    hauspost init --data DIR --hostname mail.example.org --address me@example.org
+    hauspost serve --data DIR
+";
+
+/// `HOST:PORT`, with brackets around an IPv6 address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl std::str::FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostPort, String> {
+        let wrong = || "expected HOST:PORT, like 127.0.0.1:2525".to_string();
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        let known = host.parse::<IpAddr>().is_ok() || (bare.is_none() && configuration::parse_domain(host).is_some());
+        let port = port.parse().ok().filter(|port| *port > 0);
+        port.filter(|_| known).map(|port| HostPort { host: host.to_string(), port }).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_ports() {
+        let read = |text: &str| text.parse::<HostPort>().ok().map(|read| (read.host, read.port));
+        assert_eq!(read("127.0.0.1:2525"), Some(("127.0.0.1".into(), 2525)));
+        assert_eq!(read("[::1]:25"), Some(("::1".into(), 25)));
+        assert_eq!(read("smtp.example.org:587"), Some(("smtp.example.org".into(), 587)));
+        for text in ["", "host", "host:", "host:0", "host:70000", ":25", "[host]:25", "a b:25"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_base_too_high_is_refused() {
+        assert_eq!(bind(65_000).err().unwrap().exit, Exit::Usage);
+    }
+}
