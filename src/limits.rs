@@ -149,6 +149,14 @@ pub const RELAY_REPLY_KEPT_BYTES: usize = 8192;
 pub const RELAY_REPLY_TEXT_BYTES: usize = 480;
 /// Recipients in one transaction: what every server takes (RFC 5321 section 4.5.3.1.8).
 pub const RELAY_RECIPIENTS_PER_TRANSACTION: usize = 100;
+/// Hosts tried for one domain in one attempt; large providers name five.
+pub const RELAY_HOSTS_MAX: usize = 8;
+/// Shortest wait before another attempt, in seconds: a schedule of zeros must not spin.
+pub const RELAY_RETRY_SECONDS_MIN: u64 = 1;
+/// Bytes of the original header that a bounce returns.
+pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
+/// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.
+pub const BOUNCE_RECIPIENTS: usize = 200;
 
 // ---- node
 

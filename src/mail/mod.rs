@@ -3,9 +3,12 @@
 //! Receives parsed commands, message facts and `now`; hands on verdicts, views, texts of bounces. Never does
 //! I/O, never reads a clock, never draws a random number.
 
+pub mod bounce;
 pub mod credential;
 pub mod index;
 pub mod message;
+pub mod retry;
+pub mod route;
 pub mod search;
 pub mod section;
 pub mod text;
