@@ -87,6 +87,17 @@ pub const SEARCH_NEEDLES_MAX: usize = 64;
 
 // ---- MIME
 
+/// A boundary has 70 octets at most (RFC 2046 section 5.1.1); longer ones are told apart by this much.
+pub const MIME_BOUNDARY_BYTES_MAX: usize = 80;
+/// Parts inside parts inside parts. Mail that people send has 5; more is somebody testing stacks.
+pub const MIME_DEPTH_MAX: usize = 64;
+/// Parts of one message that are told apart: more than the longest digests, and 2 MB of index.
+pub const MIME_PARTS_MAX: usize = 10_000;
+/// One header field that ENVELOPE or BODYSTRUCTURE shows: a To field with 3,000 addresses. What is longer is cut.
+pub const MIME_FIELD_BYTES_MAX: usize = 128 << 10;
+/// All such fields of one message together; what comes after them is shown as NIL.
+pub const MIME_FACTS_BYTES_MAX: usize = 1 << 20;
+
 /// White space that quoted-printable holds back until it knows whether the line ends there. Lines have 998 octets at
 /// most (RFC 5322 section 2.1.1); more is no line's end but somebody's art, and is kept.
 pub const QUOTED_PRINTABLE_SPACE_BYTES_MAX: usize = 1000;

@@ -1,6 +1,14 @@
 //! What is decided once about a body, when it arrives, and kept with it.
 
+mod envelope;
+mod structure;
+mod text;
+
 pub use crate::wire::mime::TransferEncoding;
+
+use crate::wire::date::parse_date_time;
+use crate::wire::mime::fact::Fact;
+use crate::wire::mime::scan::{ScannedPart, Scanner, Shape};
 
 /// The facts of a body that FETCH serves without reading the body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -54,10 +62,11 @@ pub enum PartKind {
     Message,
 }
 
-/// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut.
+/// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut. Memory is bounded by
+/// [`crate::limits::MIME_PARTS_MAX`] and [`crate::limits::MIME_FACTS_BYTES_MAX`], whatever the message.
 #[derive(Debug, Default)]
 pub struct Indexer {
-    bytes: u64,
+    scanner: Scanner,
 }
 
 impl Indexer {
@@ -65,19 +74,54 @@ impl Indexer {
     pub fn new() -> Indexer {
         Indexer::default()
     }
+
     /// Takes the next bytes, any number of them.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
+        self.scanner.push(bytes);
     }
+
     /// Ends the message.
     pub fn finish(self) -> BodyIndex {
-        let part = Part { kind: PartKind::Text, body_end: self.bytes, ..Part::default() };
-        BodyIndex {
-            envelope: b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)".to_vec(),
-            body_structure: b"(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)".to_vec(),
-            body: b"(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)".to_vec(),
-            parts: vec![part],
+        let parts = self.scanner.finish();
+        let facts = parts.first().map(|part| part.facts.clone()).unwrap_or_default();
+        let sent = facts.last(Fact::Date).and_then(parse_date_time);
+        let mut index = BodyIndex {
+            sent_seconds: sent.map(|date| date.seconds),
+            sent_zone_minutes: sent.map_or(0, |date| date.zone_minutes),
             ..BodyIndex::default()
-        }
+        };
+        envelope::write(&facts, &mut index.envelope);
+        structure::write(&parts, true, &mut index.body_structure);
+        structure::write(&parts, false, &mut index.body);
+        index.parts = (0..parts.len()).filter_map(|at| Some(part_of(&parts, at, parts.get(at)?))).collect();
+        index
+    }
+}
+
+fn part_of(parts: &[ScannedPart], at: usize, part: &ScannedPart) -> Part {
+    let kind = match part.shape {
+        Shape::Multipart => PartKind::Multipart,
+        Shape::Message => PartKind::Message,
+        Shape::Unread => PartKind::Leaf,
+        Shape::Leaf => match &part.content {
+            None => PartKind::Text,
+            Some(content) if content.is(b"text", b"html") => PartKind::Html,
+            Some(content) if structure::is_text(content) => PartKind::Text,
+            Some(_) => PartKind::Leaf,
+        },
+    };
+    let charset = part.content.as_ref().and_then(|content| content.parameter(b"charset")).unwrap_or_default();
+    Part {
+        descendants: u32::try_from(part.descendants).unwrap_or(u32::MAX),
+        kind,
+        encoding: structure::encoding(parts, at)
+            .map_or(TransferEncoding::Identity, |token| TransferEncoding::named(&token)),
+        charset: match kind {
+            PartKind::Text | PartKind::Html => String::from_utf8_lossy(charset).to_ascii_lowercase(),
+            _ => String::new(),
+        },
+        header_start: part.header_start,
+        body_start: part.body_start,
+        body_end: part.body_end,
     }
 }

@@ -3,7 +3,10 @@
 //! Receives the bytes of messages, cut anywhere; hands on offsets, parameters and decoded bytes. Never needs a whole
 //! message in memory, never refuses one: what is malformed is read as the common IMAP servers read it.
 
+pub mod content;
 pub mod decode;
+pub mod fact;
+pub mod scan;
 
 /// How a body is encoded (RFC 2045 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
