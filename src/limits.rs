@@ -35,6 +35,46 @@ pub const LOGIN_FAILURES_SECONDS: u64 = 15 * 60;
 
 // ---- SMTP
 
+/// Bytes of a command line with its CRLF. RFC 5321 section 4.5.3.1.4 asks for 512; extensions add to it (SIZE 26, BODY
+/// 16, AUTH 500); twice their sum, as the field does.
+pub const SMTP_LINE_BYTES_MAX: usize = 2048;
+/// Bytes of a reply line with its CRLF: RFC 5321 section 4.5.3.1.5.
+pub const SMTP_REPLY_LINE_BYTES_MAX: usize = 512;
+/// Bytes thrown away while a line that is void already does not end.
+pub const SMTP_SKIPPED_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a message thrown away beyond the largest message while its end is awaited: a sender that has not looked at
+/// SIZE is told 552 after its message, one that never ends is cut off.
+pub const SMTP_DISCARDED_BYTES_MAX: u64 = 4 << 20;
+/// Replies waiting to be written, in bytes; more than this and they are written before the next command is looked at.
+pub const SMTP_REPLIES_BYTES: usize = 2048;
+/// Recipients of one message: RFC 5321 section 4.5.3.1.8 forbids less.
+pub const SMTP_RECIPIENTS_MAX: usize = 100;
+/// Refused commands and recipients in one session. An honest server makes a few; a guesser of names makes many.
+pub const SMTP_ERRORS_MAX: u32 = 20;
+/// Unknown commands in one session: whoever says more does not speak SMTP.
+pub const SMTP_UNKNOWN_COMMANDS_MAX: u32 = 5;
+/// Commands other than MAIL, RCPT and DATA between two messages.
+pub const SMTP_IDLE_COMMANDS_MAX: u32 = 100;
+/// Failed logins in one session.
+pub const SMTP_LOGINS_FAILED_MAX: u32 = 5;
+/// Messages in one session, accepted or not. A session keeps the configuration it began with, so it has to end some day.
+pub const SMTP_MESSAGES_MAX: u32 = 20_000;
+/// Longest session, for the same reason; longer than the largest message takes on a slow line.
+pub const SMTP_SESSION_SECONDS_MAX: u64 = 6 * 3600;
+/// How long the next command may take: RFC 5321 section 4.5.3.2.7 forbids less.
+pub const SMTP_COMMAND_SECONDS: u64 = 300;
+/// How long each piece of a message may take: RFC 5321 section 4.5.3.2.5.
+pub const SMTP_DATA_SECONDS: u64 = 180;
+/// How long a peer may take to accept replies, which are small.
+pub const SMTP_WRITE_SECONDS: u64 = 60;
+/// How long a TLS handshake may take after STARTTLS.
+pub const SMTP_TLS_SECONDS: u64 = 60;
+/// Header bytes of one message. It is kept in memory until it is complete, so that it can be judged and mended before
+/// anything is stored. Postfix cuts at 102,400.
+pub const SMTP_HEADER_BYTES_MAX: usize = 128 << 10;
+/// Received fields beyond which a message counts as going in circles. RFC 5321 section 6.3 speaks of 100, servers in the
+/// field stop at 25 to 50; no honest route is near either, and half the turns of a loop are enough.
+pub const SMTP_RECEIVED_FIELDS_MAX: usize = 50;
 /// Octets of a local part. RFC 5321 section 4.5.3.1.1 asks senders to stay within 64; return addresses that carry the
 /// recipient in them (VERP) are longer in the wild, and their mail is wanted.
 pub const LOCAL_PART_BYTES_MAX: usize = 128;

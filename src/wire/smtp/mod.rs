@@ -1,3 +1,15 @@
-//! SMTP (RFC 5321): both sides of a conversation as values.
+//! SMTP (RFC 5321) and message submission (RFC 6409): both sides of a conversation as values.
+//!
+//! Receives bytes of a peer; hands on wants, message bytes without dot stuffing, and the bytes to send. Never decides who
+//! may send what to whom, or what is tried next: that is asked for and answered from outside.
 
 pub mod client;
+mod command;
+mod data;
+mod line;
+mod reply;
+mod server;
+
+pub use command::Body;
+pub use reply::{Reply, replies};
+pub use server::{Envelope, Hello, LoginAnswer, Role, Server, Settings, Want};

@@ -1,0 +1,663 @@
+//! The receiving side of one SMTP connection (RFC 5321), for other servers (MX) and for the owner's devices (RFC 6409).
+//!
+//! Receives a peer's bytes, and answers to what it asks; hands on reply bytes, message bytes and [`Want`]s. Does not
+//! decide who may send what to whom, stores nothing, checks no password: it asks.
+//!
+//! What always holds: a command is obeyed only in the states that [`rule`] names for it; a line ends with CRLF and a
+//! message with CRLF.CRLF, nothing else; nothing that was said before TLS is known after it (RFC 3207 section 4.2);
+//! what is kept of input and what waits as output is bounded whatever comes in; every count that a peer can drive up
+//! ends the session at its bound.
+
+use super::command::{self, Body, Verb};
+use super::data::{DotDecoder, Piece};
+use super::line::{Framed, LineFramer};
+use super::reply::{Reply, replies};
+use crate::limits::*;
+use crate::wire::address::{Address, ForwardPath, ReversePath};
+use crate::wire::sasl::{Exchange, Mechanism, Password, SaslTrouble, Step};
+use std::borrow::Cow;
+
+/// For whom the server works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Mail from other servers; nobody logs in.
+    Mx,
+    /// Mail from the owner's devices; nothing without a login.
+    Submission,
+}
+
+/// What a session is told when it begins.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For whom.
+    pub role: Role,
+    /// Our name in the greeting and the answer to EHLO.
+    pub hostname: String,
+    /// Largest message in bytes (SIZE, RFC 1870).
+    pub message_bytes_max: u64,
+    /// TLS can be begun with STARTTLS.
+    pub starttls: bool,
+    /// TLS is in use.
+    pub tls: bool,
+    /// Login is allowed without TLS.
+    pub plaintext_login: bool,
+}
+
+/// The name a peer gave itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// A host name or address literal, safe to write into a header field.
+    pub name: String,
+    /// It said EHLO, not HELO.
+    pub extended: bool,
+}
+
+/// From whom and to whom one message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// SIZE, when it was given. At most the largest message.
+    pub declared_bytes: Option<u64>,
+    /// BODY.
+    pub body: Body,
+    /// RCPT TO, those accepted, at most [`SMTP_RECIPIENTS_MAX`].
+    pub recipients: Vec<Address>,
+}
+
+/// What the conversation needs next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Want<'i> {
+    /// More input; all that was given is used. Write out what waits, then read.
+    Input,
+    /// Replies have piled up: write them out, then go on.
+    Flush,
+    /// May the sender of [`Server::envelope`] begin a message? [`Server::answer_sender`]
+    Sender,
+    /// May this recipient have the message? [`Server::answer_recipient`]
+    Recipient(ForwardPath),
+    /// A message is about to come. [`Server::answer_data`]
+    Data,
+    /// Bytes of the message, without dot stuffing.
+    Bytes(&'i [u8]),
+    /// The message is complete. Make it durable, then [`Server::answer_message`].
+    Message,
+    /// The message ended and has been refused with this reply, for its bytes or its size: forget it.
+    Refused(Reply),
+    /// Is this password right? [`Server::answer_login`]
+    Login(Password),
+    /// Write out what waits, begin TLS as the server, then [`Server::tls_begun`].
+    StartTls,
+    /// Write out what waits and close.
+    Close,
+}
+
+/// What came of a password check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginAnswer {
+    /// It is right.
+    Welcome,
+    /// It is wrong.
+    Wrong,
+    /// It could not be checked.
+    Unavailable,
+}
+
+/// Where the conversation stands. `Asked` states await an answer from our side, the others await the peer.
+#[derive(Debug)]
+enum State {
+    AwaitHello,
+    AwaitMail,
+    SenderAsked(Envelope),
+    AwaitRecipient(Envelope),
+    RecipientAsked(Envelope),
+    /// At least one recipient has been accepted.
+    AwaitData(Envelope),
+    DataAsked(Envelope),
+    Receiving(Envelope, DotDecoder),
+    MessageAsked(Envelope),
+    AwaitSasl(Exchange),
+    LoginAsked,
+    TlsAsked,
+    Closing,
+}
+
+/// What is done with a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Obey,
+    HelloFirst,
+    MailFirst,
+    RecipientFirst,
+    Nested,
+    NotNow,
+}
+
+/// Verb by state (RFC 5321 section 4.1.4, RFC 3207 section 4, RFC 4954 section 4). The columns are the states in which
+/// commands are read: nothing said, hello said, MAIL accepted, a recipient accepted.
+#[rustfmt::skip]
+fn rule(verb: Verb, column: usize) -> Rule {
+    use Rule::*;
+    let row = match verb {
+        //                            AwaitHello  AwaitMail  AwaitRecipient  AwaitData
+        Verb::Helo | Verb::Ehlo => [Obey,       Obey,      Obey,           Obey],
+        Verb::Mail =>              [HelloFirst, Obey,      Nested,         Nested],
+        Verb::Rcpt =>              [HelloFirst, MailFirst, Obey,           Obey],
+        Verb::Data =>              [HelloFirst, MailFirst, RecipientFirst, Obey],
+        Verb::Rset | Verb::Noop | Verb::Quit | Verb::Vrfy | Verb::Expn | Verb::Help
+                                => [Obey,       Obey,      Obey,           Obey],
+        Verb::StartTls =>          [HelloFirst, Obey,      NotNow,         NotNow],
+        Verb::Auth =>              [HelloFirst, Obey,      NotNow,         NotNow],
+    };
+    row.get(column).copied().unwrap_or(HelloFirst)
+}
+
+/// The conversation.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    state: State,
+    line: LineFramer,
+    hello: Option<Hello>,
+    logged_in: bool,
+    errors: u32,
+    unknown_commands: u32,
+    idle_commands: u32,
+    messages: u32,
+    logins_failed: u32,
+}
+
+impl Server {
+    /// Begins a session; greet with [`Server::greet`].
+    pub fn new(settings: Settings) -> Server {
+        Server {
+            settings,
+            state: State::AwaitHello,
+            line: LineFramer::default(),
+            hello: None,
+            logged_in: false,
+            errors: 0,
+            unknown_commands: 0,
+            idle_commands: 0,
+            messages: 0,
+            logins_failed: 0,
+        }
+    }
+
+    /// The greeting (RFC 5321 section 3.1).
+    pub fn greet(&self, out: &mut Vec<u8>) {
+        Reply::new(220, "", "").saying(format!("{} ESMTP Hauspost", self.settings.hostname)).encode(out);
+    }
+
+    /// The message begun, from MAIL until it is settled.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match &self.state {
+            State::SenderAsked(envelope)
+            | State::AwaitRecipient(envelope)
+            | State::RecipientAsked(envelope)
+            | State::AwaitData(envelope)
+            | State::DataAsked(envelope)
+            | State::Receiving(envelope, _)
+            | State::MessageAsked(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
+    /// The name the peer gave itself, since the last HELO or EHLO.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// Whether the peer has logged in.
+    pub fn is_logged_in(&self) -> bool {
+        self.logged_in
+    }
+
+    /// Whether a message is on its way in, so that ending the session now would cost the peer work.
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.state, State::Receiving(..))
+    }
+
+    /// Takes input until something is wanted; tells how many bytes were used. Replies are appended to `out`.
+    pub fn step<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> (usize, Want<'i>) {
+        let mut used = 0;
+        loop {
+            if out.len() >= SMTP_REPLIES_BYTES {
+                return (used, Want::Flush);
+            }
+            let rest = input.get(used..).unwrap_or_default();
+            let said = out.len();
+            let (more, want) = match &mut self.state {
+                State::Closing => return (used, Want::Close),
+                State::Receiving(_, dots) => {
+                    let (more, piece) = dots.step(rest);
+                    (more, self.take_piece(piece, out))
+                }
+                State::AwaitHello
+                | State::AwaitMail
+                | State::AwaitRecipient(_)
+                | State::AwaitData(_)
+                | State::AwaitSasl(_) => self.take_line(rest, out),
+                _ => (0, self.close_with(replies::OUT_OF_STEP, out)),
+            };
+            used += more;
+            match want {
+                Some(Want::StartTls) if used < input.len() => {
+                    out.truncate(said);
+                    return (input.len(), self.close_with(replies::STARTTLS_NOT_LAST, out).unwrap_or(Want::Close));
+                }
+                Some(want) => return (used, want),
+                None if used == input.len() => return (used, self.when_dry()),
+                None => {}
+            }
+        }
+    }
+
+    /// What to do when all input is used.
+    fn when_dry<'i>(&self) -> Want<'i> {
+        if matches!(self.state, State::Closing) { Want::Close } else { Want::Input }
+    }
+
+    /// Ends the session from our side: stopping, a timeout, too many sessions.
+    pub fn close(&mut self, why: Reply, out: &mut Vec<u8>) {
+        why.encode(out);
+        self.state = State::Closing;
+    }
+
+    /// Answers [`Want::Sender`].
+    pub fn answer_sender(&mut self, answer: Result<(), Reply>, out: &mut Vec<u8>) {
+        match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
+            (State::SenderAsked(envelope), Ok(())) => {
+                self.state = State::AwaitRecipient(envelope);
+                replies::SENDER_OK.encode(out);
+            }
+            (State::SenderAsked(_), Err(refusal)) => self.refuse(refusal, out),
+            _ => self.close(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// Answers [`Want::Recipient`]: the address to put into the envelope, or why not.
+    pub fn answer_recipient(&mut self, answer: Result<Address, Reply>, out: &mut Vec<u8>) {
+        match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
+            (State::RecipientAsked(mut envelope), Ok(recipient)) => {
+                envelope.recipients.push(recipient);
+                self.state = State::AwaitData(envelope);
+                replies::RECIPIENT_OK.encode(out);
+            }
+            (State::RecipientAsked(envelope), Err(refusal)) => {
+                self.state = match envelope.recipients.is_empty() {
+                    true => State::AwaitRecipient(envelope),
+                    false => State::AwaitData(envelope),
+                };
+                self.refuse(refusal, out);
+            }
+            _ => self.close(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// Answers [`Want::Data`].
+    pub fn answer_data(&mut self, answer: Result<(), Reply>, out: &mut Vec<u8>) {
+        match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
+            (State::DataAsked(envelope), Ok(())) => {
+                self.state = State::Receiving(envelope, DotDecoder::new(self.settings.message_bytes_max));
+                replies::SEND_DATA.encode(out);
+            }
+            (State::DataAsked(_), Err(refusal)) => self.refuse(refusal, out),
+            _ => self.close(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// Answers [`Want::Message`]. A positive reply says that the message is durable.
+    pub fn answer_message(&mut self, answer: Reply, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::MessageAsked(_) => self.settle(answer, out),
+            _ => self.close(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// Answers [`Want::Login`].
+    pub fn answer_login(&mut self, answer: LoginAnswer, out: &mut Vec<u8>) {
+        match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
+            (State::LoginAsked, LoginAnswer::Welcome) => {
+                self.logged_in = true;
+                replies::WELCOME.encode(out);
+            }
+            (State::LoginAsked, LoginAnswer::Unavailable) => replies::AUTH_UNAVAILABLE.encode(out),
+            (State::LoginAsked, LoginAnswer::Wrong) => {
+                self.logins_failed += 1;
+                replies::AUTH_WRONG.encode(out);
+                if self.logins_failed >= SMTP_LOGINS_FAILED_MAX {
+                    self.close(replies::TOO_MANY_LOGINS, out);
+                }
+            }
+            _ => self.close(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// TLS has begun: the session starts anew (RFC 3207 section 4.2), without a greeting.
+    pub fn tls_begun(&mut self) {
+        self.settings.tls = true;
+        self.hello = None;
+        self.logged_in = false;
+        self.line = LineFramer::default();
+        self.state = State::AwaitHello;
+    }
+
+    fn close_with<'i>(&mut self, why: Reply, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        self.close(why, out);
+        Some(Want::Close)
+    }
+
+    /// Says no, and counts it.
+    fn refuse(&mut self, refusal: Reply, out: &mut Vec<u8>) {
+        if refusal.code == 421 {
+            return self.close(refusal, out);
+        }
+        refusal.encode(out);
+        self.errors += 1;
+        if self.errors >= SMTP_ERRORS_MAX {
+            self.close(replies::TOO_MANY_ERRORS, out);
+        }
+    }
+
+    /// Ends a message, well or not.
+    fn settle(&mut self, answer: Reply, out: &mut Vec<u8>) {
+        self.state = State::AwaitMail;
+        self.messages += 1;
+        self.idle_commands = 0;
+        // A refusal of ours (4xx for a full disk) is no error of the peer.
+        match answer.code {
+            500.. => self.refuse(answer, out),
+            _ => answer.encode(out),
+        }
+    }
+
+    fn take_piece<'i>(&mut self, piece: Piece<'i>, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        match piece {
+            Piece::Bytes(bytes) => Some(Want::Bytes(bytes)),
+            Piece::NeedMore => None,
+            Piece::Endless => self.close_with(Reply { code: 421, enhanced: "4.3.4", ..replies::TOO_LARGE }, out),
+            Piece::End => match std::mem::replace(&mut self.state, State::AwaitMail) {
+                State::Receiving(envelope, dots) => match dots.trouble() {
+                    Some(trouble) => {
+                        self.settle(trouble.reply(), out);
+                        Some(Want::Refused(trouble.reply()))
+                    }
+                    None => {
+                        self.state = State::MessageAsked(envelope);
+                        Some(Want::Message)
+                    }
+                },
+                _ => self.close_with(replies::OUT_OF_STEP, out),
+            },
+        }
+    }
+
+    fn take_line<'i>(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Option<Want<'i>>) {
+        let in_sasl = matches!(self.state, State::AwaitSasl(_));
+        let max = if in_sasl { SASL_LINE_BYTES_MAX + "\r\n".len() } else { SMTP_LINE_BYTES_MAX };
+        let (used, framed) = self.line.take(input, max);
+        let want = match framed {
+            Framed::NeedMore => None,
+            Framed::Here(range) => self.obey(input.get(range).unwrap_or_default(), out),
+            Framed::Kept(line) => self.obey(&line, out),
+            Framed::Endless => self.close_with(replies::TOO_MANY_ERRORS, out),
+            Framed::TooLong | Framed::BareNewline => {
+                if in_sasl {
+                    self.state = State::AwaitMail;
+                }
+                self.refuse(
+                    match (framed, in_sasl) {
+                        (Framed::BareNewline, _) => replies::BARE_NEWLINE,
+                        (_, true) => replies::AUTH_LINE_TOO_LONG,
+                        (_, false) => replies::LINE_TOO_LONG,
+                    },
+                    out,
+                );
+                None
+            }
+        };
+        (used, want)
+    }
+
+    /// Obeys one line: a command, or a line of an authentication exchange.
+    fn obey<'i>(&mut self, line: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        if let State::AwaitSasl(exchange) = &mut self.state {
+            let step = exchange.respond(line);
+            return self.take_sasl_step(step, out);
+        }
+        let Some((verb, argument)) = command::parse_verb(line) else {
+            self.refuse_unknown(line, out);
+            return None;
+        };
+        let column = match self.state {
+            State::AwaitHello => 0,
+            State::AwaitMail => 1,
+            State::AwaitRecipient(_) => 2,
+            _ => 3,
+        };
+        let refusal = match rule(verb, column) {
+            Rule::Obey => return self.run(verb, argument, out),
+            Rule::HelloFirst => replies::HELLO_FIRST,
+            Rule::MailFirst => replies::MAIL_FIRST,
+            Rule::RecipientFirst => replies::RECIPIENT_FIRST,
+            Rule::Nested => replies::NESTED_MAIL,
+            Rule::NotNow => replies::NOT_IN_TRANSACTION,
+        };
+        self.refuse(refusal, out);
+        None
+    }
+
+    fn refuse_unknown(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        if command::is_http(line) {
+            return self.close(replies::NOT_HTTP, out);
+        }
+        self.unknown_commands += 1;
+        self.refuse(replies::NO_COMMAND, out);
+        if self.unknown_commands >= SMTP_UNKNOWN_COMMANDS_MAX && !matches!(self.state, State::Closing) {
+            self.close(replies::TOO_MANY_ERRORS, out);
+        }
+    }
+
+    /// Runs a verb that may be obeyed in this state.
+    fn run<'i>(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let outcome = match verb {
+            Verb::Mail => self.mail(argument),
+            Verb::Rcpt => self.rcpt(argument),
+            Verb::Data => self.data(argument),
+            Verb::Quit if argument.is_empty() => return self.close_with(replies::BYE, out),
+            Verb::Quit => Err(replies::NO_ARGUMENT),
+            _ => {
+                self.idle_commands += 1;
+                if self.idle_commands > SMTP_IDLE_COMMANDS_MAX {
+                    return self.close_with(replies::TOO_MUCH_IDLE_TALK, out);
+                }
+                match verb {
+                    Verb::Helo => self.greeted(argument, false, out).map(|()| None),
+                    Verb::Ehlo => self.greeted(argument, true, out).map(|()| None),
+                    Verb::StartTls => self.starttls(argument, out).map(Some),
+                    Verb::Auth => return self.auth(argument, out),
+                    _ => self.small_talk(verb, argument, out).map(|()| None),
+                }
+            }
+        };
+        outcome.unwrap_or_else(|refusal| {
+            self.refuse(refusal, out);
+            None
+        })
+    }
+
+    /// HELO and EHLO (RFC 5321 section 4.1.1.1); both give up a message begun.
+    fn greeted(&mut self, argument: &[u8], extended: bool, out: &mut Vec<u8>) -> Result<(), Reply> {
+        let (name, _) = command::split_word(argument);
+        if !crate::wire::address::is_helo_name(name) {
+            return Err(replies::BAD_HELO);
+        }
+        let name = String::from_utf8_lossy(name).into_owned();
+        let greeting = format!("{} greets {name}", self.settings.hostname);
+        self.hello = Some(Hello { name, extended });
+        self.state = State::AwaitMail;
+        if !extended {
+            Reply::new(250, "", "").saying(greeting).encode(out);
+            return Ok(());
+        }
+        let size = format!("SIZE {}", self.settings.message_bytes_max);
+        let mut lines: Vec<Cow<str>> = vec![greeting.into(), "PIPELINING".into(), size.into(), "8BITMIME".into()];
+        lines.push("ENHANCEDSTATUSCODES".into());
+        if self.settings.starttls && !self.settings.tls {
+            lines.push("STARTTLS".into());
+        }
+        if self.offers_login() {
+            lines.push("AUTH PLAIN LOGIN".into());
+        }
+        Reply::encode_lines(250, lines, out);
+        Ok(())
+    }
+
+    fn offers_login(&self) -> bool {
+        self.settings.role == Role::Submission && (self.settings.tls || self.settings.plaintext_login)
+    }
+
+    fn mail<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        if self.settings.role == Role::Submission && !self.logged_in {
+            return Err(if self.offers_login() { replies::LOGIN_FIRST } else { replies::TLS_FIRST });
+        }
+        if self.messages >= SMTP_MESSAGES_MAX {
+            return Err(replies::TOO_MANY_MESSAGES);
+        }
+        let mail = command::parse_mail(argument, self.offers_login())?;
+        if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
+            let max = self.settings.message_bytes_max;
+            return Err(replies::TOO_LARGE.saying(format!("Message too large, the limit is {max} bytes")));
+        }
+        self.state = State::SenderAsked(Envelope {
+            reverse_path: mail.reverse_path,
+            declared_bytes: mail.declared_bytes,
+            body: mail.body,
+            recipients: Vec::new(),
+        });
+        Ok(Some(Want::Sender))
+    }
+
+    fn rcpt<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        let forward_path = command::parse_rcpt(argument)?;
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) if envelope.recipients.len() >= SMTP_RECIPIENTS_MAX => {
+                self.state = State::AwaitData(envelope);
+                Err(replies::TOO_MANY_RECIPIENTS)
+            }
+            State::AwaitRecipient(envelope) | State::AwaitData(envelope) => {
+                self.state = State::RecipientAsked(envelope);
+                Ok(Some(Want::Recipient(forward_path)))
+            }
+            other => {
+                self.state = other;
+                Err(replies::MAIL_FIRST)
+            }
+        }
+    }
+
+    fn data<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        if !argument.is_empty() {
+            return Err(replies::NO_ARGUMENT);
+        }
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) => {
+                self.state = State::DataAsked(envelope);
+                Ok(Some(Want::Data))
+            }
+            other => {
+                self.state = other;
+                Err(replies::RECIPIENT_FIRST)
+            }
+        }
+    }
+
+    /// RSET, NOOP, VRFY, EXPN, HELP.
+    fn small_talk(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Result<(), Reply> {
+        match verb {
+            Verb::Rset if !argument.is_empty() => return Err(replies::NO_ARGUMENT),
+            Verb::Rset => {
+                if !matches!(self.state, State::AwaitHello) {
+                    self.state = State::AwaitMail;
+                }
+                replies::OK.encode(out);
+            }
+            Verb::Noop => replies::OK.encode(out),
+            Verb::Vrfy if argument.is_empty() => return Err(replies::NEEDS_ARGUMENT),
+            Verb::Vrfy => replies::CANNOT_VERIFY.encode(out),
+            Verb::Expn => return Err(replies::NO_EXPN),
+            _ => {
+                let lines = ["Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH HELP QUIT", "RFC 5321"];
+                Reply::encode_lines(214, lines.map(Cow::from), out);
+            }
+        }
+        Ok(())
+    }
+
+    fn starttls<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Result<Want<'i>, Reply> {
+        if self.settings.tls {
+            return Err(replies::TLS_ALREADY);
+        }
+        if !self.settings.starttls {
+            return Err(replies::NO_STARTTLS);
+        }
+        if !argument.is_empty() {
+            return Err(replies::NO_ARGUMENT);
+        }
+        self.state = State::TlsAsked;
+        replies::START_TLS.encode(out);
+        Ok(Want::StartTls)
+    }
+
+    /// AUTH (RFC 4954 section 4).
+    fn auth<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let (name, initial) = command::split_word(argument);
+        let refusal = if self.settings.role == Role::Mx {
+            replies::AUTH_NOT_HERE
+        } else if self.logged_in {
+            replies::AUTH_ALREADY
+        } else if !self.offers_login() {
+            replies::AUTH_NEEDS_TLS
+        } else if name.is_empty() {
+            replies::NEEDS_ARGUMENT
+        } else if let Some(mechanism) = Mechanism::parse(name) {
+            let initial = Some(initial).filter(|initial| !initial.is_empty());
+            let (exchange, step) = Exchange::begin(mechanism, initial);
+            self.state = State::AwaitSasl(exchange);
+            return self.take_sasl_step(step, out);
+        } else {
+            replies::AUTH_UNKNOWN
+        };
+        self.refuse(refusal, out);
+        None
+    }
+
+    fn take_sasl_step<'i>(&mut self, step: Step, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let trouble = match step {
+            Step::Challenge(challenge) => {
+                Reply::new(334, "", challenge).encode(out);
+                return None;
+            }
+            Step::Check(password) => {
+                self.state = State::LoginAsked;
+                return Some(Want::Login(password));
+            }
+            Step::Refused(trouble) => trouble,
+        };
+        self.state = State::AwaitMail;
+        let refusal = match trouble {
+            SaslTrouble::Cancelled => replies::AUTH_CANCELLED,
+            SaslTrouble::NotBase64 => replies::AUTH_NOT_BASE64,
+            SaslTrouble::TooLong => replies::AUTH_LINE_TOO_LONG,
+            SaslTrouble::Malformed => replies::AUTH_MALFORMED,
+            SaslTrouble::OtherIdentity => replies::AUTH_WRONG,
+        };
+        self.refuse(refusal, out);
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
