@@ -91,6 +91,7 @@ impl Logins {
                 Verdict::Welcome(site.login.clone())
             }
             Some(_) => {
+                self.memory().failed(network, &tag);
                 log::info!("event=login-refused peer={peer} login={login:?} waited_ms={}", attempt.wait.as_millis());
                 Verdict::Wrong
             }
@@ -205,8 +206,18 @@ struct Memory {
 struct Failures {
     count: u32,
     last: Timestamp,
-    /// Beginnings of the tags of the last different attempts: enough to know one again.
-    tags: [u64; 4],
+    /// The last different attempts.
+    tried: [Tried; 4],
+}
+
+/// One of the last attempts of a network.
+#[derive(Clone, Copy, Default)]
+struct Tried {
+    /// The beginning of its tag, enough to know it again; 0 stands for no attempt.
+    mark: u64,
+    /// It has been found wrong. While that is open, the same attempt on another connection is not judged by it: a phone
+    /// opens several at once.
+    wrong: bool,
 }
 
 struct Attempt {
@@ -243,30 +254,48 @@ impl Memory {
                 oldest.map(|oldest| self.failures.remove(&oldest));
             }
         }
-        let failures = self.failures.entry(network).or_insert(Failures { count: 0, last: now, tags: [0; 4] });
+        let fresh = Failures { count: 0, last: now, tried: Default::default() };
+        let failures = self.failures.entry(network).or_insert(fresh);
         if now.since(failures.last) > forgiven {
-            *failures = Failures { count: 0, last: now, tags: [0; 4] };
+            *failures = Failures { count: 0, last: now, tried: Default::default() };
         }
         let mark = mark(tag);
-        let repeated = failures.tags.contains(&mark);
-        let wait = delay(failures.count);
+        let before = failures.tried.iter().find(|tried| tried.mark == mark).copied();
+        let mut wait = delay(failures.count);
         failures.last = now;
-        if !repeated {
-            failures.count = failures.count.saturating_add(1);
-            failures.tags.rotate_right(1);
-            failures.tags[0] = mark;
+        match before {
+            // The same attempt is being judged on another connection, which has waited for both.
+            Some(Tried { wrong: false, .. }) => wait = delay(failures.count.saturating_sub(1)),
+            Some(_) => {}
+            None => {
+                failures.count = failures.count.saturating_add(1);
+                failures.tried.rotate_right(1);
+                failures.tried[0] = Tried { mark, wrong: false };
+            }
         }
-        Attempt { wait, repeated }
+        Attempt { wait, repeated: before.is_some_and(|tried| tried.wrong) }
+    }
+
+    fn failed(&mut self, network: Network, tag: &Tag) {
+        if let Some(failures) = self.failures.get_mut(&network) {
+            let mark = mark(tag);
+            failures.tried.iter_mut().filter(|tried| tried.mark == mark).for_each(|tried| tried.wrong = true);
+        }
     }
 
     fn succeeded(&mut self, network: Network, tag: Tag, now: Timestamp) {
         if let Some(failures) = self.failures.get_mut(&network) {
-            failures.count = failures.count.saturating_sub(1);
             let mark = mark(&tag);
-            failures.tags.iter_mut().filter(|known| **known == mark).for_each(|known| *known = 0);
+            if let Some(tried) = failures.tried.iter_mut().find(|tried| tried.mark == mark) {
+                *tried = Tried::default();
+                failures.count = failures.count.saturating_sub(1);
+            }
             if failures.count == 0 {
                 self.failures.remove(&network);
             }
+        }
+        if self.successes.iter().any(|(known, _)| known == &tag) {
+            return;
         }
         if self.successes.len() >= LOGIN_SUCCESSES_MAX
             && let Some(oldest) = (0..self.successes.len()).min_by_key(|&at| self.successes[at].1)
@@ -328,11 +357,27 @@ mod tests {
             let attempt = memory.begin_attempt(network("2001:db8::2"), &[7; 32], at(n));
             assert!(attempt.wait.is_zero());
             assert_eq!(attempt.repeated, n > 0);
+            memory.failed(here, &[7; 32]);
         }
         assert!(memory.begin_attempt(here, &[8; 32], at(100)).wait.is_zero());
         assert_eq!(memory.failures.len(), 1);
         assert_ne!(network("2001:db8:0:1::1"), here);
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_phone_that_opens_many_connections_at_once_is_let_in_by_all_of_them() {
+        let mut memory = Memory::default();
+        let here = network("192.0.2.7");
+        for _ in 0..20 {
+            let attempt = memory.begin_attempt(here, &[9; 32], at(0));
+            assert!(attempt.wait.is_zero() && !attempt.repeated);
+        }
+        for _ in 0..20 {
+            memory.succeeded(here, [9; 32], at(0));
+        }
+        assert!(memory.failures.is_empty());
+        assert_eq!(memory.successes.iter().filter(|(tag, _)| *tag == [9; 32]).count(), 1);
     }
 
     #[test]
