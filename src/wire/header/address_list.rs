@@ -189,27 +189,51 @@ impl List<'_> {
         step
     }
 
-    /// `addr-spec = local-part "@" domain`; a comment after it is the name, as it was before RFC 822.
+    /// `addr-spec = local-part "@" domain`; a comment after it is the name, as it was before RFC 822. A word alone is a
+    /// local part, anything else without an `@` is the name of somebody whose address is missing.
     fn addr_spec(&mut self, address: &mut ListedAddress) -> Step {
         self.cursor.comment.clear();
-        let mut step = self.local_part(address);
+        let quoted = self.cursor.peek() == Some(b'"');
+        let step = self.local_part(address);
         if step != Ok(false) && self.cursor.peek() == Some(b'@') {
-            step = match self.domain(address) {
-                Ok(true) => step,
-                other => other,
-            };
+            let domain = self.domain(address);
+            self.name_from_comment(address);
+            return if domain == Ok(true) { step } else { domain };
         }
+        if !self.cursor.comment.is_empty() {
+            self.name_from_comment(address);
+            return step;
+        }
+        let mut name = address.mailbox.clone().unwrap_or_default();
+        let first_word = name.len();
+        name.push(b' ');
+        // Whether the phrase is sound does not matter: what could be read of it is shown.
+        let _ = self.cursor.phrase(&mut name);
+        if quoted || name.len() > first_word + 1 {
+            address.mailbox = None;
+            address.name = Some(name);
+        }
+        Err(Broken)
+    }
+
+    fn name_from_comment(&mut self, address: &mut ListedAddress) {
         if !self.cursor.comment.is_empty() {
             address.name = Some(std::mem::take(&mut self.cursor.comment));
         }
-        step
     }
 
     fn add(&mut self, mut address: ListedAddress) {
+        address.name = address.name.as_deref().map(single_spaced);
         address.mailbox.get_or_insert_with(|| MAILBOX_MISSING.to_vec());
         address.host.get_or_insert_with(|| HOST_MISSING.to_vec());
         self.found.push(address);
     }
+}
+
+/// A name as people read it: white space is one space, and none at the ends.
+fn single_spaced(name: &[u8]) -> Vec<u8> {
+    let words = name.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(&b' ')
 }
 
 #[cfg(test)]
@@ -261,6 +285,11 @@ mod tests {
         assert_eq!(listed("joe@example.org (Joe)"), ["Joe|-|joe|example.org"]);
         assert_eq!(listed("root"), ["-|-|root|MISSING_DOMAIN"]);
         assert_eq!(listed("J. R. Smith <j@r.example>"), ["J. R. Smith|-|j|r.example"]);
+        assert_eq!(
+            listed("Some One, \"The Root\""),
+            ["Some One|-|MISSING_MAILBOX|MISSING_DOMAIN", "The Root|-|MISSING_MAILBOX|MISSING_DOMAIN"]
+        );
+        assert_eq!(listed("One\" T. \"Two <o@t.example>"), ["One T. Two|-|o|t.example"]);
         assert_eq!(listed("<>"), ["-|-|MISSING_MAILBOX|MISSING_DOMAIN"]);
         assert_eq!(listed("grüße <g@example.org>"), ["grüße|-|g|example.org"]);
         assert_eq!(listed("  "), Vec::<String>::new());

@@ -396,16 +396,20 @@ impl Scanner {
         part.body_start = start;
         // Until the part is closed this holds the line ends before its body.
         part.lines = lines;
-        part.content = part.facts.first(Fact::ContentType).map(ContentType::parse);
-        let message = part.content.as_ref().map_or(in_digest, |content| content.is(b"message", b"rfc822"));
-        let multipart = part.content.as_ref().filter(|content| content.main.eq_ignore_ascii_case(b"multipart"));
-        let boundary = multipart.and_then(|content| content.parameter(b"boundary")).map(<[u8]>::to_vec);
-        part.shape = match (message, multipart.is_some_and(|content| content.sub.is_some())) {
-            (false, false) => Shape::Leaf,
-            _ if crowded => Shape::Unread,
+        let typed = part.facts.first(Fact::ContentType).map(ContentType::parse);
+        let message = typed.as_ref().map_or(in_digest, |content| content.is(b"message", b"rfc822"));
+        let boundary = typed.as_ref().filter(|content| content.main.eq_ignore_ascii_case(b"multipart"));
+        let boundary = boundary.map(|content| content.parameter(b"boundary").map(<[u8]>::to_vec));
+        part.shape = match (message, &boundary) {
+            (true, _) | (_, Some(Some(_))) if crowded => Shape::Unread,
             (true, _) => Shape::Message,
-            (_, true) => Shape::Multipart,
+            (false, Some(Some(_))) => Shape::Multipart,
+            (false, _) => Shape::Leaf,
         };
+        // RFC 2045 section 5.2: a Content-Type that makes no sense counts as none. A multipart without a boundary is
+        // shown as the text it is.
+        part.content = typed.filter(|content| !content.main.is_empty() && boundary != Some(None));
+        let boundary = boundary.flatten();
         self.line_end = 0;
         match part.shape {
             Shape::Message => {
