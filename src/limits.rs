@@ -225,6 +225,8 @@ pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 200;
 pub const ACCEPT_BACKLOG: i32 = 512;
 /// Milliseconds a refused connection gets to take its refusal. It fits the empty send buffer of any healthy one.
 pub const REFUSAL_MILLISECONDS_MAX: u64 = 500;
+/// Seconds between two lines in the log about refused connections of one listener.
+pub const REFUSAL_LOG_SECONDS: u64 = 10;
 /// File descriptors that sessions leave to the store, the relay, DNS and the listeners.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
 /// File descriptors asked of the system at most; more sessions than that have no place in memory anyway.

@@ -2,16 +2,16 @@
 //!
 //! Nothing a peer does ends the loop, and no want of the system makes it spin.
 
-use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_MILLISECONDS_MAX};
+use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_LOG_SECONDS, REFUSAL_MILLISECONDS_MAX};
 use crate::node::cores::{Cores, Guest};
 use crate::node::settings::Port;
-use crate::serve::{Admission, Context};
+use crate::serve::{Admission, Context, Refusal};
 use futures_lite::AsyncWriteExt;
 use nix::errno::Errno;
 use smol::{Async, Timer};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Takes connections until it is dropped.
 pub async fn run_listener(
@@ -21,9 +21,22 @@ pub async fn run_listener(
     port: Port,
     listener: Async<TcpListener>,
 ) {
+    let mut refusals = Refusals::default();
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => receive(&context, &admission, &cores, port, socket, peer).await,
+            Ok((socket, peer)) => match admission.admit(port.service, peer.ip(), context.site().admission) {
+                Ok(ticket) => {
+                    log::debug!("event=connected service={} peer={}", port.name, peer.ip().to_canonical());
+                    cores.seat(Guest { socket, port, ticket });
+                }
+                Err(refusal) => {
+                    refusals.count(port, peer, refusal);
+                    // Before a TLS handshake no word can be understood, and a handshake is what a flood must not get.
+                    if !port.implicit_tls {
+                        refuse(socket, refusal.line(port.service)).await;
+                    }
+                }
+            },
             Err(error) if is_want(&error) => {
                 log::warn!("event=accept-paused service={} reason={:?}", port.name, error.to_string());
                 Timer::after(Duration::from_millis(ACCEPT_PAUSE_MILLISECONDS)).await;
@@ -34,27 +47,22 @@ pub async fn run_listener(
     }
 }
 
-async fn receive(
-    context: &Context,
-    admission: &Admission,
-    cores: &Cores,
-    port: Port,
-    socket: Async<TcpStream>,
-    peer: SocketAddr,
-) {
-    let limits = context.site().admission;
-    match admission.admit(port.service, peer.ip(), limits) {
-        Ok(ticket) => {
-            log::debug!("event=connected service={} peer={}", port.name, canonical(peer.ip()));
-            cores.seat(Guest { socket, port, ticket });
+/// Refusals since the last one that was logged: a flood of connections must not become a flood of lines on the card.
+#[derive(Default)]
+struct Refusals {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl Refusals {
+    fn count(&mut self, port: Port, peer: SocketAddr, refusal: Refusal) {
+        self.unsaid += 1;
+        if self.said.is_some_and(|said| said.elapsed() < Duration::from_secs(REFUSAL_LOG_SECONDS)) {
+            return;
         }
-        Err(refusal) => {
-            log::warn!("event=refused service={} peer={} reason={refusal:?}", port.name, canonical(peer.ip()));
-            // Before a TLS handshake no word can be understood, and a handshake is what a flood must not get.
-            if !port.implicit_tls {
-                refuse(socket, refusal.line(port.service)).await;
-            }
-        }
+        let (name, ip, count) = (port.name, peer.ip().to_canonical(), self.unsaid);
+        log::warn!("event=refused service={name} peer={ip} reason={refusal:?} count={count}");
+        *self = Refusals { unsaid: 0, said: Some(Instant::now()) };
     }
 }
 
@@ -74,8 +82,4 @@ async fn refuse(mut socket: Async<TcpStream>, line: &[u8]) {
 fn is_want(error: &std::io::Error) -> bool {
     let wants = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
     error.raw_os_error().is_some_and(|code| wants.contains(&Errno::from_raw(code)))
-}
-
-fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }

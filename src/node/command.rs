@@ -15,10 +15,10 @@ use std::path::PathBuf;
 #[argh(
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
     error_code(64, "the arguments are wrong"),
-    error_code(69, "a port or the data folder is in use"),
+    error_code(69, "a port is in use"),
     error_code(71, "the system refused something"),
     error_code(73, "something would be overwritten or cannot be made"),
-    error_code(74, "the store or the disk failed"),
+    error_code(74, "the store failed, or another process has it open"),
     error_code(78, "the configuration or a certificate is wrong")
 )]
 struct Hauspost {

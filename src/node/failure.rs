@@ -17,13 +17,13 @@ pub struct Failure {
 pub enum Exit {
     /// The arguments are wrong (EX_USAGE).
     Usage = 64,
-    /// A port or the data folder is in use (EX_UNAVAILABLE).
+    /// A port is in use (EX_UNAVAILABLE).
     InUse = 69,
     /// The system refused something: memory, threads, users, files (EX_OSERR).
     System = 71,
     /// Something would be overwritten (EX_CANTCREAT).
     CannotCreate = 73,
-    /// The store or the disk failed (EX_IOERR).
+    /// The store failed, or another process has it open (EX_IOERR).
     Store = 74,
     /// The configuration or a certificate is wrong (EX_CONFIG).
     Configuration = 78,

@@ -73,6 +73,7 @@ async fn serve_until_signal(
         let (context, admission, cores) = (node.context.clone(), admission.clone(), cores.clone());
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
+    let _watchdog = executor.spawn(run_watchdog());
     notify(&[NotifyState::Ready]);
     ready();
     loop {
@@ -131,6 +132,18 @@ fn reload(context: &Context, read: &dyn Fn() -> Result<Site, Failure>) {
         Err(failure) => log::error!("event=reload-refused reason={:?}", failure.sentence),
     }
     notify(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager twice per period that core 0 is alive, when it asks for that (sd_watchdog_enabled(3)).
+async fn run_watchdog() {
+    let mut period_micros = 0;
+    if !sd_notify::watchdog_enabled(false, &mut period_micros) {
+        return;
+    }
+    loop {
+        notify(&[NotifyState::Watchdog]);
+        Timer::after(Duration::from_micros(period_micros / 2)).await;
+    }
 }
 
 /// Tells the service manager, when there is one.

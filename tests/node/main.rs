@@ -1,0 +1,10 @@
+//! The program from outside: started, spoken to, stopped, killed, started again.
+//!
+//! Every test starts the real binary on free loopback ports with a folder of its own.
+
+mod peer;
+mod process;
+
+mod end;
+mod serve;
+mod trial;

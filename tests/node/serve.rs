@@ -1,0 +1,260 @@
+//! `hauspost init` and `hauspost serve`.
+
+use crate::peer::Peer;
+use crate::process::{Node, PASSWORD, PROGRAM, free_base, refused, run};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Makes a node of example.org.
+fn init(folder: &Path, more: &[&str]) -> PathBuf {
+    let data = folder.join("data");
+    let path = data.to_str().unwrap();
+    let mut arguments = vec!["init", "--data", path, "--hostname", "localhost.example.org"];
+    arguments.extend(["--address", "me@example.org", "--password-stdin"]);
+    arguments.extend(more);
+    let output = run(&arguments, &format!("{PASSWORD}\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8(output.stdout).unwrap().contains(PASSWORD));
+    data
+}
+
+/// Puts lines at the end of a configuration's table, or at its start for no table.
+fn configure(data: &Path, table: &str, lines: &str) {
+    let path = data.join("hauspost.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = match table {
+        "" => format!("{lines}\n{text}"),
+        table => text.replace(&format!("[{table}]\n"), &format!("[{table}]\n{lines}\n")),
+    };
+    std::fs::write(&path, text).unwrap();
+}
+
+fn configure_ports(data: &Path, base: u16) {
+    let lines: String = [
+        ("mx", 25),
+        ("submission", 587),
+        ("submissions", 465),
+        ("imap", 143),
+        ("imaps", 993),
+        ("pop3", 110),
+        ("pop3s", 995),
+    ]
+    .iter()
+    .map(|(name, port)| format!("{name} = [\"127.0.0.1:{}\"]\n", base + port))
+    .collect();
+    configure(data, "listen", &lines);
+}
+
+fn serve_command(data: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--stay-root", "--log-level", "warn", "--data"]).arg(data);
+    command
+}
+
+/// Whether mail for an address is taken.
+fn takes(node: &Node, address: &str) -> bool {
+    let mut smtp = node.plain(25);
+    smtp.line();
+    assert!(smtp.ask("HELO a.example").starts_with("250"));
+    assert!(smtp.ask("MAIL FROM:<>").starts_with("250"));
+    smtp.ask(&format!("RCPT TO:<{address}>")).starts_with("250")
+}
+
+#[test]
+fn a_made_node_serves_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    for (file, mode) in [("", 0o700), ("hauspost.toml", 0o600), ("key.pem", 0o600), ("cert.pem", 0o644)] {
+        assert_eq!(std::fs::metadata(data.join(file)).unwrap().permissions().mode() & 0o777, mode, "{file}");
+    }
+    let base = free_base();
+    configure_ports(&data, base);
+    let node = Node::start(serve_command(&data), base, &data);
+    assert!(takes(&node, "me@example.org") && !takes(&node, "me@home.test"));
+    // No login without TLS here.
+    let mut imap = node.plain(143);
+    imap.line();
+    assert!(imap.imap(&format!("LOGIN me \"{PASSWORD}\"")).contains("t NO"));
+    node.stop();
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let before = std::fs::read(data.join("hauspost.toml")).unwrap();
+    let path = data.to_str().unwrap();
+    let again = ["init", "--data", path, "--hostname", "b.example.org", "--address", "b@example.org"];
+    let (sentence, exit) = refused(&again);
+    assert_eq!(exit, 73);
+    assert!(sentence.contains("not empty"), "{sentence}");
+    assert_eq!(std::fs::read(data.join("hauspost.toml")).unwrap(), before);
+    let (sentence, exit) = refused(&["try", "--data", path, "--port-base", &free_base().to_string()]);
+    assert_eq!(exit, 64);
+    assert!(sentence.contains("hauspost serve"), "{sentence}");
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    configure(&data, "", "hostnam = \"x\"");
+    let file = data.join("hauspost.toml");
+    let (sentence, exit) = refused(&["serve", "--data", data.to_str().unwrap()]);
+    assert_eq!(exit, 78);
+    assert!(sentence.contains("hauspost.toml:1: unknown key hostnam; do you mean hostname?"), "{sentence}");
+    assert_eq!(refused(&["config", "--check", file.to_str().unwrap()]).1, 78);
+}
+
+#[test]
+fn the_sample_passes_its_own_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sample.toml");
+    std::fs::write(&file, run(&["config"], "").stdout).unwrap();
+    assert!(run(&["config", "--check", file.to_str().unwrap()], "").status.success());
+}
+
+#[test]
+fn sighup_brings_a_new_configuration_and_certificate_into_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    let file = data.join("hauspost.toml");
+    let node = Node::start(serve_command(&data), base, &data);
+    assert!(!takes(&node, "second@example.org"));
+
+    let good = std::fs::read_to_string(&file).unwrap();
+    let changed = good.replace("[\"me@example.org\"]", "[\"me@example.org\", \"second@example.org\"]");
+    std::fs::write(&file, &changed).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = init(elsewhere.path(), &[]);
+    for name in ["cert.pem", "key.pem"] {
+        std::fs::copy(other.join(name), data.join(name)).unwrap();
+    }
+    node.signal("HUP");
+    let begin = Instant::now();
+    while !takes(&node, "second@example.org") {
+        assert!(begin.elapsed() < Duration::from_secs(10), "never reloaded");
+    }
+    // A wrong one changes nothing.
+    OpenOptions::new().append(true).open(&file).unwrap().write_all(b"\nnonsense\n").unwrap();
+    node.signal("HUP");
+    for _ in 0..20 {
+        assert!(takes(&node, "second@example.org"));
+    }
+    node.stop();
+}
+
+#[test]
+fn a_passed_socket_is_used_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = passed.local_addr().unwrap();
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=imap exec \"$@\"";
+    let serve = serve_command(&data);
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(serve.get_program()).args(serve.get_args());
+    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(passed))).stdout(Stdio::null());
+    let node = Node { child: command.spawn().unwrap(), base, data: data.clone() };
+    assert!(Peer::plain(address).line().starts_with("* OK"));
+    assert!(Peer::plain(node.address(25)).line().starts_with("220 "));
+    assert!(std::net::TcpStream::connect(node.address(143)).is_err(), "its list was bound too");
+    node.stop();
+}
+
+#[test]
+fn root_is_refused_without_a_user_and_given_up_with_one() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can give up being root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let (sentence, exit) = refused(&["serve", "--data", data.to_str().unwrap()]);
+    assert!(exit == 78 && sentence.contains("root"), "{sentence}");
+
+    // The user must be able to walk to the folder.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let base = free_base();
+    configure_ports(&data, base);
+    configure(&data, "", "user = \"nobody\"");
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--log-level", "warn", "--data"]).arg(&data);
+    let node = Node::start(command, base, &data);
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
+    let ids = |name: &str| -> Vec<u32> {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).map(|id| id.parse().unwrap()).collect()
+    };
+    assert_eq!(ids("Uid:"), [nobody.uid.as_raw(); 4]);
+    assert_eq!(ids("Gid:"), [nobody.gid.as_raw(); 4]);
+    assert_eq!(ids("Groups:"), [nobody.gid.as_raw()]);
+    assert!(status.lines().any(|line| line == "CapEff:\t0000000000000000"));
+    assert_eq!(std::fs::metadata(data.join("key.pem")).unwrap().uid(), nobody.uid.as_raw());
+    assert!(takes(&node, "me@example.org"));
+    node.stop();
+}
+
+#[test]
+fn too_many_sessions_of_one_peer_are_refused_politely_and_places_are_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    configure(&data, "limits", "sessions_per_peer = 2");
+    let node = Node::start(serve_command(&data), base, &data);
+    for (port, greeting, refusal) in
+        [(25, "220 ", "421 4.7.0 "), (143, "* OK", "* BYE "), (110, "+OK", "-ERR [SYS/TEMP] ")]
+    {
+        let begin = Instant::now();
+        // The place of an earlier connection may take a moment to become free.
+        let greeted = || loop {
+            let mut peer = node.plain(port);
+            if peer.line().starts_with(greeting) {
+                return peer;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(10), "port {port}: places are not given back");
+        };
+        let held = [greeted(), greeted()];
+        let mut third = node.plain(port);
+        let line = third.line();
+        assert!(line.starts_with(refusal), "port {port} says {line:?}");
+        assert_eq!(third.line(), "", "not closed");
+        drop(held);
+        greeted();
+    }
+    node.stop();
+}
+
+#[test]
+fn with_few_descriptors_it_refuses_and_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    let serve = serve_command(&data);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(serve.get_program()).args(serve.get_args());
+    let node = Node::start(command, base, &data);
+    let mut flood: Vec<Peer> = (0..100).map(|_| node.plain(143)).collect();
+    let lines: Vec<String> = flood.iter_mut().map(Peer::line).collect();
+    let welcome = lines.iter().filter(|line| line.starts_with("* OK")).count();
+    let refused = lines.iter().filter(|line| line.starts_with("* BYE")).count();
+    assert!(welcome >= 20 && refused > 0 && welcome + refused == 100, "{welcome} {refused}");
+    drop(flood);
+    let begin = Instant::now();
+    while !node.plain(110).line().starts_with("+OK") {
+        assert!(begin.elapsed() < Duration::from_secs(10), "it never recovers");
+    }
+    node.stop();
+}
