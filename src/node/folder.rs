@@ -5,6 +5,7 @@
 
 use crate::net::{Clock, tls};
 use crate::node::failure::{Exit, Failure};
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -15,21 +16,41 @@ use std::path::{Path, PathBuf};
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    /// Takes a folder, or makes it when it is not there, and closes it to everybody but its owner.
+    /// Takes a folder, or makes it when it is not there, and closes it to everybody but its owner. A folder that is open
+    /// to others and holds other things than ours stays as it is and is refused.
     pub fn take(path: &Path) -> Result<Folder, Failure> {
-        let cannot = |e| Failure::new(Exit::CannotCreate, format!("cannot use the folder {}: {e}", path.display()));
+        let refuse =
+            |why: String| Failure::new(Exit::CannotCreate, format!("cannot use the folder {}: {why}", path.display()));
+        let cannot = |e: std::io::Error| refuse(e.to_string());
         match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => {
-                let mode = std::fs::metadata(path).map_err(cannot)?.permissions().mode();
-                if mode & 0o077 != 0 {
-                    std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(cannot)?;
-                }
-            }
-            Err(e) => return Err(cannot(e)),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made.map_err(cannot)?,
         }
         // Absolute, so that what is said about it is true wherever it is read.
-        Ok(Folder(std::fs::canonicalize(path).map_err(cannot)?))
+        let folder = Folder(std::fs::canonicalize(path).map_err(cannot)?);
+        if std::fs::metadata(&folder.0).map_err(cannot)?.permissions().mode() & 0o077 != 0 {
+            if folder.first_entry().map_err(cannot)?.is_some() && !folder.is_ours() {
+                return Err(refuse("it is open to other users and holds other things".into()));
+            }
+            std::fs::set_permissions(&folder.0, Permissions::from_mode(0o700)).map_err(cannot)?;
+        }
+        Ok(folder)
+    }
+
+    /// Something that is in the folder; `None` when it is as good as new.
+    pub fn first_entry(&self) -> std::io::Result<Option<OsString>> {
+        for entry in std::fs::read_dir(&self.0)? {
+            let name = entry?.file_name();
+            // A freshly made file system has this folder and is empty all the same.
+            if name != "lost+found" {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.configuration().exists() || self.0.join("hauspost.redb").exists()
     }
 
     /// Makes a new folder among the system's temporary ones. `random` makes its name unguessable.
@@ -116,6 +137,15 @@ mod tests {
         let first = std::fs::read(folder.certificate()).unwrap();
         folder.ensure_certificate(&["other".into()], &Clock::system()).unwrap();
         assert_eq!(std::fs::read(folder.certificate()).unwrap(), first);
+    }
+
+    #[test]
+    fn a_folder_of_others_stays_as_it_is() {
+        let temporary = tempfile::tempdir().unwrap();
+        std::fs::write(temporary.path().join("theirs"), b"").unwrap();
+        std::fs::set_permissions(temporary.path(), Permissions::from_mode(0o755)).unwrap();
+        assert!(Folder::take(temporary.path()).unwrap_err().sentence.contains("other things"));
+        assert_eq!(mode(temporary.path()), 0o755);
     }
 
     #[test]

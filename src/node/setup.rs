@@ -49,13 +49,11 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
 
 fn refuse_if_used(folder: &Folder) -> Result<(), Failure> {
     let path = folder.0.display();
-    let entries = std::fs::read_dir(&folder.0);
-    let entries = entries.map_err(|e| Failure::new(Exit::CannotCreate, format!("cannot read {path}: {e}")))?;
-    // A freshly made file system has this folder and is empty all the same.
-    match entries.flatten().find(|entry| entry.file_name() != "lost+found") {
-        Some(entry) => Err(Failure::new(
+    let entry = folder.first_entry();
+    match entry.map_err(|e| Failure::new(Exit::CannotCreate, format!("cannot read {path}: {e}")))? {
+        Some(name) => Err(Failure::new(
             Exit::CannotCreate,
-            format!("{path} is not empty (it has {:?} in it): nothing was changed", entry.file_name()),
+            format!("{path} is not empty (it has {name:?} in it): nothing was changed"),
         )),
         None => Ok(()),
     }
