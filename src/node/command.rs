@@ -3,7 +3,7 @@
 use crate::node::configuration::{LEVELS_EXPECTED, parse_level};
 use crate::node::failure::{Exit, Failure};
 use crate::node::trial::HostPort;
-use crate::node::{configuration, privilege, production, setup, trial};
+use crate::node::{configuration, password, privilege, production, setup, trial};
 use argh::FromArgs;
 use log::LevelFilter;
 use std::io::Write;
@@ -35,6 +35,7 @@ enum Command {
     Try(Try),
     Init(Init),
     Serve(Serve),
+    Password(Password),
     Config(Config),
 }
 
@@ -118,6 +119,18 @@ pub struct Serve {
     pub stay_root: bool,
 }
 
+/// Give the owner of a data folder a new password, while the server is not running.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "password")]
+pub struct Password {
+    /// data folder that `init` made
+    #[argh(option)]
+    pub data: PathBuf,
+    /// read the password from the first line of stdin instead of making one up
+    #[argh(switch)]
+    pub stdin: bool,
+}
+
 /// Print the documented sample configuration, or check a configuration file.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "config")]
@@ -147,6 +160,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(arguments.log_level.unwrap_or(LevelFilter::Info));
             production::run(&arguments)
         }
+        Asked::Command(Command::Password(arguments)) => {
+            prepare(LevelFilter::Warn);
+            password::run(&arguments)
+        }
         Asked::Command(Command::Config(Config { check: None })) => print(&configuration::sample(&[])),
         Asked::Command(Command::Config(Config { check: Some(path) })) => {
             configuration::read_file(&path)?;
@@ -171,7 +188,9 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
     match Hauspost::from_args(&["hauspost"], &arguments) {
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
-        Ok(Hauspost { command: None, .. }) => Err(usage("say what to do: try, init, serve, config, or --help".into())),
+        Ok(Hauspost { command: None, .. }) => {
+            Err(usage("say what to do: try, init, serve, password, config, or --help".into()))
+        }
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
         Err(early) => {
             let sentence = early.output.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -5,7 +5,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`command`] | reads the arguments |
-//! | [`trial`], [`setup`], [`production`] | `try`, `init`, `serve` |
+//! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`settings`], [`configuration`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -20,6 +20,7 @@ pub mod failure;
 pub mod folder;
 pub mod log;
 pub mod owner;
+pub mod password;
 pub mod privilege;
 pub mod production;
 pub mod settings;

@@ -21,13 +21,9 @@ use std::path::{Path, PathBuf};
 
 /// Runs the node until a signal ends it.
 pub fn run(arguments: &Serve) -> Result<(), Failure> {
-    if !arguments.data.is_dir() {
-        let sentence = format!("there is no folder {}: make one with `hauspost init`", arguments.data.display());
-        return Err(Failure::new(Exit::Configuration, sentence));
-    }
     // Passed sockets are taken before anything else opens a descriptor.
     let passed = sockets::take_passed()?;
-    let folder = Folder::take(&arguments.data)?;
+    let folder = existing_folder(&arguments.data)?;
     let file = match &arguments.config {
         None => folder.configuration(),
         Some(path) => std::path::absolute(path)
@@ -46,6 +42,15 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     let reload = make_reload(settings, file, base, net.clone(), arguments.log_level);
     let context = supervise::make_context(store, net, site);
     supervise::run(Node { context, sockets, sessions_max, reload }, || {})
+}
+
+/// The data folder, which must be there.
+pub fn existing_folder(path: &Path) -> Result<Folder, Failure> {
+    if !path.is_dir() {
+        let sentence = format!("there is no folder {}: make one with `hauspost init`", path.display());
+        return Err(Failure::new(Exit::Configuration, sentence));
+    }
+    Folder::take(path)
 }
 
 /// Opens the store of a folder as configured.

@@ -3,6 +3,7 @@
 //! From [`KEYS`] the file is read and the sample is printed, so that neither can know a key that the other lacks.
 //! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
 
+use crate::node::failure::{Exit, Failure};
 use crate::serve::{Service, SmarthostSecurity};
 use crate::wire::address::{Address, Domain};
 use log::LevelFilter;
@@ -382,6 +383,12 @@ impl Settings {
             cache_bytes: 0,
             journal_bytes: 0,
         }
+    }
+
+    /// The owner's login: the main address in lower case.
+    pub fn login(&self) -> Result<String, Failure> {
+        let main = self.addresses.first().map(|address| address.to_string().to_lowercase());
+        main.ok_or_else(|| Failure::new(Exit::Configuration, "addresses: at least one address is needed"))
     }
 
     /// The domains in force: those given, or those of the addresses.

@@ -1,16 +1,16 @@
 //! `hauspost init`: from nothing to a data folder that `hauspost serve` runs in. Overwrites nothing.
 
-use crate::limits::PASSWORD_BYTES_MAX;
 use crate::net::Net;
 use crate::node::command::Init;
 use crate::node::configuration::{self, parse_address, parse_domain, sample};
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, write_new_file};
 use crate::node::owner;
+use crate::node::password;
 use crate::node::privilege;
 use crate::node::production::open_store;
 use crate::node::settings::Settings;
-use std::io::{Read, Write};
+use std::io::Write;
 
 /// Makes the folder with all that belongs in it, and says what to do next.
 pub fn run(arguments: &Init) -> Result<(), Failure> {
@@ -32,7 +32,8 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     let text = sample(&given);
     let settings = configuration::parse("the new configuration", &text)?;
     let net = Net::system(None).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
-    let password = if arguments.password_stdin { read_password()? } else { owner::generate_password(&net)? };
+    let password =
+        if arguments.password_stdin { password::read_from_stdin()? } else { owner::generate_password(&net)? };
     owner::check_password(&password)?;
 
     let folder = Folder::take(&arguments.data)?;
@@ -61,27 +62,16 @@ fn refuse_if_used(folder: &Folder) -> Result<(), Failure> {
 
 fn fill(folder: &Folder, settings: &Settings, net: &Net, password: &str) -> Result<(), Failure> {
     folder.ensure_certificate(&[settings.hostname.to_string()], net.clock())?;
+    let login = settings.login()?;
     let Some(address) = settings.addresses.first() else {
         return Err(Failure::new(Exit::Configuration, "addresses: at least one address is needed"));
     };
     let store = open_store(settings, folder)?;
     let filled = smol::block_on(async {
-        owner::set_password(&store, net, &address.to_string().to_lowercase(), password).await?;
+        owner::set_password(&store, net, &login, password).await?;
         owner::welcome(&store, net, &settings.hostname, address, WELCOME).await
     });
     filled.and(store.close().map_err(|e| owner::in_store(&e)))
-}
-
-fn read_password() -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let bytes_max = PASSWORD_BYTES_MAX as u64 + 2;
-    std::io::stdin()
-        .lock()
-        .take(bytes_max)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Failure::new(Exit::System, format!("cannot read the password from stdin: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, "the password is not UTF-8"))?;
-    Ok(text.lines().next().unwrap_or("").to_string())
 }
 
 fn tell(arguments: &Init, folder: &Folder, settings: &Settings, password: &str) {

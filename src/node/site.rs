@@ -24,12 +24,11 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             login: read_relay_login(settings, base)?,
         }),
     };
-    let login = settings.addresses.first().map(|address| address.to_string().to_lowercase());
     Ok(Site {
         hostname: settings.hostname.clone(),
         domains: settings.local_domains(),
         addresses: settings.addresses.clone(),
-        login: login.ok_or_else(|| Failure::new(Exit::Configuration, "addresses: at least one address is needed"))?,
+        login: settings.login()?,
         message_bytes_max: settings.message_bytes_max,
         tls: Some(read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?),
         plaintext_login_on_loopback: settings.plaintext_login_on_loopback,

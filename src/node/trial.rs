@@ -8,12 +8,12 @@ use crate::node::configuration::{self, parse_address};
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::Folder;
 use crate::node::owner;
+use crate::node::production::open_store;
 use crate::node::settings::{PORTS, Settings};
 use crate::node::site::make_site;
 use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
 use crate::serve::{Site, SmarthostSecurity};
-use crate::store::{Options, Store};
 use crate::wire::address::Domain;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -66,7 +66,7 @@ fn run_in(
             format!("{} belongs to a node made by `hauspost init`: use `hauspost serve`", folder.0.display());
         return Err(Failure::new(Exit::Usage, sentence));
     }
-    let store = Store::open(options(settings, folder)).map_err(|e| owner::in_store(&e))?;
+    let store = open_store(settings, folder)?;
     let prepared = (|| {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
         folder.ensure_certificate(&names, net.clock())?;
@@ -116,15 +116,6 @@ fn make_settings(arguments: &Try) -> Result<Settings, Failure> {
         settings.relay.security = SmarthostSecurity::Plain;
     }
     Ok(settings)
-}
-
-fn options(settings: &Settings, folder: &Folder) -> Options {
-    Options {
-        dir: folder.0.clone(),
-        ring_bytes: settings.journal_bytes,
-        cache_bytes: usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX),
-        checkpoint_after: settings.checkpoint_after,
-    }
 }
 
 /// All services on both loopback addresses. A machine without `::1` gets the others.

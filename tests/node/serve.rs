@@ -258,3 +258,22 @@ fn with_few_descriptors_it_refuses_and_lives() {
     }
     node.stop();
 }
+
+#[test]
+fn a_forgotten_password_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    configure(&data, "", "plaintext_login_on_loopback = true");
+    let path = data.to_str().unwrap();
+    assert!(run(&["password", "--data", path, "--stdin"], "a new one\n").status.success());
+    let node = Node::start(serve_command(&data), base, &data);
+    let (sentence, exit) = refused(&["password", "--data", path]);
+    assert!(exit == 74 && sentence.contains("in use by another process"), "{sentence}");
+    let mut imap = node.plain(143);
+    imap.line();
+    assert!(imap.imap(&format!("LOGIN me \"{PASSWORD}\"")).contains("t NO"));
+    assert!(imap.imap("LOGIN me \"a new one\"").contains("t OK"));
+    node.stop();
+}
