@@ -97,14 +97,17 @@ pub const IMAP_LITERAL_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a refused non-synchronising literal that are read and thrown away; beyond it the connection is closed
 /// (RFC 7888 section 4).
 pub const IMAP_SKIPPED_LITERAL_BYTES_MAX: u64 = 1 << 30;
+/// Bytes looked at between the message of an APPEND and the end of its line, where there should be none.
+pub const IMAP_APPEND_TAIL_BYTES_MAX: usize = 64;
 /// Capacity in bytes that an idle session keeps for the next command line.
 pub const IMAP_COMMAND_BUFFER_KEPT_BYTES: usize = 1024;
 /// Commands not understood, one after the other, before login: then BYE. A person at a keyboard gets a few.
 pub const IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX: u32 = 5;
 /// Commands not understood, one after the other, after login: then BYE. A client that loops is stopped.
 pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
-/// Ranges in one sequence set: 64 KiB of command hold about this many.
-pub const IMAP_SET_RANGES_MAX: usize = 32 * 1024;
+/// Ranges in one sequence set after neighbours were joined: 16 bytes each, and more than a command of single UIDs in
+/// five digits can hold.
+pub const IMAP_SET_RANGES_MAX: usize = 12 * 1024;
 /// How deep search keys may lie inside each other: parsing and evaluation are recursive.
 pub const IMAP_SEARCH_DEPTH_MAX: usize = 32;
 /// Search keys in one command: each may cost a walk over a body.

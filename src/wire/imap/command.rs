@@ -46,7 +46,8 @@ pub enum Command {
     Authenticate {
         /// The mechanism in capitals.
         mechanism: String,
-        /// The initial response, base64 decoded; `=` is an empty one.
+        /// The initial response as it stood on the line: base64, or `=` for an empty one (RFC 4959). For
+        /// [`crate::wire::sasl::Exchange::begin`].
         initial: Option<Secret<Vec<u8>>>,
     },
     /// RFC 3501 section 6.2.3.
@@ -442,7 +443,7 @@ pub enum SectionText {
 pub struct Partial {
     /// Offset of the first byte.
     pub first: u64,
-    /// Number of bytes, at least 1.
+    /// Number of bytes. RFC 3501 wants at least 1; 0 is taken, and asks for nothing.
     pub count: u64,
 }
 

@@ -8,8 +8,15 @@
 //!
 //! Always: bytes of a literal are never read as a command; what was pipelined behind STARTTLS is thrown away.
 
-use super::command::{Append, Command, Tag};
-use super::response::Code;
+use super::command::{Append, Command, Secret, Tag};
+use super::framing::{Announced, Taken, announced, skip_line, take_bytes, take_line};
+use super::grammar::{self, Allowed, AppendHead, Cursor, Parsed, Trouble, Verb};
+use super::response::{self, Code, Status};
+use crate::limits::{
+    IMAP_APPEND_TAIL_BYTES_MAX, IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX, IMAP_BAD_COMMANDS_MAX,
+    IMAP_COMMAND_BUFFER_KEPT_BYTES, IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX, IMAP_COMMAND_BYTES_MAX,
+    IMAP_LITERAL_BYTES_MAX, IMAP_SKIPPED_LITERAL_BYTES_MAX,
+};
 
 /// What holds for the whole connection until TLS starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +63,14 @@ pub enum Step<'i> {
     },
     /// The client broke the APPEND after its bytes; it has been answered. Drop the message.
     AppendBroken,
-    /// The answer to a SASL challenge.
-    Auth(AuthReply),
+    /// The line that answers a SASL challenge, without its end: base64, or `*` to give up. For
+    /// [`crate::wire::sasl::Exchange::respond`]; then another challenge or a tagged answer.
+    Auth {
+        /// Tag of the AUTHENTICATE.
+        tag: Tag,
+        /// The line.
+        line: Secret<Vec<u8>>,
+    },
     /// DONE: answer the IDLE with a tagged OK.
     IdleDone {
         /// Tag of the IDLE.
@@ -69,87 +82,465 @@ pub enum Step<'i> {
     Close,
 }
 
-/// What a client says to a SASL challenge.
-#[derive(Clone, PartialEq, Eq)]
-pub enum AuthReply {
-    /// Decoded bytes.
-    Bytes(Vec<u8>),
-    /// `*`, or what is no base64: the exchange is over and has been answered.
-    Cancelled,
+/// Who speaks with us, and with what open (RFC 3501 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    NotAuthenticated,
+    Authenticated,
+    Selected { read_only: bool },
+    Logout,
 }
 
-impl std::fmt::Debug for AuthReply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            AuthReply::Bytes(_) => "Bytes(secret)",
-            AuthReply::Cancelled => "Cancelled",
-        })
-    }
+/// What the next line is.
+#[derive(Debug)]
+enum Awaited {
+    Command,
+    /// The answer to a SASL challenge.
+    SaslLine(Tag),
+    /// The end of IDLE.
+    Done(Tag),
 }
 
-/// One connection, seen from the server.
+/// What the next byte belongs to.
+#[derive(Debug)]
+enum Reading {
+    /// A line, collected in `command`.
+    Line,
+    /// A literal of a command, collected in `command`.
+    Literal { left: u64 },
+    /// The message of an APPEND that the driver has not decided about.
+    AppendOffered { tag: Tag, left: u64, synchronising: bool },
+    /// The message of an APPEND.
+    AppendBody { tag: Tag, left: u64 },
+    /// The rest of the line after the message: must be empty.
+    AppendTail { tag: Tag },
+    /// A literal of a refused command. `reply` is sent when the whole command has gone by.
+    SkippedBytes { left: u64, reply: Vec<u8> },
+    /// The rest of a line of a refused command; its last bytes are in `command`.
+    SkippedLine { reply: Vec<u8> },
+}
+
+/// One connection, seen from the server. Holds at most [`IMAP_COMMAND_BYTES_MAX`] bytes of a command, and a kilobyte
+/// between commands.
 pub struct Conversation {
     terms: Terms,
+    state: State,
+    awaited: Awaited,
+    reading: Reading,
+    /// The command so far: lines and literals as they came, line ends as CRLF.
+    command: Vec<u8>,
+    /// Where in `command` the line that is being read began.
+    line_start: usize,
+    /// Commands not understood, one after the other.
+    bad_commands: u32,
 }
 
 impl Conversation {
     /// A new connection, not logged in.
     pub fn new(terms: Terms) -> Conversation {
-        Conversation { terms }
+        Conversation {
+            terms,
+            state: State::NotAuthenticated,
+            awaited: Awaited::Command,
+            reading: Reading::Line,
+            command: Vec::new(),
+            line_start: 0,
+            bad_commands: 0,
+        }
     }
 
     /// `* OK [CAPABILITY ...] hostname ready`.
-    pub fn greet(&self, _out: &mut Vec<u8>, _hostname: &str) {
-        unimplemented!()
+    pub fn greet(&self, out: &mut Vec<u8>, hostname: &str) {
+        let text = format!("{hostname} ready");
+        response::untagged(out, Status::Ok, Code::Capability(&self.capabilities()), &text);
     }
 
     /// The capability list that holds now, for CAPABILITY and for the code of the answer to a login.
     pub fn capabilities(&self) -> String {
-        super::capabilities(&self.terms, false)
+        super::capabilities(&self.terms, self.state != State::NotAuthenticated)
     }
 
     /// Uses up input until something must be done. Answers that are the conversation's own are appended to `out`.
-    pub fn step<'i>(&mut self, _input: &mut &'i [u8], _out: &mut Vec<u8>) -> Step<'i> {
-        unimplemented!()
+    pub fn step<'i>(&mut self, input: &mut &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+        loop {
+            if self.state == State::Logout {
+                *input = &[];
+                return Step::Close;
+            }
+            let bytes_max = self.command_bytes_max();
+            let step = match &mut self.reading {
+                Reading::Line => match take_line(input, &mut self.command, self.line_start, bytes_max) {
+                    Taken::More => return Step::Read,
+                    Taken::TooLong => self.too_long(out),
+                    Taken::Line => self.take_line_meaning(out),
+                },
+                Reading::Literal { left } => {
+                    let bytes = take_bytes(input, *left);
+                    self.command.extend_from_slice(bytes);
+                    *left -= bytes.len() as u64;
+                    if *left > 0 {
+                        return Step::Read;
+                    }
+                    (self.line_start, self.reading) = (self.command.len(), Reading::Line);
+                    None
+                }
+                Reading::AppendOffered { .. } => {
+                    // The driver went on without a decision: nothing may be taken for it.
+                    self.refuse_append(Code::ServerBug, "The message was not decided about", out);
+                    None
+                }
+                Reading::AppendBody { tag, left } if *left == 0 => {
+                    self.reading = Reading::AppendTail { tag: tag.clone() };
+                    None
+                }
+                Reading::AppendBody { left, .. } => {
+                    let bytes = take_bytes(input, *left);
+                    *left -= bytes.len() as u64;
+                    return if bytes.is_empty() { Step::Read } else { Step::AppendBytes(bytes) };
+                }
+                Reading::AppendTail { tag } => {
+                    let tag = tag.clone();
+                    match take_line(input, &mut self.command, 0, IMAP_APPEND_TAIL_BYTES_MAX) {
+                        Taken::More => return Step::Read,
+                        taken => self.end_append(tag, taken, out),
+                    }
+                }
+                Reading::SkippedBytes { left, reply } => {
+                    *left -= take_bytes(input, *left).len() as u64;
+                    if *left > 0 {
+                        return Step::Read;
+                    }
+                    self.reading = Reading::SkippedLine { reply: std::mem::take(reply) };
+                    None
+                }
+                Reading::SkippedLine { reply } => {
+                    if !skip_line(input, &mut self.command) {
+                        return Step::Read;
+                    }
+                    let reply = std::mem::take(reply);
+                    let announced = announced(&self.command);
+                    self.refuse(reply, announced, out);
+                    None
+                }
+            };
+            if let Some(step) = step {
+                if matches!(step, Step::Command { command: Command::StartTls, .. }) {
+                    // RFC 3501 section 6.2.1: nothing said in the clear may be taken for said under TLS.
+                    *input = &[];
+                }
+                return step;
+            }
+        }
     }
 
     /// The client is logged in (call before writing the answer, so that [`Conversation::capabilities`] fits).
     pub fn logged_in(&mut self) {
-        unimplemented!()
+        self.state = State::Authenticated;
+        self.bad_commands = 0;
     }
 
     /// A mailbox is selected.
-    pub fn selected(&mut self, _read_only: bool) {
-        unimplemented!()
+    pub fn selected(&mut self, read_only: bool) {
+        self.state = State::Selected { read_only };
     }
 
     /// No mailbox is selected any more (CLOSE, UNSELECT, a failed SELECT, the mailbox was deleted).
     pub fn unselected(&mut self) {
-        unimplemented!()
+        if matches!(self.state, State::Selected { .. }) {
+            self.state = State::Authenticated;
+        }
     }
 
     /// TLS is on: back to the beginning, nothing of what was said before counts.
     pub fn tls_started(&mut self) {
-        unimplemented!()
+        *self = Conversation::new(Terms { tls: true, ..self.terms });
     }
 
-    /// Sends a SASL challenge; the next step will be [`Step::Auth`].
-    pub fn challenge(&mut self, _tag: &Tag, _challenge: &[u8], _out: &mut Vec<u8>) {
-        unimplemented!()
+    /// Sends a SASL challenge, given in base64; the next step will be [`Step::Auth`].
+    pub fn challenge(&mut self, tag: &Tag, challenge: &str, out: &mut Vec<u8>) {
+        self.awaited = Awaited::SaslLine(tag.clone());
+        response::challenge(out, challenge);
     }
 
     /// `+ idling`: untagged responses may follow at any time until [`Step::IdleDone`] or [`Step::IdleBroken`].
-    pub fn begin_idle(&mut self, _tag: &Tag, _out: &mut Vec<u8>) {
-        unimplemented!()
+    pub fn begin_idle(&mut self, tag: &Tag, out: &mut Vec<u8>) {
+        self.awaited = Awaited::Done(tag.clone());
+        response::continuation(out, "idling");
     }
 
     /// The message of an APPEND is wanted: asks for it if the client waits to be asked.
-    pub fn accept_append(&mut self, _out: &mut Vec<u8>) {
-        unimplemented!()
+    pub fn accept_append(&mut self, out: &mut Vec<u8>) {
+        if let Reading::AppendOffered { tag, left, synchronising } = &self.reading {
+            if *synchronising {
+                response::continuation(out, "OK");
+            }
+            self.reading = Reading::AppendBody { tag: tag.clone(), left: *left };
+        }
     }
 
     /// The message is not wanted (any more): the rest of it is skipped and the tagged NO is sent once that is done.
-    pub fn refuse_append(&mut self, _code: Code<'_>, _text: &str, _out: &mut Vec<u8>) {
-        unimplemented!()
+    pub fn refuse_append(&mut self, code: Code<'_>, text: &str, out: &mut Vec<u8>) {
+        let mut reply = Vec::new();
+        let refused = |tag: &Tag, reply: &mut Vec<u8>| response::tagged(reply, tag, Status::No, code, text);
+        match &self.reading {
+            Reading::AppendOffered { tag, left, synchronising } => {
+                refused(tag, &mut reply);
+                let announced = Announced { at: 0, bytes: *left, synchronising: *synchronising };
+                self.refuse(reply, Some(announced), out);
+            }
+            Reading::AppendBody { tag, left } => {
+                refused(tag, &mut reply);
+                self.reading = Reading::SkippedBytes { left: *left, reply };
+            }
+            Reading::AppendTail { tag } => {
+                refused(tag, &mut reply);
+                self.reading = Reading::SkippedLine { reply };
+            }
+            _ => {}
+        }
     }
+
+    fn is_logged_in(&self) -> bool {
+        self.state != State::NotAuthenticated
+    }
+
+    fn command_bytes_max(&self) -> usize {
+        if self.is_logged_in() { IMAP_COMMAND_BYTES_MAX } else { IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX }
+    }
+
+    /// A line is complete: what is it?
+    fn take_line_meaning(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+        match std::mem::replace(&mut self.awaited, Awaited::Command) {
+            Awaited::SaslLine(tag) => {
+                let line = Secret(std::mem::take(&mut self.command));
+                self.begin_command();
+                Some(Step::Auth { tag, line })
+            }
+            Awaited::Done(tag) => {
+                let done = self.command.trim_ascii().eq_ignore_ascii_case(b"DONE");
+                self.begin_command();
+                if done {
+                    return Some(Step::IdleDone { tag });
+                }
+                self.bad(Some(&tag), "IDLE ends with DONE", None, out);
+                Some(if self.state == State::Logout { Step::Close } else { Step::IdleBroken })
+            }
+            // Some clients end a literal with one CRLF too many.
+            Awaited::Command if self.command.is_empty() => None,
+            Awaited::Command => self.take_command(out),
+        }
+    }
+
+    /// A line of a command is complete: the command is, too, or a literal follows.
+    fn take_command(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+        let command = std::mem::take(&mut self.command);
+        let announced = self.announced_in(&command);
+        let mut cursor = Cursor::new(match announced {
+            Some(literal) => command.get(..literal.at).unwrap_or_default(),
+            None => &command,
+        });
+        let Some(tag) = grammar::parse_tag(&mut cursor) else {
+            self.begin_command();
+            self.bad(None, "A command begins with a tag", announced, out);
+            return None;
+        };
+        match self.judge(&tag, &mut cursor, command.len(), announced) {
+            Ok(Judged::Command(parsed)) => {
+                self.command = command;
+                self.begin_command();
+                self.bad_commands = 0;
+                Some(Step::Command { tag, command: parsed })
+            }
+            Ok(Judged::Message(append, synchronising)) => {
+                self.begin_command();
+                self.reading = Reading::AppendOffered { tag, left: append.bytes, synchronising };
+                self.bad_commands = 0;
+                Some(Step::AppendBegin(append))
+            }
+            Ok(Judged::Literal(literal)) => {
+                self.command = command;
+                self.command.extend_from_slice(b"\r\n");
+                self.reading = Reading::Literal { left: literal.bytes };
+                if literal.synchronising {
+                    response::continuation(out, "OK");
+                }
+                None
+            }
+            Err(Trouble::Bad(text)) => {
+                self.begin_command();
+                self.bad(Some(&tag), text, announced, out);
+                None
+            }
+            Err(Trouble::No(code, text)) => {
+                self.begin_command();
+                let mut reply = Vec::new();
+                response::tagged(&mut reply, &tag, Status::No, code, text);
+                self.refuse(reply, announced, out);
+                None
+            }
+        }
+    }
+
+    /// The literal announced at the end of the line just read (never inside a literal before it).
+    fn announced_in(&self, command: &[u8]) -> Option<Announced> {
+        let literal = announced(command.get(self.line_start..)?)?;
+        Some(Announced { at: literal.at + self.line_start, ..literal })
+    }
+
+    /// What a command is, its arguments read as far as they are there. The cursor stands at the verb.
+    fn judge(
+        &self,
+        tag: &Tag,
+        cursor: &mut Cursor<'_>,
+        command_bytes: usize,
+        announced: Option<Announced>,
+    ) -> Parsed<Judged> {
+        let (verb, allowed) = grammar::parse_verb(cursor)?;
+        self.check_state(verb, allowed)?;
+        let Some(literal) = announced else {
+            let command = grammar::parse_arguments(verb, cursor)?;
+            self.check_writable(&command)?;
+            return Ok(Judged::Command(command));
+        };
+        if verb == Verb::Append
+            && let AppendHead::Message(append) = grammar::append_head(cursor, tag, literal.bytes)?
+        {
+            return match literal.bytes {
+                0 => Err(Trouble::No(Code::Cannot, "The message is empty")),
+                bytes if bytes > self.terms.append_bytes_max => {
+                    Err(Trouble::No(Code::TooBig, "The message is too large"))
+                }
+                _ => Ok(Judged::Message(append, literal.synchronising)),
+            };
+        }
+        let room = self.command_bytes_max().saturating_sub(command_bytes) as u64;
+        if literal.bytes > IMAP_LITERAL_BYTES_MAX.min(room) {
+            return Err(Trouble::No(Code::TooBig, "The literal is too large"));
+        }
+        Ok(Judged::Literal(literal))
+    }
+
+    /// The table of verbs against the state (RFC 3501 section 6).
+    fn check_state(&self, verb: Verb, allowed: Allowed) -> Parsed<()> {
+        match (allowed, self.state) {
+            (Allowed::AfterLogin | Allowed::Selected, State::NotAuthenticated) => Err(Trouble::Bad("Log in first")),
+            (Allowed::BeforeLogin, State::Authenticated | State::Selected { .. }) => {
+                Err(Trouble::Bad("Already logged in"))
+            }
+            (Allowed::Selected, State::Authenticated) => Err(Trouble::Bad("No mailbox is selected")),
+            _ => match verb {
+                Verb::StartTls if self.terms.tls => Err(Trouble::Bad("TLS is on already")),
+                Verb::StartTls if !self.terms.starttls => Err(Trouble::Bad("TLS is not available")),
+                Verb::Login | Verb::Authenticate if !self.terms.login_allowed() => {
+                    Err(Trouble::No(Code::PrivacyRequired, "Start TLS before you log in"))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// What EXAMINE forbids (RFC 3501 section 6.3.2). CLOSE is allowed: it then expunges nothing.
+    fn check_writable(&self, command: &Command) -> Parsed<()> {
+        let writes =
+            matches!(command, Command::Store(_) | Command::Expunge | Command::UidExpunge(_) | Command::Move(_));
+        match self.state {
+            State::Selected { read_only: true } if writes => {
+                Err(Trouble::No(Code::ReadOnly, "The mailbox is open for reading only"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What follows the message of an APPEND.
+    fn end_append(&mut self, tag: Tag, taken: Taken, out: &mut Vec<u8>) -> Option<Step<'static>> {
+        if taken == Taken::Line && self.command.is_empty() {
+            self.begin_command();
+            return Some(Step::AppendEnd { tag });
+        }
+        let announced = announced(&self.command).filter(|_| taken == Taken::Line);
+        let mut reply = Vec::new();
+        response::tagged(&mut reply, &tag, Status::Bad, Code::None, "APPEND takes one message");
+        self.begin_command();
+        self.reading = Reading::SkippedLine { reply };
+        if taken == Taken::Line
+            && let Reading::SkippedLine { reply } = std::mem::replace(&mut self.reading, Reading::Line)
+        {
+            self.refuse(reply, announced, out);
+        }
+        Some(Step::AppendBroken)
+    }
+
+    /// A command line grows beyond its bound.
+    fn too_long(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+        let tag = grammar::parse_tag(&mut Cursor::new(&self.command));
+        self.begin_command();
+        if !self.is_logged_in() || !matches!(self.awaited, Awaited::Command) {
+            response::bye(out, Code::TooBig, "The line is too long");
+            self.state = State::Logout;
+            return None;
+        }
+        let mut reply = Vec::new();
+        match tag {
+            Some(tag) => response::tagged(&mut reply, &tag, Status::Bad, Code::TooBig, "The command is too long"),
+            None => response::untagged(&mut reply, Status::Bad, Code::TooBig, "The command is too long"),
+        }
+        self.reading = Reading::SkippedLine { reply };
+        None
+    }
+
+    /// Answers BAD and counts; BYE when it was one too many.
+    fn bad(&mut self, tag: Option<&Tag>, text: &str, announced: Option<Announced>, out: &mut Vec<u8>) {
+        let mut reply = Vec::new();
+        match tag {
+            Some(tag) => response::tagged(&mut reply, tag, Status::Bad, Code::None, text),
+            None => response::untagged(&mut reply, Status::Bad, Code::None, text),
+        }
+        self.bad_commands += 1;
+        let most = if self.is_logged_in() { IMAP_BAD_COMMANDS_MAX } else { IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX };
+        if self.bad_commands > most {
+            out.extend_from_slice(&reply);
+            response::bye(out, Code::None, "Too many bad commands");
+            self.state = State::Logout;
+            return;
+        }
+        self.refuse(reply, announced, out);
+    }
+
+    /// Ends a command with `reply`. When a literal was announced that the client sends without being asked, it is skipped
+    /// first, or the connection is closed when it is absurdly large (RFC 7888 section 4).
+    fn refuse(&mut self, reply: Vec<u8>, announced: Option<Announced>, out: &mut Vec<u8>) {
+        self.begin_command();
+        let most = match self.is_logged_in() {
+            true => IMAP_SKIPPED_LITERAL_BYTES_MAX,
+            false => IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX as u64,
+        };
+        match announced {
+            Some(literal) if !literal.synchronising && literal.bytes > most => {
+                out.extend_from_slice(&reply);
+                response::bye(out, Code::TooBig, "The literal is too large");
+                self.state = State::Logout;
+            }
+            Some(literal) if !literal.synchronising => {
+                self.reading = Reading::SkippedBytes { left: literal.bytes, reply };
+            }
+            _ => out.extend_from_slice(&reply),
+        }
+    }
+
+    /// Forgets the command that was collected, and memory beyond what an idle session may keep.
+    fn begin_command(&mut self) {
+        self.command.clear();
+        self.command.shrink_to(IMAP_COMMAND_BUFFER_KEPT_BYTES);
+        self.line_start = 0;
+        self.reading = Reading::Line;
+    }
+}
+
+/// What a command line turned out to be.
+enum Judged {
+    Command(Command),
+    /// APPEND: a message is announced; whether the client waits to be asked.
+    Message(Append, bool),
+    /// The command goes on with a literal.
+    Literal(Announced),
 }

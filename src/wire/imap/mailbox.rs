@@ -46,12 +46,17 @@ impl MailboxName {
         &self.0
     }
 
-    /// Without the delimiter at its end, which only announces children (RFC 3501 section 6.3.3).
-    pub fn without_final_delimiter(self) -> Result<MailboxName, BadName> {
-        match self.0.strip_suffix(DELIMITER) {
-            Some(name) => MailboxName::new(name),
-            None => Ok(self),
+    /// The name as CREATE and RENAME may make it: without a delimiter at its end, which only announces children (RFC 3501
+    /// section 6.3.3), without empty levels, and without wildcards, which LIST could not tell from its own.
+    pub fn to_create(self) -> Result<MailboxName, BadName> {
+        let name = self.0.strip_suffix(DELIMITER).unwrap_or(&self.0);
+        if name.split(DELIMITER).any(str::is_empty) {
+            return Err(BadName("Mailbox name has an empty level"));
         }
+        if name.contains(['*', '%']) {
+            return Err(BadName("Mailbox name has a wildcard"));
+        }
+        MailboxName::new(name)
     }
 }
 

@@ -13,13 +13,15 @@ pub mod conversation;
 pub mod datetime;
 pub mod fetch_row;
 pub mod flag;
+mod framing;
+mod grammar;
 pub mod mailbox;
 pub mod response;
 pub mod sequence;
 
 pub use capability::capabilities;
 pub use command::*;
-pub use conversation::{AuthReply, Conversation, Step, Terms};
+pub use conversation::{Conversation, Step, Terms};
 pub use fetch_row::{FetchRow, push_section_name};
 pub use flag::{Flags, SpecialUse, SystemFlags};
 pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};

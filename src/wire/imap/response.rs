@@ -143,11 +143,10 @@ pub fn continuation(out: &mut Vec<u8>, text: &str) {
     text_line(out, text);
 }
 
-/// `+ base64`: a SASL challenge.
-pub fn challenge(out: &mut Vec<u8>, challenge: &[u8]) {
-    use base64::Engine;
+/// `+ base64`: a SASL challenge, given in base64, maybe empty.
+pub fn challenge(out: &mut Vec<u8>, challenge: &str) {
     push(out, "+ ");
-    push(out, &base64::engine::general_purpose::STANDARD.encode(challenge));
+    push(out, challenge);
     crlf(out);
 }
 

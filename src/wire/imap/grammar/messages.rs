@@ -1,0 +1,178 @@
+//! Arguments of the commands about messages: FETCH, STORE, COPY, MOVE.
+
+use super::super::command::{
+    BodySection, Command, Fetch, FetchItem, Partial, SectionText, Store, StoreChange, Transfer,
+};
+use super::super::response::Code;
+use super::cursor::{Cursor, Parsed, Trouble, utf8};
+use crate::limits::{IMAP_LIST_ITEMS_MAX, IMAP_SECTION_DEPTH_MAX};
+
+/// `SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" ... ")") [SP fetch-modifiers]`.
+pub fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let set = cursor.sequence_set()?;
+    cursor.space()?;
+    let mut items = Vec::new();
+    match cursor.peek() {
+        Some(b'(') => {
+            cursor.list(|cursor| fetch_item(cursor, &mut items))?;
+        }
+        _ => fetch_item(cursor, &mut items)?,
+    }
+    if items.is_empty() {
+        return Err(Trouble::Bad("A fetch item is missing"));
+    }
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+    if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
+        cursor.list(|cursor| fetch_modifier(cursor, &mut fetch))?;
+    }
+    // RFC 7162 section 3.2.6.
+    if fetch.vanished && (!uid || fetch.changed_since.is_none()) {
+        return Err(Trouble::Bad("VANISHED needs UID FETCH and CHANGEDSINCE"));
+    }
+    Ok(Command::Fetch(fetch))
+}
+
+fn fetch_modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
+    match &cursor.word()[..] {
+        "CHANGEDSINCE" => {
+            cursor.space()?;
+            fetch.changed_since = Some(cursor.number64()?);
+        }
+        "VANISHED" => fetch.vanished = true,
+        _ => return Err(Trouble::Bad("Unknown fetch modifier")),
+    }
+    Ok(())
+}
+
+/// One item or macro (RFC 3501 section 6.4.5). An item named twice is fetched once.
+fn fetch_item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()> {
+    use FetchItem::*;
+    const FAST: [FetchItem; 3] = [Flags, InternalDate, Rfc822Size];
+    let word = cursor.word();
+    let item = match &word[..] {
+        "ALL" => return add_items(items, FAST.into_iter().chain([Envelope])),
+        "FAST" => return add_items(items, FAST),
+        "FULL" => return add_items(items, FAST.into_iter().chain([Envelope, Body])),
+        "ENVELOPE" => Envelope,
+        "FLAGS" => Flags,
+        "INTERNALDATE" => InternalDate,
+        "RFC822" => Rfc822,
+        "RFC822.HEADER" => Rfc822Header,
+        "RFC822.TEXT" => Rfc822Text,
+        "RFC822.SIZE" => Rfc822Size,
+        "BODYSTRUCTURE" => BodyStructure,
+        "UID" => Uid,
+        "MODSEQ" => ModSeq,
+        "BODY" if cursor.peek() != Some(b'[') => Body,
+        "BODY" | "BODY.PEEK" => Section(section(cursor, word == "BODY.PEEK")?),
+        _ => return Err(Trouble::Bad("Unknown fetch item")),
+    };
+    add_items(items, [item])
+}
+
+fn add_items(items: &mut Vec<FetchItem>, more: impl IntoIterator<Item = FetchItem>) -> Parsed<()> {
+    for item in more {
+        if items.contains(&item) {
+            continue;
+        }
+        if items.len() >= IMAP_LIST_ITEMS_MAX {
+            return Err(Trouble::No(Code::Limit, "Too many fetch items"));
+        }
+        items.push(item);
+    }
+    Ok(())
+}
+
+/// `section ["<" number "." nz-number ">"]`.
+fn section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<BodySection> {
+    cursor.expect(b'[', "A section is missing")?;
+    let mut path = Vec::new();
+    let mut more = true;
+    while more && cursor.peek().is_some_and(|b| b.is_ascii_digit()) {
+        if path.len() >= IMAP_SECTION_DEPTH_MAX {
+            return Err(Trouble::No(Code::Limit, "Too many part numbers in a section"));
+        }
+        path.push(cursor.nz_number()?);
+        more = cursor.eat(b'.');
+    }
+    let text = if cursor.peek() == Some(b']') && (path.is_empty() || !more) {
+        SectionText::Whole
+    } else if more {
+        section_text(cursor, !path.is_empty())?
+    } else {
+        return Err(Trouble::Bad("A section is broken"));
+    };
+    cursor.expect(b']', "A section does not end")?;
+    let mut section = BodySection { peek, path, text, partial: None };
+    if cursor.eat(b'<') {
+        let first = cursor.number64()?;
+        cursor.expect(b'.', "A partial range is broken")?;
+        section.partial = Some(Partial { first, count: cursor.number64()? });
+        cursor.expect(b'>', "A partial range does not end")?;
+    }
+    Ok(section)
+}
+
+fn section_text(cursor: &mut Cursor<'_>, has_path: bool) -> Parsed<SectionText> {
+    Ok(match &cursor.word()[..] {
+        "HEADER" => SectionText::Header,
+        "HEADER.FIELDS" => SectionText::HeaderFields(header_names(cursor)?),
+        "HEADER.FIELDS.NOT" => SectionText::HeaderFieldsNot(header_names(cursor)?),
+        "TEXT" => SectionText::Text,
+        "MIME" if has_path => SectionText::Mime,
+        _ => return Err(Trouble::Bad("Unknown section")),
+    })
+}
+
+/// `SP header-list`. Names hold what RFC 5322 allows in them: printable ASCII without a colon.
+fn header_names(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
+    cursor.space()?;
+    let names = cursor.list(|cursor| match utf8(cursor.astring()?) {
+        Ok(name) if !name.is_empty() && name.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b':') => Ok(name),
+        _ => Err(Trouble::Bad("A header field name is not valid")),
+    })?;
+    if names.is_empty() { Err(Trouble::Bad("A header field name is missing")) } else { Ok(names) }
+}
+
+/// `SP sequence-set [SP store-modifiers] SP store-att-flags` (RFC 7162 section 7).
+pub fn store(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let set = cursor.sequence_set()?;
+    cursor.space()?;
+    let mut unchanged_since = None;
+    if cursor.peek() == Some(b'(') {
+        cursor.list(|cursor| {
+            if cursor.word() != "UNCHANGEDSINCE" {
+                return Err(Trouble::Bad("Unknown store modifier"));
+            }
+            cursor.space()?;
+            unchanged_since = Some(cursor.number64()?);
+            Ok(())
+        })?;
+        cursor.space()?;
+    }
+    let change = match cursor.peek() {
+        Some(b'+') => StoreChange::Add,
+        Some(b'-') => StoreChange::Remove,
+        _ => StoreChange::Replace,
+    };
+    if change != StoreChange::Replace {
+        let _ = cursor.eat(b'+') || cursor.eat(b'-');
+    }
+    let silent = match &cursor.word()[..] {
+        "FLAGS" => false,
+        "FLAGS.SILENT" => true,
+        _ => return Err(Trouble::Bad("STORE changes FLAGS")),
+    };
+    cursor.space()?;
+    Ok(Command::Store(Store { uid, set, change, silent, flags: cursor.flags()?, unchanged_since }))
+}
+
+/// `SP sequence-set SP mailbox`: COPY and MOVE.
+pub fn transfer(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Transfer> {
+    cursor.space()?;
+    let set = cursor.sequence_set()?;
+    cursor.space()?;
+    Ok(Transfer { uid, set, mailbox: cursor.mailbox()? })
+}
