@@ -19,6 +19,7 @@ use crate::wire::date::Timestamp;
 use ring::hmac;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -30,6 +31,7 @@ pub struct Logins {
     key: OnceLock<hmac::Key>,
     memory: Mutex<Memory>,
     hashing: OnceLock<async_channel::Sender<Check>>,
+    in_flight: AtomicUsize,
 }
 
 /// The answer to a login attempt.
@@ -128,9 +130,16 @@ impl Logins {
                 self.hashing.get_or_init(|| started)
             }
         };
+        let _counted = InFlight::new(&self.in_flight);
         let (answer, answered) = async_channel::bounded(1);
         hashing.send(Check { verifier, password: password.into(), answer }).await.ok()?;
         answered.recv().await.ok()
+    }
+
+    /// Checks that wait for the hashing thread; 0 means that no answer is under way. A check counts itself out only when
+    /// its session has the answer in hand.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -151,6 +160,22 @@ fn is_owner(site: &Site, login: &str) -> bool {
     login == canonical
         || login == local
         || site.addresses.iter().any(|address| address.to_string().to_lowercase() == login)
+}
+
+/// Counts one check, as long as it lives.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn new(gauge: &'a AtomicUsize) -> InFlight<'a> {
+        gauge.fetch_add(1, Ordering::AcqRel);
+        InFlight(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// One comparison for the hashing thread.

@@ -1,0 +1,173 @@
+//! The world around the node: DNS and other mail servers, as a dialogue tells them to be.
+
+use crate::remote::{Action, Remote, Rule};
+use crate::script::unescape;
+use crate::world::{Outcome, World};
+use hauspost::net::{DnsTrouble, tls};
+use hauspost::wire::address::Domain;
+use std::net::{IpAddr, Ipv4Addr};
+
+impl World {
+    pub fn script_dns(&mut self, words: &[String]) -> Outcome {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [name, "MX", preference, host] => {
+                let preference = preference.parse().map_err(|_| "dns NAME MX PREFERENCE HOST")?;
+                let host = if *host == "." { "" } else { host };
+                self.twin.add_mx(&Domain::new(name), preference, &Domain::new(host));
+            }
+            [name, "A" | "AAAA", address] => {
+                let address = address.parse().map_err(|_| "dns NAME A ADDRESS")?;
+                self.twin.add_address(&Domain::new(name), address);
+            }
+            [name, "nxdomain"] => self.twin.set_trouble(&Domain::new(name), Some(DnsTrouble::NoSuchName)),
+            [name, "servfail"] => {
+                let trouble = DnsTrouble::Temporary("SERVFAIL".to_owned());
+                self.twin.set_trouble(&Domain::new(name), Some(trouble));
+            }
+            [name, "works"] => self.twin.set_trouble(&Domain::new(name), None),
+            _ => return Err("dns NAME MX N HOST | A ADDRESS | nxdomain | servfail | works".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// The server of that name; it comes into being, up and in DNS, when it is first mentioned.
+    fn remote(&mut self, host: &str) -> Result<&mut Remote, String> {
+        if !self.remotes.contains_key(host) {
+            let known = smol::block_on(self.net.addresses(&Domain::new(host))).unwrap_or_default();
+            let address = match known.first() {
+                Some(address) => *address,
+                None => {
+                    let last = u8::try_from(self.remotes.len() + 1).map_err(|_| "too many servers")?;
+                    let address = IpAddr::V4(Ipv4Addr::new(198, 51, 100, last));
+                    self.twin.add_address(&Domain::new(host), address);
+                    address
+                }
+            };
+            self.remotes.insert(host.to_owned(), Remote::new(host, address));
+            self.bring_up(host)?;
+        }
+        self.remotes.get_mut(host).ok_or_else(|| "no such server".to_owned())
+    }
+
+    fn bring_up(&mut self, host: &str) -> Outcome {
+        let remote = self.remotes.get_mut(host).ok_or("no such server")?;
+        let listeners = remote.places().map(|place| self.twin.listen(place)).collect();
+        remote.serve(&self.executor, listeners);
+        Ok(())
+    }
+
+    pub fn script_mx(&mut self, words: &[String]) -> Outcome {
+        let [host, rest @ ..] = words else { return Err("mx HOST ...".to_owned()) };
+        self.remote(host)?;
+        let texts: Vec<&str> = rest.iter().map(String::as_str).collect();
+        match texts.as_slice() {
+            [] | ["up"] => self.bring_up(host),
+            ["down"] => self.take_down(host, false),
+            ["silent"] => self.take_down(host, true),
+            ["tls"] => {
+                let config = tls::server_config(
+                    self.remote_pem.certificate_pem.as_bytes(),
+                    self.remote_pem.key_pem.as_bytes(),
+                    self.net.clock(),
+                )?;
+                self.remote(host)?.rules.borrow_mut().tls = Some(config);
+                Ok(())
+            }
+            ["offers", keywords @ ..] => {
+                let keywords = keywords.iter().map(|word| word.to_string()).collect();
+                self.remote(host)?.rules.borrow_mut().offers = keywords;
+                Ok(())
+            }
+            ["accepts"] => {
+                self.remote(host)?.rules.borrow_mut().replies.clear();
+                Ok(())
+            }
+            ["replies" | "drops" | "hangs", verb, more @ ..] => {
+                let rule = to_rule(texts[0], verb, more)?;
+                self.remote(host)?.rules.borrow_mut().replies.push(rule);
+                Ok(())
+            }
+            ["received" | "heard", ..] => {
+                self.settle()?;
+                check_remote(self.remote(host)?, &texts)
+            }
+            _ => {
+                Err("up | down | silent | tls | offers | accepts | replies | drops | hangs | received | heard"
+                    .to_owned())
+            }
+        }
+    }
+
+    fn take_down(&mut self, host: &str, silent: bool) -> Outcome {
+        let remote = self.remotes.get_mut(host).ok_or("no such server")?;
+        remote.stop();
+        for place in remote.places() {
+            match silent {
+                true => self.twin.swallow(place),
+                false => self.twin.refuse(place),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `replies VERB [about TEXT] "450 later" [once]`, `drops VERB ...`, `hangs VERB ...`.
+fn to_rule(how: &str, verb: &str, more: &[&str]) -> Result<Rule, String> {
+    let (more, once) = match more {
+        [more @ .., "once"] => (more, true),
+        more => (more, false),
+    };
+    let (about, more) = match more {
+        ["about", text, more @ ..] => (Some(text.to_string()), more),
+        more => (None, more),
+    };
+    let action = match (how, more) {
+        ("replies", [text]) => Action::Reply(text.to_string()),
+        ("drops", []) => Action::Drop,
+        ("hangs", []) => Action::Hang,
+        _ => return Err("mx HOST replies VERB [about TEXT] \"450 later\" [once]".to_owned()),
+    };
+    Ok(Rule { verb: verb.to_owned(), about, action, once })
+}
+
+fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
+    let rules = remote.rules.borrow();
+    let received = &rules.received;
+    let shown = || -> String {
+        let message = |mail: &crate::remote::Received| {
+            format!("from <{}> to {:?} tls={}\n{}", mail.from, mail.to, mail.tls, String::from_utf8_lossy(&mail.bytes))
+        };
+        received.iter().map(message).collect::<Vec<_>>().join("\n---\n")
+    };
+    let fits = match words {
+        ["received", "nothing"] => received.is_empty(),
+        ["received", count, "messages" | "message"] => {
+            received.len() == count.parse::<usize>().map_err(|_| "received N messages")?
+        }
+        ["received", "from", from, "to", to @ ..] => {
+            received.iter().any(|mail| mail.from == from.trim_matches(['<', '>']) && mail.to == *to)
+        }
+        ["received", "by", "tls"] => received.last().is_some_and(|mail| mail.tls),
+        ["received", "in", "plain"] => received.last().is_some_and(|mail| !mail.tls),
+        ["received", text] => {
+            let text = unescape(text)?;
+            received.iter().any(|mail| mail.bytes.windows(text.len().max(1)).any(|window| window == text))
+        }
+        ["heard", text] => {
+            return match rules.heard.iter().any(|line| line.contains(text)) {
+                true => Ok(()),
+                false => Err(format!("expected: a command with {text:?}\n  got:      {:#?}", rules.heard)),
+            };
+        }
+        _ => {
+            return Err(
+                "received nothing | N messages | TEXT | from A to B ... | by tls | in plain; heard TEXT".to_owned()
+            );
+        }
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!("expected: {}\n  got:      {}", words.join(" "), shown())),
+    }
+}

@@ -1,0 +1,120 @@
+//! A client of a dialogue: sends what it is told, keeps what it gets until the dialogue asks for it.
+
+use crate::pattern::show;
+use async_channel::{Receiver, Sender};
+use hauspost::net::Stream;
+use smol::{LocalExecutor, Task};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than any dialogue.
+const PATIENCE: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+pub struct Client {
+    orders: Sender<Order>,
+    seen: Rc<RefCell<Seen>>,
+    /// After `...`: lines that do not fit the next pattern are passed over.
+    pub skipping: bool,
+    _task: Task<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    unread: Vec<u8>,
+    /// How the connection ended.
+    end: Option<String>,
+}
+
+enum Order {
+    Write(Vec<u8>),
+    StartTls(Arc<rustls::ClientConfig>),
+    Abort,
+}
+
+enum Event {
+    Order(Order),
+    Read(std::io::Result<usize>),
+}
+
+impl Client {
+    pub fn start(executor: &LocalExecutor<'static>, stream: Stream, tls: Option<Arc<rustls::ClientConfig>>) -> Client {
+        let (orders, receiver) = async_channel::unbounded();
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let task = executor.spawn(run_client(stream, tls, receiver, seen.clone()));
+        Client { orders, seen, skipping: false, _task: task }
+    }
+
+    /// Sends bytes, as soon as the connection takes them. A connection that has ended takes none; that is seen later.
+    pub fn write(&self, bytes: &[u8]) {
+        let _ = self.orders.try_send(Order::Write(bytes.to_vec()));
+    }
+
+    /// Begins TLS.
+    pub fn start_tls(&self, config: Arc<rustls::ClientConfig>) {
+        let _ = self.orders.try_send(Order::StartTls(config));
+    }
+
+    /// The connection is lost.
+    pub fn abort(&self) {
+        let _ = self.orders.try_send(Order::Abort);
+    }
+
+    /// The next line, without its CRLF.
+    pub fn take_line(&mut self) -> Option<String> {
+        let mut seen = self.seen.borrow_mut();
+        let end = seen.unread.windows(2).position(|pair| pair == b"\r\n")?;
+        let line: Vec<u8> = seen.unread.drain(..end + 2).collect();
+        Some(show(&line[..end]))
+    }
+
+    /// What has come and was not asked for yet.
+    pub fn unread(&self) -> String {
+        let text = show(&self.seen.borrow().unread);
+        text.replace("\\r\\n", "\n")
+    }
+
+    /// How the connection ended, if it did.
+    pub fn end(&self) -> Option<String> {
+        self.seen.borrow().end.clone()
+    }
+}
+
+async fn run_client(
+    mut stream: Stream,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    orders: Receiver<Order>,
+    seen: Rc<RefCell<Seen>>,
+) {
+    let end = |how: String| seen.borrow_mut().end = Some(how);
+    if let Some(config) = tls {
+        stream = match stream.start_tls(config, "mail.home.test", PATIENCE).await {
+            Ok(stream) => stream,
+            Err(error) => return end(format!("TLS failed: {error}")),
+        };
+    }
+    let mut buffer = vec![0u8; 16 << 10];
+    loop {
+        let order = async { orders.recv().await.ok().map(Event::Order) };
+        let read = async { Some(Event::Read(stream.read(&mut buffer, PATIENCE).await)) };
+        match futures_lite::future::or(order, read).await {
+            None => return,
+            Some(Event::Read(Ok(0))) => return end("closed".to_owned()),
+            Some(Event::Read(Ok(count))) => seen.borrow_mut().unread.extend(&buffer[..count]),
+            Some(Event::Read(Err(error))) => return end(format!("{error}")),
+            // A failed write means that the other end is gone; what it said before is still to be read.
+            Some(Event::Order(Order::Write(bytes))) => drop(stream.write_all(&bytes, PATIENCE).await),
+            Some(Event::Order(Order::Abort)) => {
+                stream.abort();
+                return end("dropped".to_owned());
+            }
+            Some(Event::Order(Order::StartTls(config))) => {
+                stream = match stream.start_tls(config, "mail.home.test", PATIENCE).await {
+                    Ok(stream) => stream,
+                    Err(error) => return end(format!("TLS failed: {error}")),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Another mail server of the world, played: accepts everything unless told otherwise, and keeps what it got.
+
+use async_channel::Receiver;
+use hauspost::net::Stream;
+use smol::{LocalExecutor, Task};
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+pub const PORTS: [u16; 3] = [25, 465, 587];
+
+pub struct Remote {
+    pub address: IpAddr,
+    pub up: bool,
+    pub rules: Rc<RefCell<Rules>>,
+    listening: Vec<Task<()>>,
+}
+
+/// How it behaves, and what came of it.
+#[derive(Default)]
+pub struct Rules {
+    pub host: String,
+    pub replies: Vec<Rule>,
+    /// EHLO keywords besides the usual.
+    pub offers: Vec<String>,
+    /// Offers STARTTLS, and speaks TLS at once on port 465.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub received: Vec<Received>,
+    /// Every command line of every connection, for `mx HOST heard "text"`.
+    pub heard: Vec<String>,
+}
+
+/// What it answers to a verb: CONNECT, EHLO, MAIL, RCPT, DATA, DOT (after the message), ...
+pub struct Rule {
+    pub verb: String,
+    /// Only when the command line holds this.
+    pub about: Option<String>,
+    pub action: Action,
+    pub once: bool,
+}
+
+#[derive(Clone)]
+pub enum Action {
+    /// Lines parted by `\n`.
+    Reply(String),
+    /// The connection is lost.
+    Drop,
+    /// Nothing, for ever.
+    Hang,
+}
+
+#[derive(Clone, Default)]
+pub struct Received {
+    pub from: String,
+    pub to: Vec<String>,
+    pub bytes: Vec<u8>,
+    pub tls: bool,
+}
+
+impl Remote {
+    pub fn new(host: &str, address: IpAddr) -> Remote {
+        let rules = Rules {
+            host: host.to_owned(),
+            offers: ["PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES"].map(str::to_owned).to_vec(),
+            ..Rules::default()
+        };
+        Remote { address, up: false, rules: Rc::new(RefCell::new(rules)), listening: Vec::new() }
+    }
+
+    /// Serves the connections that come out of these listeners, until the next call.
+    pub fn serve(&mut self, executor: &Rc<LocalExecutor<'static>>, listeners: Vec<Receiver<Stream>>) {
+        self.listening.clear();
+        for incoming in listeners {
+            let (spawner, rules) = (executor.clone(), self.rules.clone());
+            self.listening.push(executor.spawn(async move {
+                while let Ok(stream) = incoming.recv().await {
+                    spawner.spawn(run_session(stream, rules.clone())).detach();
+                }
+            }));
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.listening.clear();
+    }
+
+    pub fn places(&self) -> impl Iterator<Item = SocketAddr> {
+        let address = self.address;
+        PORTS.into_iter().map(move |port| SocketAddr::new(address, port))
+    }
+}
+
+impl Rules {
+    /// What to do about a verb; the latest matching rule wins.
+    fn action(&mut self, verb: &str, line: &str, default: &str) -> Action {
+        let fits = |rule: &Rule| {
+            rule.verb.eq_ignore_ascii_case(verb)
+                && rule.about.as_ref().is_none_or(|about| line.contains(about.as_str()))
+        };
+        match self.replies.iter().rposition(fits) {
+            None => Action::Reply(default.to_owned()),
+            Some(at) if self.replies[at].once => self.replies.remove(at).action,
+            Some(at) => self.replies[at].action.clone(),
+        }
+    }
+}
+
+struct Session {
+    stream: Stream,
+    input: Vec<u8>,
+}
+
+impl Session {
+    async fn read_more(&mut self) -> Option<()> {
+        let mut buffer = [0u8; 4096];
+        match self.stream.read(&mut buffer, PATIENCE).await {
+            Ok(count) if count > 0 => self.input.extend(&buffer[..count]),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    async fn read_line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.input.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.input.drain(..end + 2).collect();
+                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// A message up to its final dot, dots unstuffed (RFC 5321 section 4.5.2).
+    async fn read_message(&mut self) -> Option<Vec<u8>> {
+        let mut message = Vec::new();
+        loop {
+            let end = loop {
+                match self.input.windows(2).position(|pair| pair == b"\r\n") {
+                    Some(end) => break end,
+                    None => self.read_more().await?,
+                }
+            };
+            let line: Vec<u8> = self.input.drain(..end + 2).collect();
+            if line == b".\r\n" {
+                return Some(message);
+            }
+            message.extend(line.strip_prefix(b".").unwrap_or(&line));
+        }
+    }
+
+    async fn answer(&mut self, action: Action) -> Option<bool> {
+        match action {
+            Action::Reply(text) => {
+                let lines: Vec<&str> = text.split("\\n").collect();
+                let text = format!("{}\r\n", lines.join("\r\n"));
+                self.stream.write_all(text.as_bytes(), PATIENCE).await.ok()?;
+                Some(text.starts_with(['2', '3']))
+            }
+            Action::Drop => None,
+            Action::Hang => std::future::pending().await,
+        }
+    }
+}
+
+async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
+    let tls = rules.borrow().tls.clone();
+    if stream.local().port() == 465 {
+        let Some(config) = tls.clone() else { return };
+        stream = match stream.accept_tls(config, PATIENCE).await {
+            Ok(stream) => stream,
+            Err(_) => return,
+        };
+    }
+    let mut session = Session { stream, input: Vec::new() };
+    let host = rules.borrow().host.clone();
+    let greeting = rules.borrow_mut().action("CONNECT", "", &format!("220 {host} ESMTP"));
+    if session.answer(greeting).await != Some(true) {
+        return;
+    }
+    let mut mail = Received::default();
+    while let Some(line) = session.read_line().await {
+        rules.borrow_mut().heard.push(line.clone());
+        let verb = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
+        let default = default_reply(&verb, &host, &rules.borrow(), &session.stream);
+        let action = rules.borrow_mut().action(&verb, &line, &default);
+        let Some(accepted) = session.answer(action).await else { return };
+        match verb.as_str() {
+            "MAIL" if accepted => mail = Received { from: path(&line), ..Received::default() },
+            "RCPT" if accepted => mail.to.push(path(&line)),
+            "DATA" if accepted => {
+                let Some(bytes) = session.read_message().await else { return };
+                let action = rules.borrow_mut().action("DOT", "", "250 2.0.0 accepted");
+                let Some(accepted) = session.answer(action).await else { return };
+                mail.bytes = bytes;
+                mail.tls = session.stream.tls().is_some();
+                let whole = std::mem::take(&mut mail);
+                if accepted {
+                    rules.borrow_mut().received.push(whole);
+                }
+            }
+            "STARTTLS" if accepted => {
+                let (Some(config), Session { stream, .. }) = (tls.clone(), session) else { return };
+                let Ok(stream) = stream.accept_tls(config, PATIENCE).await else { return };
+                session = Session { stream, input: Vec::new() };
+            }
+            "QUIT" => return drop(session.stream.close(PATIENCE).await),
+            _ => {}
+        }
+    }
+}
+
+fn default_reply(verb: &str, host: &str, rules: &Rules, stream: &Stream) -> String {
+    match verb {
+        "EHLO" => {
+            let mut lines = vec![host.to_owned()];
+            lines.extend(rules.offers.iter().cloned());
+            if rules.tls.is_some() && stream.tls().is_none() {
+                lines.push("STARTTLS".to_owned());
+            }
+            let last = lines.pop().unwrap_or_default();
+            let lines: String = lines.iter().map(|line| format!("250-{line}\\n")).collect();
+            format!("{lines}250 {last}")
+        }
+        "HELO" | "MAIL" | "RCPT" | "RSET" | "NOOP" => "250 2.0.0 fine".to_owned(),
+        "DATA" => "354 go on".to_owned(),
+        "STARTTLS" => match rules.tls {
+            Some(_) => "220 2.0.0 go on".to_owned(),
+            None => "502 5.5.1 no".to_owned(),
+        },
+        "AUTH" => "235 2.7.0 welcome".to_owned(),
+        "QUIT" => "221 2.0.0 bye".to_owned(),
+        _ => "500 5.5.2 what".to_owned(),
+    }
+}
+
+/// What stands between the angle brackets.
+fn path(line: &str) -> String {
+    let inside = line.split_once('<').map_or("", |(_, rest)| rest);
+    inside.split_once('>').map_or(inside, |(path, _)| path).to_owned()
+}

@@ -1,0 +1,139 @@
+//! What a dialogue puts into the store beforehand, and what it finds there afterwards.
+
+use crate::script::unescape;
+use crate::world::{Outcome, World};
+use hauspost::mail::message::{Flags, INBOX, MailboxId, QueueId, SystemFlags, Uid};
+use hauspost::serve::Intake;
+use hauspost::store::{Deliver, Done, Op, Store, Target, Trouble};
+
+impl World {
+    pub fn preload(&mut self, mailbox: &str, message: &[u8], flags: &[String]) -> Outcome {
+        let (context, now) = (self.context()?, self.net.clock().now());
+        let flags = to_flags(flags)?;
+        let work = async move {
+            let store = &context.store;
+            let target = mailbox_id(store, mailbox, true).await?;
+            let mut intake = Intake::new(store);
+            intake.write(message).await?;
+            let body = intake.finish().await?;
+            let targets = vec![Target { mailbox: target, flags }];
+            store.apply(Op::Deliver(Deliver { body, targets, internal_date: now, now })).await
+        };
+        self.wait_for(work)?.map_err(|trouble| format!("delivering: {trouble:?}"))?;
+        self.settle()
+    }
+
+    pub fn check_mailbox(&mut self, name: &str, check: &[String]) -> Outcome {
+        self.settle()?;
+        let store = self.context()?.store;
+        let bodies = self.wait_for(read_bodies(&store, name))?.map_err(|trouble| format!("{name}: {trouble:?}"))?;
+        let words: Vec<&str> = check.iter().map(String::as_str).collect();
+        let holds = |text: &str| -> Result<bool, String> {
+            let text = unescape(text)?;
+            Ok(bodies.iter().any(|body| body.windows(text.len().max(1)).any(|window| window == text)))
+        };
+        let shown =
+            || bodies.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect::<Vec<_>>().join("\n---\n");
+        match words.as_slice() {
+            ["has", count, "messages" | "message"] | ["has", count] => {
+                let wanted: usize = count.parse().map_err(|_| "has N messages")?;
+                match bodies.len() {
+                    found if found == wanted => Ok(()),
+                    found => Err(format!("expected: {wanted} messages\n  got:      {found}")),
+                }
+            }
+            ["is", "empty"] if bodies.is_empty() => Ok(()),
+            ["is", "empty"] => Err(format!("expected: none\n  got:      {} messages", bodies.len())),
+            ["holds", text] if holds(text)? => Ok(()),
+            ["holds", text] => Err(format!("expected: {text:?} in a message\n  got:      {}", shown())),
+            ["lacks", text] if !holds(text)? => Ok(()),
+            ["lacks", text] => Err(format!("expected: no message with {text:?}\n  got:      {}", shown())),
+            _ => Err("has N messages | is empty | holds TEXT | lacks TEXT".to_owned()),
+        }
+    }
+
+    pub fn check_queue(&mut self, words: &[String]) -> Outcome {
+        self.settle()?;
+        let store = self.context()?.store;
+        let asked = store.read(|snapshot| snapshot.queue(QueueId(0), 1000));
+        let entries = self.wait_for(asked)?.map_err(|trouble| format!("queue: {trouble:?}"))?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let wanted = match words.as_slice() {
+            ["is", "empty"] => 0,
+            ["has", count, ..] => count.parse().map_err(|_| "queue has N")?,
+            _ => return Err("queue is empty | queue has N".to_owned()),
+        };
+        match entries.len() {
+            found if found == wanted => Ok(()),
+            found => Err(format!("expected: {wanted} in the queue\n  got:      {found}: {entries:?}")),
+        }
+    }
+}
+
+async fn mailbox_id(store: &Store, name: &str, make: bool) -> Result<MailboxId, Trouble> {
+    if name == "INBOX" {
+        return Ok(INBOX);
+    }
+    let asked = name.to_owned();
+    let found = store.read(move |snapshot| snapshot.mailbox_named(&asked)).await?;
+    match found {
+        Some(mailbox) => Ok(mailbox.id),
+        None if !make => Err(Trouble::NotFound),
+        None => match store.apply(Op::CreateMailbox { name: name.to_owned(), special_use: None }).await? {
+            Done::Created(id) => Ok(id),
+            other => Err(Trouble::Failed(format!("{other:?}"))),
+        },
+    }
+}
+
+async fn read_bodies(store: &Store, name: &str) -> Result<Vec<Vec<u8>>, Trouble> {
+    let mailbox = mailbox_id(store, name, false).await?;
+    let read = store.read(move |snapshot| {
+        let rows = snapshot.messages(mailbox, Uid(1), Uid(u32::MAX), 10_000)?;
+        let read_body = |bytes: u64, body| -> Result<Vec<u8>, Trouble> {
+            let mut whole = Vec::new();
+            while (whole.len() as u64) < bytes {
+                let from = whole.len() as u64;
+                let piece = snapshot.body_range(body, from..(from + (64 << 10)).min(bytes))?;
+                if piece.is_empty() {
+                    return Err(Trouble::Failed("a body ends before its size".to_owned()));
+                }
+                whole.extend(piece);
+            }
+            Ok(whole)
+        };
+        rows.iter().map(|row| read_body(row.bytes, row.body)).collect()
+    });
+    read.await
+}
+
+fn to_flags(words: &[String]) -> Result<Flags, String> {
+    let mut flags = Flags::default();
+    for word in words {
+        let system = match word.as_str() {
+            "\\Seen" => SystemFlags::SEEN,
+            "\\Answered" => SystemFlags::ANSWERED,
+            "\\Flagged" => SystemFlags::FLAGGED,
+            "\\Deleted" => SystemFlags::DELETED,
+            "\\Draft" => SystemFlags::DRAFT,
+            keyword if keyword.starts_with('$') => {
+                flags.keywords.push(keyword.to_owned());
+                continue;
+            }
+            _ => return Err(format!("no such flag: {word}")),
+        };
+        flags.system = flags.system.union(system);
+    }
+    Ok(flags)
+}
+
+fn to_crlf(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 30);
+    for (at, byte) in text.iter().enumerate() {
+        if *byte == b'\n' && (at == 0 || text[at - 1] != b'\r') {
+            out.push(b'\r');
+        }
+        out.push(*byte);
+    }
+    out
+}

@@ -1,0 +1,529 @@
+//! A node in the in-memory world, and the clients and servers around it: carries out the steps of one dialogue.
+//!
+//! One thread runs everything but the store's and the password hash's own threads. Between steps it waits until nothing
+//! can happen any more without a new step: then an answer that is not there will never come, and silence is silence.
+
+use crate::client::Client;
+use crate::pattern::matches;
+use crate::remote::Remote;
+use crate::script::{Mode, Script, Service, Step, What};
+use hauspost::net::twin::Twin;
+use hauspost::net::{Net, Stream, tls};
+use hauspost::node::{configuration, site};
+use hauspost::serve::{Context, Site, Stopping};
+use hauspost::store::{MemoryDisk, Store};
+use smol::{LocalExecutor, Task, Timer};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+pub const OWNER: &str = "me@home.test";
+pub const PASSWORD: &str = "password";
+/// Real time after which a dialogue counts as hanging. Nothing else depends on it.
+const HANG: Duration = Duration::from_secs(60);
+/// How often the gauges are looked at while the store works and nothing has woken us.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Sleepers woken in one `at`: more means that something wakes itself all the time.
+const WAKEUPS_MAX: usize = 200_000;
+
+pub type Outcome = Result<(), String>;
+
+/// What went wrong, where, and all that was said.
+pub struct Mishap {
+    pub line: usize,
+    pub step: String,
+    pub why: String,
+    pub transcript: String,
+}
+
+pub struct World {
+    mode: Mode,
+    pub executor: Rc<LocalExecutor<'static>>,
+    pub twin: Arc<Twin>,
+    pub net: Net,
+    disk: MemoryDisk,
+    node: Option<Running>,
+    settings: BTreeMap<String, String>,
+    tls_off: bool,
+    folder: tempfile::TempDir,
+    /// Trusts our certificate, and is what clients use.
+    client_tls: Arc<rustls::ClientConfig>,
+    /// Certificate of the other servers of the world, good in the eyes of the relay.
+    pub remote_pem: tls::SelfSigned,
+    clients: BTreeMap<String, Client>,
+    pub remotes: BTreeMap<String, Remote>,
+    next_client_port: u16,
+    transcript: String,
+}
+
+/// The node while its power is on.
+struct Running {
+    context: Context,
+    sessions: Vec<Task<()>>,
+}
+
+/// Runs a dialogue in a new world.
+pub fn run(script: &Script, mode: Mode, mail: &Path) -> Result<(), Box<Mishap>> {
+    let wants_cuts = script.steps.iter().any(|step| matches!(step.what, What::CutPower));
+    let mut world = World::new(mode, wants_cuts)
+        .map_err(|why| Box::new(Mishap { line: 0, step: "starting".into(), why, transcript: String::new() }))?;
+    let mut said = vec![false; script.steps.len()];
+    for (at, step) in script.steps.iter().enumerate() {
+        let outcome = match &step.what {
+            What::Say { .. } if said[at] => Ok(()),
+            What::Say { client, .. } => {
+                let group = match mode {
+                    Mode::Pipelined => pipeline(&script.steps, at),
+                    Mode::Whole | Mode::Bytes => vec![at],
+                };
+                group.iter().for_each(|index| said[*index] = true);
+                let bytes = group.iter().map(|index| match &script.steps[*index].what {
+                    What::Say { bytes, .. } => bytes.as_slice(),
+                    _ => &[],
+                });
+                world.say(client, &bytes.collect::<Vec<_>>().concat())
+            }
+            _ => world.carry_out(step, mail),
+        };
+        outcome.map_err(|why| world.mishap(step, why))?;
+    }
+    match (world.finish(), script.steps.last()) {
+        (Err(why), Some(step)) => Err(world.mishap(step, why)),
+        _ => Ok(()),
+    }
+}
+
+/// The steps whose lines a client may send in one write, beginning with the one at `at`: its own lines up to one whose
+/// answer it must have seen first, or up to a step that is not its own.
+fn pipeline(steps: &[Step], at: usize) -> Vec<usize> {
+    let What::Say { client: speaker, bytes } = &steps[at].what else { return Vec::new() };
+    let mut group = vec![at];
+    let mut must_wait = must_wait_after(bytes);
+    for (index, step) in steps.iter().enumerate().skip(at + 1) {
+        match &step.what {
+            What::Say { client, bytes } if client == speaker && !must_wait => {
+                group.push(index);
+                must_wait = must_wait_after(bytes);
+            }
+            // A continuation (SMTP 334 and 354, IMAP and POP3 `+`): what follows is meant for it alone.
+            What::Expect { client, pattern } if client == speaker => {
+                let continuation = pattern.starts_with('3') || pattern == "+" || pattern.starts_with("+ ");
+                must_wait |= continuation;
+            }
+            _ => break,
+        }
+    }
+    group
+}
+
+/// Commands that end a group: RFC 2920 section 3.1 for SMTP; those that change what comes after them; and
+/// synchronizing literals.
+fn must_wait_after(bytes: &[u8]) -> bool {
+    let line = String::from_utf8_lossy(bytes).trim_end().to_uppercase();
+    let mut words = line.split_whitespace();
+    let first = ["EHLO", "HELO", "DATA", "VRFY", "EXPN", "QUIT", "NOOP", "AUTH", "STARTTLS", "STLS"];
+    let second = ["IDLE", "AUTHENTICATE", "STARTTLS", "LOGOUT", "COMPRESS"];
+    words.next().is_some_and(|word| first.contains(&word))
+        || words.next().is_some_and(|word| second.contains(&word))
+        || (line.ends_with('}') && !line.ends_with("+}"))
+}
+
+impl World {
+    fn new(mode: Mode, wants_cuts: bool) -> Result<World, String> {
+        let twin = Twin::new(0x4861_7573_706f_7374);
+        let net = twin.net();
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let own = tls::self_signed(&["mail.home.test".to_owned()], net.clock())?;
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).map_err(|e| e.to_string());
+        write("cert.pem", &own.certificate_pem)?;
+        write("key.pem", &own.key_pem)?;
+        let remotes = ["example", "test"].iter().flat_map(|top| [format!("*.{top}"), format!("*.far.{top}")]);
+        let mut world = World {
+            mode,
+            executor: Rc::new(LocalExecutor::new()),
+            client_tls: tls::client_verified(Some(own.certificate_pem.as_bytes()), net.clock())?,
+            remote_pem: tls::self_signed(&remotes.collect::<Vec<_>>(), net.clock())?,
+            twin,
+            net,
+            disk: if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() },
+            node: None,
+            settings: BTreeMap::new(),
+            tls_off: false,
+            folder,
+            clients: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            next_client_port: 40_000,
+            transcript: String::new(),
+        };
+        world.set("hostname", "\"mail.home.test\"")?;
+        world.set("addresses", &format!("[\"{OWNER}\"]"))?;
+        world.start()?;
+        world.make_owner()?;
+        Ok(world)
+    }
+
+    fn carry_out(&mut self, step: &Step, mail: &Path) -> Outcome {
+        if !matches!(step.what, What::Expect { .. }) {
+            let _ = writeln!(self.transcript, "{}", step.text);
+        }
+        let texts = |words: &'_ [String]| -> Vec<String> { words.to_vec() };
+        match &step.what {
+            What::Mail { mailbox, files, flags, inline } => {
+                let inline = inline.iter().map(|text| Ok(text.as_bytes().to_vec()));
+                let files = files.iter().map(|file| {
+                    std::fs::read(mail.join(file))
+                        .map_err(|error| format!("{file}: {error}"))
+                        .map(|text| to_crlf(&text))
+                });
+                inline.chain(files).try_for_each(|message| self.preload(mailbox, &message?, flags))
+            }
+            What::Open { client, service, login, from } => self.open(client, *service, *login, from.as_deref()),
+            What::Say { client, bytes } => self.say(client, bytes),
+            What::Expect { client, pattern } => self.expect(client, pattern),
+            What::Silent(client) => self.expect_silence(client),
+            What::Closed(client) => self.expect_closed(client),
+            What::StartTls(client) => {
+                let config = self.client_tls.clone();
+                self.client(client)?.start_tls(config);
+                self.settle()
+            }
+            What::Drop(client) => {
+                self.client(client)?.abort();
+                self.settle()
+            }
+            What::Advance(wait) => self.advance(*wait),
+            What::CutPower => self.cut_power(),
+            What::Restart => self.restart(),
+            What::Dns(words) => self.script_dns(&texts(words)),
+            What::Mx(words) => self.script_mx(&texts(words)),
+            What::Set(words) => match words.as_slice() {
+                [key, ..] => {
+                    let value = step.text.split_once(key.as_str()).map_or("", |(_, value)| value.trim());
+                    self.set(key, value)?;
+                    self.settle()
+                }
+                [] => Err("set KEY VALUE".to_owned()),
+            },
+            What::Mailbox { name, check } => self.check_mailbox(name, check),
+            What::Queue(words) => self.check_queue(words),
+        }
+    }
+
+    // ---- the node
+
+    fn start(&mut self) -> Outcome {
+        let store = Store::open_on(self.disk.clone()).map_err(|trouble| format!("the store: {trouble:?}"))?;
+        let site = self.make_site()?;
+        let context = Context {
+            store,
+            net: self.net.clone(),
+            current_site: Arc::new(RwLock::new(Arc::new(site))),
+            logins: Arc::default(),
+            stopping: Stopping::default(),
+        };
+        let relay = self.executor.spawn(hauspost::serve::relay::run_relay(context.clone()));
+        self.node = Some(Running { context, sessions: vec![relay] });
+        Ok(())
+    }
+
+    /// The site that the node itself would make of these settings.
+    fn make_site(&self) -> Result<Site, String> {
+        let text: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let settings = configuration::parse("dialogue", &text).map_err(|failure| failure.to_string())?;
+        let mut site =
+            site::make_site(&settings, self.folder.path(), &self.net).map_err(|failure| failure.to_string())?;
+        let remote = self.remote_pem.certificate_pem.as_bytes();
+        site.relay.tls_verified = tls::client_verified(Some(remote), self.net.clock())?;
+        site.relay.private_targets = true;
+        if self.tls_off {
+            site.tls = None;
+        }
+        Ok(site)
+    }
+
+    /// A key of the configuration file with its TOML value; or `tls off`, or `relay.password TEXT`.
+    fn set(&mut self, key: &str, value: &str) -> Outcome {
+        match key {
+            "tls" => self.tls_off = value == "off",
+            "relay.password" => {
+                let file = self.folder.path().join("relay-password");
+                std::fs::write(file, value).map_err(|error| error.to_string())?;
+                self.settings.insert("relay.password_file".to_owned(), "\"relay-password\"".to_owned());
+            }
+            _ => drop(self.settings.insert(key.to_owned(), value.to_owned())),
+        }
+        let Some(node) = &self.node else { return Ok(()) };
+        let site = Arc::new(self.make_site()?);
+        *node.context.current_site.write().map_err(|error| error.to_string())? = site;
+        Ok(())
+    }
+
+    fn make_owner(&mut self) -> Outcome {
+        let (context, net) = (self.context()?, self.net.clone());
+        let made = async move { hauspost::node::owner::set_password(&context.store, &net, OWNER, PASSWORD).await };
+        self.wait_for(made)?.map_err(|failure| failure.to_string())
+    }
+
+    fn restart(&mut self) -> Outcome {
+        if let Some(node) = self.node.take() {
+            node.context.stopping.set();
+            self.settle_with(Some(&node.context))?;
+            let store = node.context.store.clone();
+            drop(node);
+            store.close().map_err(|trouble| format!("closing: {trouble:?}"))?;
+        }
+        self.start()?;
+        self.settle()
+    }
+
+    /// Everything stops where it is; what the disk had not been asked to keep is lost.
+    fn cut_power(&mut self) -> Outcome {
+        self.disk = self.disk.cut(self.disk.events(), || false);
+        self.node = None;
+        self.start()?;
+        self.settle()
+    }
+
+    pub fn context(&self) -> Result<Context, String> {
+        self.node.as_ref().map(|node| node.context.clone()).ok_or_else(|| "the node is off".to_owned())
+    }
+
+    // ---- time
+
+    /// Runs until nothing more happens by itself.
+    pub fn settle(&self) -> Outcome {
+        self.settle_with(self.node.as_ref().map(|node| &node.context))
+    }
+
+    fn settle_with(&self, context: Option<&Context>) -> Outcome {
+        let busy = || context.map_or(0, |context| context.store.in_flight() + context.logins.in_flight());
+        let began = Instant::now();
+        loop {
+            while self.executor.try_tick() {
+                if began.elapsed() > HANG {
+                    return Err("it never comes to rest".to_owned());
+                }
+            }
+            // Whoever works for a session on another thread wakes the session first and then counts itself out: if the
+            // gauge says zero and nothing is runnable after that, nothing will be.
+            if busy() == 0 && !self.executor.try_tick() {
+                return Ok(());
+            }
+            let woken = async {
+                self.executor.tick().await;
+            };
+            let again = async {
+                Timer::after(LOOK_AGAIN).await;
+            };
+            smol::block_on(futures_lite::future::or(woken, again));
+            if began.elapsed() > HANG {
+                return Err(format!("the store or a password check has been busy for {} s", HANG.as_secs()));
+            }
+        }
+    }
+
+    /// Drives everything until this is done.
+    pub fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
+        let hang = async {
+            Timer::after(HANG).await;
+            None
+        };
+        let done = futures_lite::future::or(async { Some(work.await) }, hang);
+        smol::block_on(self.executor.run(done)).ok_or_else(|| "the store does not answer".to_owned())
+    }
+
+    /// Moves the clock, stopping wherever somebody wants to be woken.
+    fn advance(&mut self, wait: Duration) -> Outcome {
+        self.settle()?;
+        let hand = self.twin.hand().clone();
+        let target = hand.steady() + wait;
+        for _ in 0..WAKEUPS_MAX {
+            match hand.next_sleeper() {
+                Some(at) if at <= target => hand.advance_to(at),
+                _ => {
+                    hand.advance_to(target);
+                    return self.settle();
+                }
+            }
+            self.settle()?;
+        }
+        Err("something wakes itself all the time".to_owned())
+    }
+
+    // ---- clients
+
+    fn client(&mut self, name: &str) -> Result<&mut Client, String> {
+        self.clients.get_mut(name).ok_or_else(|| format!("{name} is not open"))
+    }
+
+    fn open(&mut self, name: &str, service: Service, login: bool, from: Option<&str>) -> Outcome {
+        let (port, home) = match service {
+            Service::Smtp => (25, Ipv4Addr::new(203, 0, 113, 7)),
+            Service::Submission => (587, Ipv4Addr::LOCALHOST),
+            Service::Submissions => (465, Ipv4Addr::LOCALHOST),
+            Service::Imap => (143, Ipv4Addr::LOCALHOST),
+            Service::Imaps => (993, Ipv4Addr::LOCALHOST),
+            Service::Pop3 => (110, Ipv4Addr::LOCALHOST),
+            Service::Pop3s => (995, Ipv4Addr::LOCALHOST),
+        };
+        let from: IpAddr = match from {
+            Some(address) => address.parse().map_err(|_| "from needs an IP address")?,
+            None => IpAddr::V4(home),
+        };
+        self.next_client_port += 1;
+        let here = if from.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { "::1".parse().map_err(|_| "")? };
+        let ends = (SocketAddr::new(from, self.next_client_port), SocketAddr::new(here, port));
+        let (near, far) = self.twin.pair(ends.0, ends.1);
+        let context = self.context()?;
+        let session = self.executor.spawn(run_session(context, service, far));
+        if let Some(node) = &mut self.node {
+            node.sessions.push(session);
+        }
+        let tls = service.implicit_tls().then(|| self.client_tls.clone());
+        self.clients.insert(name.to_owned(), Client::start(&self.executor, near, tls));
+        self.settle()?;
+        if login { self.log_in(name, service) } else { Ok(()) }
+    }
+
+    /// Logs the owner in as any client would, and forgets what was said.
+    fn log_in(&mut self, name: &str, service: Service) -> Outcome {
+        let before = self.transcript.len();
+        let talk: &[(&str, &str)] = match service {
+            Service::Smtp => return Err("nobody logs in on port 25".to_owned()),
+            Service::Submission | Service::Submissions => &[
+                ("", "220 *"),
+                ("EHLO client.home.test", "250 *"),
+                ("AUTH PLAIN AG1lQGhvbWUudGVzdABwYXNzd29yZA==", "235 *"),
+            ],
+            Service::Imap | Service::Imaps => &[("", "* OK *"), ("login LOGIN me@home.test password", "login OK *")],
+            Service::Pop3 | Service::Pop3s => {
+                &[("", "+OK *"), ("USER me@home.test", "+OK*"), ("PASS password", "+OK*")]
+            }
+        };
+        for (line, answer) in talk {
+            if !line.is_empty() {
+                self.client(name)?.write(format!("{line}\r\n").as_bytes());
+                self.settle()?;
+            }
+            self.expect(name, "...")?;
+            self.expect(name, answer).map_err(|why| format!("logging in: {why}"))?;
+        }
+        self.transcript.truncate(before);
+        Ok(())
+    }
+
+    fn say(&mut self, name: &str, bytes: &[u8]) -> Outcome {
+        for line in crate::pattern::show(bytes).split_inclusive("\\r\\n") {
+            let _ = writeln!(self.transcript, "{name}> {}", line.strip_suffix("\\r\\n").unwrap_or(line));
+        }
+        let mode = self.mode;
+        let client = self.client(name)?;
+        match mode {
+            Mode::Whole | Mode::Pipelined => client.write(bytes),
+            Mode::Bytes => {
+                for byte in bytes {
+                    self.client(name)?.write(std::slice::from_ref(byte));
+                    while self.executor.try_tick() {}
+                }
+            }
+        }
+        self.settle()
+    }
+
+    fn expect(&mut self, name: &str, pattern: &str) -> Outcome {
+        self.settle()?;
+        if pattern == "..." {
+            self.client(name)?.skipping = true;
+            return Ok(());
+        }
+        loop {
+            let client = self.client(name)?;
+            let Some(line) = client.take_line() else {
+                let end = client.end().map(|end| format!(" (the connection is {end})")).unwrap_or_default();
+                let left = client.unread();
+                let got = if left.is_empty() { "nothing".to_owned() } else { format!("an unfinished line {left:?}") };
+                return Err(format!("expected: {pattern}\n  got:      {got}{end}"));
+            };
+            let fits = matches(pattern, &line);
+            let passed_over = !fits && client.skipping;
+            if fits {
+                client.skipping = false;
+            }
+            let _ = writeln!(self.transcript, "{name}< {line}");
+            if fits {
+                return Ok(());
+            }
+            if !passed_over {
+                return Err(format!("expected: {pattern}\n  got:      {line}"));
+            }
+        }
+    }
+
+    fn expect_silence(&mut self, name: &str) -> Outcome {
+        self.settle()?;
+        let client = self.client(name)?;
+        match (client.unread().as_str(), client.end()) {
+            ("", None) => Ok(()),
+            ("", Some(end)) => Err(format!("the connection is {end}")),
+            (unread, _) => Err(format!("expected: silence\n  got:      {unread}")),
+        }
+    }
+
+    fn expect_closed(&mut self, name: &str) -> Outcome {
+        self.settle()?;
+        let client = self.client(name)?;
+        let unread = client.unread();
+        match client.end() {
+            _ if !unread.is_empty() && !client.skipping => Err(format!("expected: the end\n  got:      {unread}")),
+            None => Err("expected: the end\n  got:      a connection that is still open".to_owned()),
+            Some(_) => {
+                self.clients.remove(name);
+                Ok(())
+            }
+        }
+    }
+
+    /// What was sent and never asked for is a mistake, of the node or of the dialogue.
+    fn finish(&mut self) -> Outcome {
+        self.settle()?;
+        for (name, client) in &self.clients {
+            let unread = client.unread();
+            if !unread.is_empty() && !client.skipping {
+                return Err(format!("{name} got more than was asked for: {unread}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn mishap(&self, step: &Step, why: String) -> Box<Mishap> {
+        let mut transcript = self.transcript.clone();
+        for (name, client) in &self.clients {
+            for line in client.unread().lines() {
+                let _ = writeln!(transcript, "{name}< {line}    (not yet asked for)");
+            }
+        }
+        Box::new(Mishap { line: step.line, step: step.text.clone(), why, transcript })
+    }
+}
+
+async fn run_session(context: Context, service: Service, mut stream: Stream) {
+    if service.implicit_tls() {
+        let Some(config) = context.site().tls.clone() else { return };
+        stream = match stream.accept_tls(config, Duration::from_secs(20)).await {
+            Ok(stream) => stream,
+            Err(_) => return,
+        };
+    }
+    use hauspost::serve::{self, Service as Kind};
+    match service {
+        Service::Smtp => serve::smtp::run_smtp(context, Kind::Mx, stream).await,
+        Service::Submission | Service::Submissions => serve::smtp::run_smtp(context, Kind::Submission, stream).await,
+        Service::Imap | Service::Imaps => serve::imap::run_imap(context, stream).await,
+        Service::Pop3 | Service::Pop3s => serve::pop3::run_pop3(context, stream).await,
+    }
+}
