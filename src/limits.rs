@@ -207,6 +207,46 @@ pub const RELAY_RECIPIENTS_PER_TRANSACTION: usize = 100;
 pub const RELAY_HOSTS_MAX: usize = 8;
 /// Shortest wait before another attempt, in seconds: a schedule of zeros must not spin.
 pub const RELAY_RETRY_SECONDS_MIN: u64 = 1;
+/// Connections to other servers at once: each holds two buffers and, over TLS, about 20 KB.
+pub const RELAY_CONNECTIONS_MAX: usize = 8;
+/// Connections to one destination at once; more than a few look like an attack there.
+pub const RELAY_CONNECTIONS_PER_DESTINATION: usize = 2;
+/// Messages over one connection before it is given up, so that no destination keeps others waiting.
+pub const RELAY_MESSAGES_PER_CONNECTION: usize = 100;
+/// How long a connection without work is kept for the next message, in seconds.
+pub const RELAY_LINGER_SECONDS: u64 = 2;
+/// Queue entries in memory at once.
+pub const RELAY_ENTRIES_TAKEN_MAX: usize = 256;
+/// Recipients in memory at once, over all entries; an entry that has more is taken alone.
+pub const RELAY_RECIPIENTS_TAKEN_MAX: usize = 2048;
+/// Queue entries one look into the store brings.
+pub const RELAY_SCAN_ENTRIES: usize = 64;
+/// Deliveries whose settlement may be under way while the next message is sent: what a power cut can duplicate.
+pub const RELAY_UNSETTLED_MAX: usize = 32;
+/// Domains looked up at once.
+pub const RELAY_LOOKUPS_MAX: usize = 16;
+/// Wait for a TCP connection, in seconds: the minute of RFC 1123 would stall a host with dead addresses too long.
+pub const RELAY_CONNECT_SECONDS: u64 = 30;
+/// Wait for a TLS handshake, in seconds.
+pub const RELAY_TLS_SECONDS: u64 = 60;
+/// Addresses tried in one attempt.
+pub const RELAY_ADDRESSES_TRIED_MAX: usize = 8;
+/// Servers that were reached but did not decide, in one attempt.
+pub const RELAY_SERVERS_TRIED_MAX: usize = 3;
+/// How long an address that could not be used is left alone, in seconds: shorter than any wait between attempts.
+pub const RELAY_BACKOFF_SECONDS: u64 = 30;
+/// The same after a failed login, in seconds: providers lock out who tries too often.
+pub const RELAY_LOGIN_BACKOFF_SECONDS: u64 = 300;
+/// Addresses remembered as unusable.
+pub const RELAY_BACKOFF_ADDRESSES: usize = 512;
+/// Bytes of a body in memory per connection and read.
+pub const RELAY_BODY_READ_BYTES: usize = 64 << 10;
+/// How long the relay finishes what is under way when the node stops, in seconds.
+pub const RELAY_STOP_SECONDS: u64 = 2;
+/// Longest wait before the relay looks into the queue again, in seconds: notices a clock that was set.
+pub const RELAY_LOOK_AGAIN_SECONDS: u64 = 600;
+/// Wait before the relay asks a store in trouble again, in seconds.
+pub const RELAY_STORE_RETRY_SECONDS: u64 = 10;
 /// Bytes of the original header that a bounce returns.
 pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
 /// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.

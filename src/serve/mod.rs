@@ -5,6 +5,7 @@
 mod admission;
 mod intake;
 mod login;
+pub mod relay;
 mod site;
 
 pub use admission::{Admission, Network, Refusal, Ticket};

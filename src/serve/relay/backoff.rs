@@ -1,0 +1,55 @@
+//! Addresses that could not be used a moment ago, so that a hundred messages do not each wait for the same dead server.
+//!
+//! Receives failures; hands back the reason while it is fresh. Never says anything about a message.
+
+use crate::limits::RELAY_BACKOFF_ADDRESSES;
+use crate::mail::bounce::Reason;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Times are readings of the steady clock.
+#[derive(Default)]
+pub(super) struct Backoff {
+    until: HashMap<SocketAddr, (Duration, Reason)>,
+}
+
+impl Backoff {
+    /// Leaves the address alone until then. Full of fresh ones, it forgets them all: that costs attempts, nothing else.
+    pub fn add(&mut self, address: SocketAddr, until: Duration, reason: Reason, now: Duration) {
+        if self.until.len() >= RELAY_BACKOFF_ADDRESSES {
+            self.until.retain(|_, (until, _)| *until > now);
+        }
+        if self.until.len() >= RELAY_BACKOFF_ADDRESSES {
+            self.until.clear();
+        }
+        self.until.insert(address, (until, reason));
+    }
+
+    /// Why the address is left alone now, when it is.
+    pub fn reason(&self, address: SocketAddr, now: Duration) -> Option<&Reason> {
+        self.until.get(&address).filter(|(until, _)| *until > now).map(|(_, reason)| reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_fade_and_memory_is_bounded() {
+        let seconds = Duration::from_secs;
+        let mut backoff = Backoff::default();
+        let address = |n: u16| SocketAddr::from(([192, 0, 2, 1], n));
+        let refused = Reason::Happened("refused".into());
+        backoff.add(address(25), seconds(30), refused.clone(), seconds(0));
+        assert_eq!(backoff.reason(address(25), seconds(29)), Some(&refused));
+        assert_eq!(backoff.reason(address(25), seconds(30)), None);
+        assert_eq!(backoff.reason(address(26), seconds(0)), None);
+        for n in 0..2000 {
+            backoff.add(address(n), seconds(100), refused.clone(), seconds(1));
+        }
+        assert!(backoff.until.len() <= RELAY_BACKOFF_ADDRESSES);
+        assert_eq!(backoff.reason(address(1999), seconds(2)), Some(&refused));
+    }
+}

@@ -1,0 +1,257 @@
+//! One connection to one server: carries out what the SMTP client machine wants.
+//!
+//! Receives an address and messages; hands on verdicts. Bodies are read from the store in pieces of at most
+//! [`RELAY_BODY_READ_BYTES`] while the piece before is sent; a body that cannot be read to its end is cut off without the
+//! final dot, never shortened.
+
+use crate::limits::*;
+use crate::mail::bounce::Reason;
+use crate::mail::message::BodyId;
+use crate::net::{Net, Stream};
+use crate::store::{Store, Trouble};
+use crate::wire::smtp::client::{Client, Ended, Envelope, Manner, Verb, Verdict, Want};
+use rustls::ClientConfig;
+use smol::future::zip;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server to talk to, and how.
+#[derive(Clone)]
+pub(super) struct Server {
+    /// Its name, for TLS, logs and bounces.
+    pub host: String,
+    pub address: SocketAddr,
+    pub manner: Manner,
+    /// TLS from the first byte.
+    pub implicit_tls: bool,
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Why there is no session.
+pub(super) struct NoSession {
+    pub reason: Reason,
+    /// During the handshake, or right after it.
+    pub by_tls: bool,
+    /// The server does not take our login.
+    pub by_login: bool,
+    /// The other end is this machine.
+    pub is_own: bool,
+}
+
+impl NoSession {
+    fn happened(text: String) -> NoSession {
+        NoSession { reason: Reason::Happened(text), by_tls: false, by_login: false, is_own: false }
+    }
+}
+
+/// A connection on which messages can be sent.
+pub(super) struct Session {
+    stream: Stream,
+    client: Client,
+    net: Net,
+    pub host: String,
+    out: Vec<u8>,
+    input: Vec<u8>,
+}
+
+/// A body piece by piece.
+struct BodyPieces<'a> {
+    store: &'a Store,
+    body: BodyId,
+    bytes: u64,
+    at: u64,
+}
+
+impl Session {
+    /// Connects and says hello, with TLS and login as the manner asks. `loops`: a connection to this very machine is given up.
+    pub async fn open(net: &Net, server: &Server, loops: bool) -> Result<Session, NoSession> {
+        let wait = Duration::from_secs(RELAY_CONNECT_SECONDS);
+        let mut stream = net.connect(server.address, wait).await.map_err(|error| {
+            NoSession::happened(format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error)))
+        })?;
+        if loops && stream.peer().ip() == stream.local().ip() {
+            let text = format!("{} ({}) is this server itself", server.host, server.address);
+            return Err(NoSession { is_own: true, ..NoSession::happened(text) });
+        }
+        if server.implicit_tls {
+            stream = shake_hands(stream, server).await?;
+        }
+        let mut session = Session {
+            stream,
+            client: Client::new(server.manner.clone()),
+            net: net.clone(),
+            host: server.host.clone(),
+            out: Vec::new(),
+            input: vec![0; READ_BUFFER_BYTES],
+        };
+        let mut by_tls = false;
+        loop {
+            session.hear().await;
+            match session.client.want() {
+                Want::Envelope => return Ok(session),
+                Want::Tls => {
+                    by_tls = true;
+                    session.stream = shake_hands(session.stream, server).await?;
+                    session.client.tls_started(&mut session.out);
+                }
+                _ => return Err(session.no_session(by_tls)),
+            }
+        }
+    }
+
+    /// Whether another message can be sent.
+    pub fn is_ready(&self) -> bool {
+        self.client.want() == Want::Envelope
+    }
+
+    /// Why it ended, when it ended.
+    pub fn end_reason(&self) -> Option<Reason> {
+        self.client.ended().map(|ended| match ended {
+            Ended::Refused(answer, _) => Reason::Answered(answer.clone()),
+            Ended::Unfit(text) | Ended::Breach(text) => Reason::Happened(format!("the server {} {text}", self.host)),
+            Ended::Lost(text) => Reason::Happened(format!("the connection to {} was lost: {text}", self.host)),
+        })
+    }
+
+    /// Sends one message to some recipients; `recipients` are those of the entry in its envelope. One verdict each.
+    pub async fn send(&mut self, store: &Store, body: BodyId, mut envelope: Envelope) -> Vec<Verdict> {
+        let recipients = envelope.recipients.len();
+        let mut pieces = BodyPieces { store, body, bytes: envelope.bytes, at: 0 };
+        let mut piece = match pieces.next().await {
+            Ok(piece) => piece,
+            Err(trouble) => {
+                self.fail_ours(body, &trouble);
+                return vec![Verdict::Cut { after_dot: false }; recipients];
+            }
+        };
+        // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
+        envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
+        self.client.begin(envelope, &mut self.out);
+        self.hear().await;
+        while self.client.want() == Want::Content {
+            self.client.content(&piece, &mut self.out);
+            if pieces.is_over() {
+                self.client.content_end(&mut self.out);
+                self.hear().await;
+                break;
+            }
+            let (_, next) = zip(self.say(), pieces.next()).await;
+            match next {
+                Ok(next) => piece = next,
+                Err(trouble) => self.fail_ours(body, &trouble),
+            }
+        }
+        self.client.take_verdicts().unwrap_or_else(|| vec![Verdict::Cut { after_dot: false }; recipients])
+    }
+
+    /// Says goodbye and waits a moment for the answer.
+    pub async fn quit(mut self) {
+        self.client.quit(&mut self.out);
+        self.hear().await;
+        // The message went through or not; how the connection ends changes nothing.
+        let _ = self.stream.close(Duration::from_secs(1)).await;
+    }
+
+    /// Says what there is to say, then reads until the machine wants something else than an answer. Each answer has its own
+    /// time, however slowly its bytes come.
+    async fn hear(&mut self) {
+        self.say().await;
+        let mut answers = self.client.answers_read();
+        let mut since = self.net.clock().steady();
+        while let Want::Reply(wait) = self.client.want() {
+            if self.client.answers_read() != answers {
+                answers = self.client.answers_read();
+                since = self.net.clock().steady();
+            }
+            let left = wait.saturating_sub(self.net.clock().steady().saturating_sub(since));
+            self.read_some(left).await;
+            self.say().await;
+        }
+    }
+
+    async fn read_some(&mut self, wait: Duration) {
+        match self.stream.read(&mut self.input, wait).await {
+            Ok(0) => self.client.lost("the server closed it"),
+            Ok(read) => self.client.receive(self.input.get(..read).unwrap_or_default(), &mut self.out),
+            Err(error) => self.client.lost(&plain(&error)),
+        }
+    }
+
+    /// Writes what waits to be written. When that fails, the server's last words are read: it often says why it hangs up.
+    async fn say(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let out = std::mem::take(&mut self.out);
+        let Err(error) = self.stream.write_all(&out, Duration::from_secs(RELAY_BLOCK_SECONDS)).await else {
+            self.keep_buffer(out);
+            return;
+        };
+        while let Ok(read @ 1..) = self.stream.read(&mut self.input, Duration::from_secs(1)).await {
+            self.client.receive(self.input.get(..read).unwrap_or_default(), &mut self.out);
+        }
+        self.out.clear();
+        self.client.lost(&plain(&error));
+    }
+
+    /// The buffer serves again, but one message does not make it large for the rest of the connection.
+    fn keep_buffer(&mut self, mut out: Vec<u8>) {
+        if out.capacity() <= 2 * RELAY_BODY_READ_BYTES {
+            out.clear();
+            self.out = out;
+        }
+    }
+
+    fn fail_ours(&mut self, body: BodyId, trouble: &Trouble) {
+        log::error!("event=body_unreadable body={} trouble={trouble:?}", body.0);
+        self.out.clear();
+        self.client.lost("this server could not read the message from its store");
+    }
+
+    fn no_session(&self, by_tls: bool) -> NoSession {
+        let reason = self.end_reason().unwrap_or(Reason::Happened("the server did not go on".to_owned()));
+        let by_tls = by_tls && matches!(self.client.ended(), Some(Ended::Lost(_) | Ended::Breach(_)));
+        let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
+        NoSession { reason, by_tls, by_login, is_own: false }
+    }
+}
+
+async fn shake_hands(stream: Stream, server: &Server) -> Result<Stream, NoSession> {
+    let wait = Duration::from_secs(RELAY_TLS_SECONDS);
+    stream.start_tls(server.tls.clone(), &server.host, wait).await.map_err(|error| {
+        let text = format!("no TLS with {} ({}): {}", server.host, server.address, plain(&error));
+        NoSession { by_tls: true, ..NoSession::happened(text) }
+    })
+}
+
+impl BodyPieces<'_> {
+    fn is_over(&self) -> bool {
+        self.at >= self.bytes
+    }
+
+    async fn next(&mut self) -> Result<Vec<u8>, Trouble> {
+        let (body, start) = (self.body, self.at);
+        let end = self.bytes.min(start.saturating_add(u64::try_from(RELAY_BODY_READ_BYTES).unwrap_or(u64::MAX)));
+        let piece = self.store.read(move |snapshot| snapshot.body_range(body, start..end)).await?;
+        if u64::try_from(piece.len()) != Ok(end.saturating_sub(start)) {
+            return Err(Trouble::Failed(format!("bytes {start}..{end} of the body are not all there")));
+        }
+        self.at = end;
+        Ok(piece)
+    }
+}
+
+/// What went wrong on the network, in words for the owner.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
+        io::ErrorKind::TimedOut => "it took too long".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the server broke it off".to_owned(),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "there is no way to that network".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
