@@ -7,6 +7,7 @@ mod intake;
 mod login;
 pub mod relay;
 mod site;
+pub mod smtp;
 
 pub use admission::{Admission, Network, Refusal, Ticket};
 pub use intake::Intake;

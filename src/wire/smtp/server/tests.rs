@@ -56,7 +56,7 @@ fn talk(settings: Settings, input: &[u8], piece: usize) -> String {
                     said.push_str(&format!("{{{} {text:?}}}\n", to.join(",")));
                     server.answer_message(replies::DELIVERED, &mut out);
                 }
-                Want::Refused(reply) => said.push_str(&format!("{{refused {}}}\n", reply.code)),
+                Want::Refused(_, reply) => said.push_str(&format!("{{refused {}}}\n", reply.code)),
                 Want::Login(Password { login, password }) => {
                     let answer = match (login.as_str(), password.as_str()) {
                         ("me", "secret") => LoginAnswer::Welcome,

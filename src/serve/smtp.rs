@@ -1,0 +1,232 @@
+//! Receives mail: the driver of one SMTP session, MX or submission.
+//!
+//! Receives a connection that a listener has let in; hands on Ops. The conversation itself is [`wire::smtp::Server`],
+//! who may send what to whom is in [`policy`], a message's way into the store in [`incoming`].
+//!
+//! What always holds: 250 for a message is written after its Op is durable; nobody's mail is relayed without a login;
+//! a session keeps [`READ_BUFFER_BYTES`] of input, [`SMTP_REPLIES_BYTES`] of replies and, while a header comes in,
+//! [`SMTP_HEADER_BYTES_MAX`] of it, whatever the size of the message.
+//!
+//! What a restart does with half-done work: a message without 250 is gone from here and comes again from its sender; one
+//! with 250 is in the store.
+//!
+//! [`wire::smtp::Server`]: crate::wire::smtp::Server
+
+mod incoming;
+mod policy;
+
+use crate::limits::*;
+use crate::net::{Stream, TlsFacts};
+use crate::serve::{Context, Service, Site, Verdict};
+use crate::wire::sasl::Password;
+use crate::wire::smtp::{Envelope, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
+use futures_lite::future;
+use incoming::Incoming;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Serves one SMTP connection until it ends. `service` is [`Service::Mx`] or [`Service::Submission`].
+pub async fn run_smtp(context: Context, service: Service, stream: Stream) {
+    let peer = stream.peer();
+    let mut session = Session::new(context, service, &stream);
+    match session.run(stream).await {
+        Ok(()) => log::debug!("event=session-end service={service:?} peer={peer}"),
+        Err(error) => log::debug!("event=session-end service={service:?} peer={peer} error={error}"),
+    }
+}
+
+/// What one session knows besides its stream.
+struct Session {
+    context: Context,
+    /// As it was when the session began; a reload is for the next one.
+    site: Arc<Site>,
+    role: Role,
+    peer: std::net::SocketAddr,
+    tls: Option<TlsFacts>,
+    server: Server,
+    incoming: Option<Box<Incoming>>,
+    /// On the steady clock.
+    began: Duration,
+    /// Replies not written yet.
+    out: Vec<u8>,
+}
+
+/// Why a conversation on one stream is over.
+enum End {
+    /// The stream has been closed, by us or by the peer.
+    Closed,
+    /// It goes on over TLS.
+    Tls,
+}
+
+impl Session {
+    fn new(context: Context, service: Service, stream: &Stream) -> Session {
+        let site = context.site();
+        let role = if service == Service::Submission { Role::Submission } else { Role::Mx };
+        let server = Server::new(Settings {
+            role,
+            hostname: site.hostname.to_string(),
+            message_bytes_max: site.message_bytes_max,
+            starttls: site.tls.is_some(),
+            tls: stream.tls().is_some(),
+            plaintext_login: site.plaintext_login(stream.peer().ip()),
+        });
+        let began = context.net.clock().steady();
+        let (peer, tls) = (stream.peer(), stream.tls());
+        Session { context, site, role, peer, tls, server, incoming: None, began, out: Vec::new() }
+    }
+
+    async fn run(&mut self, mut stream: Stream) -> io::Result<()> {
+        let mut input = vec![0; READ_BUFFER_BYTES];
+        if self.role == Role::Mx && speaks_early(&mut stream, &mut input).await {
+            log::info!("event=refused service=mx peer={} reason=\"spoke before the greeting\"", self.peer);
+            self.server.close(replies::EARLY_TALKER, &mut self.out);
+        } else {
+            self.server.greet(&mut self.out);
+        }
+        while let End::Tls = self.converse(&mut stream, &mut input).await? {
+            let Some(config) = self.site.tls.clone() else { return Ok(()) };
+            stream = stream.accept_tls(config, Duration::from_secs(SMTP_TLS_SECONDS)).await?;
+            self.tls = stream.tls();
+            self.server.tls_begun();
+        }
+        Ok(())
+    }
+
+    /// Talks until the stream closes or TLS begins.
+    async fn converse(&mut self, stream: &mut Stream, input: &mut [u8]) -> io::Result<End> {
+        let (mut from, mut to) = (0, 0);
+        loop {
+            let (used, want) = self.server.step(input.get(from..to).unwrap_or_default(), &mut self.out);
+            from += used;
+            match want {
+                Want::Input => {
+                    self.flush(stream).await?;
+                    (from, to) = (0, self.read(stream, input).await?);
+                    if to == 0 {
+                        return Ok(End::Closed);
+                    }
+                }
+                Want::Flush => self.flush(stream).await?,
+                Want::Bytes(bytes) => {
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.write(&self.context, &self.site, &self.server, bytes).await;
+                    }
+                }
+                Want::Sender => {
+                    let sender = self.server.envelope().map(|envelope| &envelope.reverse_path);
+                    let answer = sender.map_or(Ok(()), |sender| policy::may_send(&self.site, self.role, sender));
+                    self.server.answer_sender(answer, &mut self.out);
+                }
+                Want::Recipient(forward_path) => {
+                    let answer = policy::may_receive(&self.site, self.role, forward_path);
+                    if let Err(refusal) = &answer {
+                        log::debug!("event=recipient-refused peer={} reply=\"{refusal}\"", self.peer);
+                    }
+                    self.server.answer_recipient(answer, &mut self.out);
+                }
+                Want::Data => self.begin_message(),
+                Want::Message => self.finish_message(stream).await?,
+                Want::Refused(envelope, reply) => {
+                    self.incoming = None;
+                    self.log_refused(&envelope, &reply);
+                }
+                Want::Login(password) => self.login(stream, password).await?,
+                Want::StartTls => {
+                    self.flush(stream).await?;
+                    return Ok(End::Tls);
+                }
+                Want::Close => {
+                    self.incoming = None;
+                    self.flush(stream).await?;
+                    stream.close(Duration::from_secs(SMTP_WRITE_SECONDS)).await?;
+                    return Ok(End::Closed);
+                }
+            }
+        }
+    }
+
+    async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {
+        if !self.out.is_empty() {
+            stream.write_all(&self.out, Duration::from_secs(SMTP_WRITE_SECONDS)).await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads more input. 0: the peer has gone; or it was silent for too long, or the node is stopping, and goodbye has
+    /// been said.
+    async fn read(&mut self, stream: &mut Stream, input: &mut [u8]) -> io::Result<usize> {
+        let receiving = self.server.is_receiving();
+        let patience = Duration::from_secs(if receiving { SMTP_DATA_SECONDS } else { SMTP_COMMAND_SECONDS });
+        let age = self.context.net.clock().steady().saturating_sub(self.began);
+        let left = Duration::from_secs(SMTP_SESSION_SECONDS_MAX).saturating_sub(age);
+        let read = {
+            let reading = async { stream.read(input, patience.min(left)).await.map_err(Some) };
+            let stopping = async {
+                self.context.stopping.asked().await;
+                Err(None)
+            };
+            if receiving { reading.await } else { future::or(stopping, reading).await }
+        };
+        let goodbye = match read {
+            Ok(bytes) => return Ok(bytes),
+            Err(None) => replies::STOPPING,
+            Err(Some(error)) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
+            Err(Some(_)) if left < patience => replies::SESSION_TOO_LONG,
+            Err(Some(_)) => replies::TIMED_OUT,
+        };
+        self.incoming = None;
+        self.server.close(goodbye, &mut self.out);
+        self.flush(stream).await?;
+        stream.close(Duration::from_secs(SMTP_WRITE_SECONDS)).await?;
+        Ok(0)
+    }
+
+    fn begin_message(&mut self) {
+        let begun = Incoming::begin(&self.context, self.role, self.peer.ip(), self.tls.clone());
+        let answer = begun.map(|incoming| self.incoming = Some(Box::new(incoming)));
+        self.server.answer_data(answer, &mut self.out);
+    }
+
+    /// Makes the message durable, then says so.
+    async fn finish_message(&mut self, stream: &mut Stream) -> io::Result<()> {
+        self.flush(stream).await?;
+        let answer = match self.incoming.take() {
+            Some(incoming) => incoming.finish(&self.context, &self.site, &self.server).await,
+            None => Err(replies::FAILED),
+        };
+        if let (Err(refusal), Some(envelope)) = (&answer, self.server.envelope()) {
+            self.log_refused(envelope, refusal);
+        }
+        self.server.answer_message(answer.unwrap_or_else(|refusal| refusal), &mut self.out);
+        Ok(())
+    }
+
+    fn log_refused(&self, envelope: &Envelope, reply: &Reply) {
+        let (from, to) = incoming::names(envelope);
+        let (service, peer) = (incoming::service(self.role), self.peer.ip());
+        log::info!("event=refused service={service} peer={peer} from={from:?} to={to:?} reply=\"{reply}\"");
+    }
+
+    async fn login(&mut self, stream: &mut Stream, given: Password) -> io::Result<()> {
+        self.flush(stream).await?;
+        let peer = self.peer.ip();
+        let verdict = self.context.logins.check(&self.context, peer, &given.login, &given.password).await;
+        let answer = match verdict {
+            Verdict::Welcome(_) => LoginAnswer::Welcome,
+            Verdict::Wrong => LoginAnswer::Wrong,
+            Verdict::Unavailable => LoginAnswer::Unavailable,
+        };
+        self.server.answer_login(answer, &mut self.out);
+        Ok(())
+    }
+}
+
+/// Whether the peer has spoken before it was greeted, as only programs do that do not listen (RFC 5321 section 3.1:
+/// the client waits for the greeting). Costs no waiting: what is not there yet is not waited for.
+async fn speaks_early(stream: &mut Stream, input: &mut [u8]) -> bool {
+    let read = future::poll_once(stream.read(input, Duration::from_secs(SMTP_COMMAND_SECONDS))).await;
+    matches!(read, Some(Ok(bytes)) if bytes > 0)
+}

@@ -1,0 +1,312 @@
+//! One message on its way from a session into the store.
+//!
+//! The header is kept until it is complete, judged, mended and written with our fields on top; the rest streams through.
+//! A refusal found on the way is kept until the message ends, because only then can it be said.
+
+use super::policy;
+use crate::limits::SMTP_HEADER_BYTES_MAX;
+use crate::mail::message::{Flags, INBOX, MailboxId, SpecialUse, SystemFlags};
+use crate::mail::received::{self, Origin, Received};
+use crate::mail::submitted::{self, HeaderTrouble, Mending};
+use crate::net::TlsFacts;
+use crate::serve::{Context, Intake, Site};
+use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Store, Target, Trouble};
+use crate::wire::address::Address;
+use crate::wire::smtp::{Envelope, Reply, Role, Server, replies};
+use std::net::IpAddr;
+
+/// A message being received.
+pub(super) struct Incoming {
+    role: Role,
+    peer: IpAddr,
+    tls: Option<TlsFacts>,
+    /// Our name for it, in Received and in the log.
+    id: String,
+    intake: Intake,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The header block so far.
+    Header(Vec<u8>),
+    /// The header has been written.
+    Body,
+    /// The message will be refused at its end.
+    Refused(Reply),
+}
+
+impl Incoming {
+    /// Begins a message.
+    pub(super) fn begin(context: &Context, role: Role, peer: IpAddr, tls: Option<TlsFacts>) -> Result<Incoming, Reply> {
+        let number = context.net.random::<8>().map_err(|error| {
+            log::error!("event=no-random error={error}");
+            replies::FAILED
+        })?;
+        let id = format!("{:016x}", u64::from_be_bytes(number));
+        let intake = Intake::new(&context.store);
+        Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()) })
+    }
+
+    /// Takes bytes of the message. Troubles wait for the end of the message.
+    pub(super) async fn write(&mut self, context: &Context, site: &Site, server: &Server, bytes: &[u8]) {
+        let written = match &mut self.stage {
+            Stage::Refused(_) => Ok(()),
+            Stage::Body => self.intake.write(bytes).await.map_err(reply_of),
+            Stage::Header(header) => {
+                // The empty line may have begun in what is there already: its CRLF, and the one before.
+                let searched = header.len().saturating_sub(3);
+                header.extend_from_slice(bytes);
+                match header_end(header, searched) {
+                    Some(end) => self.begin_body(context, site, server, end).await,
+                    None if header.len() > SMTP_HEADER_BYTES_MAX => Err(replies::HEADER_TOO_LARGE),
+                    None => Ok(()),
+                }
+            }
+        };
+        if let Err(refusal) = written {
+            self.stage = Stage::Refused(refusal);
+        }
+    }
+
+    /// The header is complete, `end` bytes of what is kept: judges and writes it, and what came with it.
+    async fn begin_body(&mut self, context: &Context, site: &Site, server: &Server, end: usize) -> Result<(), Reply> {
+        let Stage::Header(kept) = std::mem::replace(&mut self.stage, Stage::Body) else { return Ok(()) };
+        let (header, rest) = kept.split_at_checked(end).unwrap_or((&kept, &[]));
+        let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
+        let mut out = Vec::with_capacity(header.len() + 1024);
+        match self.role {
+            Role::Mx => self.receive(context, site, server, envelope, header, &mut out)?,
+            Role::Submission => self.submit(context, site, server, envelope, header, &mut out)?,
+        }
+        self.intake.write(&out).await.map_err(reply_of)?;
+        self.intake.write(rest).await.map_err(reply_of)
+    }
+
+    /// The header of a message from another server, as it is delivered.
+    fn receive(
+        &self,
+        context: &Context,
+        site: &Site,
+        server: &Server,
+        envelope: &Envelope,
+        header: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reply> {
+        if received::is_looping(header, &envelope.recipients) {
+            return Err(replies::LOOP);
+        }
+        received::encode_return_path(&envelope.reverse_path, out);
+        for recipient in distinct(&envelope.recipients) {
+            received::encode_delivered_to(recipient, out);
+        }
+        self.encode_received(context, site, server, envelope, out);
+        received::copy_without_return_path(header, out);
+        Ok(())
+    }
+
+    /// The header of a message from the owner, as it goes out. No Return-Path and no Delivered-To: the owner's own copies
+    /// share their bytes with what is relayed.
+    fn submit(
+        &self,
+        context: &Context,
+        site: &Site,
+        server: &Server,
+        envelope: &Envelope,
+        header: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reply> {
+        self.encode_received(context, site, server, envelope, out);
+        let now = context.net.clock().now();
+        let mending = Mending { reverse_path: &envelope.reverse_path, now, id: &self.id, hostname: &site.hostname };
+        submitted::mend(header, &mending, |author| policy::is_own(site, author), out).map_err(|trouble| match trouble {
+            HeaderTrouble::BadFrom => replies::BAD_FROM,
+            HeaderTrouble::NotYourFrom => replies::NOT_YOUR_FROM,
+        })
+    }
+
+    fn encode_received(&self, context: &Context, site: &Site, server: &Server, envelope: &Envelope, out: &mut Vec<u8>) {
+        let hello = server.hello();
+        let hidden = self.role == Role::Submission;
+        let trace = Received {
+            origin: hello.filter(|_| !hidden).map(|hello| Origin { hello: &hello.name, address: self.peer }),
+            by: &site.hostname,
+            extended: hello.is_some_and(|hello| hello.extended),
+            tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
+            authenticated: server.is_logged_in(),
+            id: &self.id,
+            recipient: match envelope.recipients.as_slice() {
+                [recipient] => Some(recipient),
+                _ => None,
+            },
+            at: context.net.clock().now(),
+        };
+        trace.encode(out);
+    }
+
+    /// Makes the message durable; the reply says what became of it, and the log as well when it was taken.
+    pub(super) async fn finish(
+        mut self: Box<Incoming>,
+        context: &Context,
+        site: &Site,
+        server: &Server,
+    ) -> Result<Reply, Reply> {
+        if let Stage::Header(header) = &self.stage {
+            // A header without the empty line after it: all of the message is header.
+            let end = header.len();
+            self.begin_body(context, site, server, end).await?;
+        }
+        let Incoming { role, peer, tls, id, intake, stage } = *self;
+        if let Stage::Refused(refusal) = stage {
+            return Err(refusal);
+        }
+        let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
+        let bytes = intake.bytes();
+        let body = intake.finish().await.map_err(reply_of)?;
+        let op = match role {
+            Role::Mx => deliver(context, body, vec![inbox()]),
+            Role::Submission => submission(context, site, envelope, body).await.map_err(reply_of)?,
+        };
+        let done = context.store.apply(op).await.map_err(reply_of)?;
+        let (reply, place) = match done {
+            Done::Enqueued(queue) => {
+                (replies::QUEUED.saying(format!("Queued as {}", queue.0)), format!("queue={}", queue.0))
+            }
+            Done::Delivered(copies) => {
+                let uid = copies.first().map_or(0, |copy| copy.uid.0);
+                (replies::DELIVERED.saying(format!("Delivered as {id}")), format!("uid={uid}"))
+            }
+            _ => (replies::OK, String::new()),
+        };
+        let (from, to) = names(envelope);
+        let tls = tls.map_or("none", |tls| tls.version);
+        log::info!(
+            "event=accepted service={} peer={peer} from={from:?} to={to:?} bytes={bytes} tls={tls} id={id} {place}",
+            service(role)
+        );
+        Ok(reply)
+    }
+}
+
+/// Sender and recipients for the log.
+pub(super) fn names(envelope: &Envelope) -> (String, String) {
+    let to: Vec<String> = envelope.recipients.iter().map(Address::to_string).collect();
+    (envelope.reverse_path.to_string(), to.join(","))
+}
+
+/// The service's name for the log.
+pub(super) fn service(role: Role) -> &'static str {
+    match role {
+        Role::Mx => "mx",
+        Role::Submission => "submission",
+    }
+}
+
+/// Where the header ends, its empty line included. `searched` bytes are known not to hold the beginning of that line.
+fn header_end(bytes: &[u8], searched: usize) -> Option<usize> {
+    if bytes.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    let fresh = bytes.get(searched..).unwrap_or_default();
+    let found = memchr::memmem::find(fresh, b"\r\n\r\n")?;
+    Some(searched + found + 4)
+}
+
+/// *Ours*, in the words of SMTP; the log has the cause.
+fn reply_of(trouble: Trouble) -> Reply {
+    match trouble {
+        Trouble::Full => replies::FULL,
+        other => {
+            log::error!("event=store-trouble trouble={other:?}");
+            replies::FAILED
+        }
+    }
+}
+
+/// Addresses without repetitions.
+fn distinct(addresses: &[Address]) -> Vec<&Address> {
+    let mut seen: Vec<&Address> = Vec::new();
+    for address in addresses {
+        if !seen.iter().any(|known| known.same_as(address)) {
+            seen.push(address);
+        }
+    }
+    seen
+}
+
+fn inbox() -> Target {
+    Target { mailbox: INBOX, flags: Flags::default() }
+}
+
+fn deliver(context: &Context, body: NewBody, targets: Vec<Target>) -> Op {
+    let now = context.net.clock().now();
+    Op::Deliver(Deliver { body, targets, internal_date: now, now })
+}
+
+/// The one Op of a submitted message: the owner's own copies and the queue rows, all or nothing.
+async fn submission(context: &Context, site: &Site, envelope: &Envelope, body: NewBody) -> Result<Op, Trouble> {
+    let recipients = distinct(&envelope.recipients);
+    let (local, remote): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| policy::is_own(site, to));
+    let mut copies = Vec::new();
+    if !local.is_empty() {
+        copies.push(inbox());
+    }
+    if site.sent_copy {
+        let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
+        copies.push(Target { mailbox: sent_mailbox(&context.store).await?, flags });
+    }
+    if remote.is_empty() {
+        return Ok(deliver(context, body, copies));
+    }
+    let now = context.net.clock().now();
+    Ok(Op::Enqueue(Enqueue {
+        body,
+        reverse_path: envelope.reverse_path.clone(),
+        recipients: remote.into_iter().cloned().collect(),
+        copies,
+        not_before: now,
+        now,
+    }))
+}
+
+/// The mailbox marked `\Sent` (RFC 6154); without one the mailbox `Sent`, which is made if need be.
+async fn sent_mailbox(store: &Store) -> Result<MailboxId, Trouble> {
+    const NAME: &str = "Sent";
+    let find = || {
+        store.read(|snapshot| {
+            let marked = snapshot.mailboxes()?.into_iter().find(|m| m.special_use == Some(SpecialUse::Sent));
+            Ok(marked.or(snapshot.mailbox_named(NAME)?).map(|mailbox| mailbox.id))
+        })
+    };
+    if let Some(id) = find().await? {
+        return Ok(id);
+    }
+    match store.apply(Op::CreateMailbox { name: NAME.into(), special_use: Some(SpecialUse::Sent) }).await {
+        Ok(Done::Created(id)) => Ok(id),
+        // Somebody else made it at the same moment.
+        Ok(_) | Err(Trouble::Exists) => find().await?.ok_or(Trouble::NotFound),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_header_is_found_however_it_is_cut() {
+        let message = b"A: b\r\nC: d\r\n\r\nbody\r\n\r\n";
+        for cut in 0..=message.len() {
+            let whole = header_end(message, cut.min(14).saturating_sub(3));
+            assert_eq!(whole, Some(14), "searched {cut}");
+        }
+        assert_eq!(header_end(b"\r\nbody", 0), Some(2));
+        assert_eq!(header_end(b"A: b\r\n", 0), None);
+    }
+
+    #[test]
+    fn repeated_recipients_count_once() {
+        let addresses: Vec<Address> =
+            ["me@home.example", "ME@home.example", "me+x@home.example"].map(|a| a.parse().expect("an address")).into();
+        assert_eq!(distinct(&addresses), [&addresses[0], &addresses[2]]);
+    }
+}

@@ -1,0 +1,208 @@
+//! What each verb does once the table allows it.
+
+use super::{Envelope, Hello, Role, Server, State, Want};
+use crate::limits::*;
+use crate::wire::sasl::{Exchange, Mechanism, SaslTrouble, Step};
+use crate::wire::smtp::command::{self, Verb};
+use crate::wire::smtp::reply::{Reply, replies};
+use std::borrow::Cow;
+
+impl Server {
+    /// Runs a verb that may be obeyed in this state.
+    pub(super) fn run<'i>(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let outcome = match verb {
+            Verb::Mail => self.mail(argument),
+            Verb::Rcpt => self.rcpt(argument),
+            Verb::Data => self.data(argument),
+            Verb::Quit if argument.is_empty() => return self.close_with(replies::BYE, out),
+            Verb::Quit => Err(replies::NO_ARGUMENT),
+            _ => {
+                self.idle_commands += 1;
+                if self.idle_commands > SMTP_IDLE_COMMANDS_MAX {
+                    return self.close_with(replies::TOO_MUCH_IDLE_TALK, out);
+                }
+                match verb {
+                    Verb::Helo => self.greeted(argument, false, out).map(|()| None),
+                    Verb::Ehlo => self.greeted(argument, true, out).map(|()| None),
+                    Verb::StartTls => self.starttls(argument, out).map(Some),
+                    Verb::Auth => return self.auth(argument, out),
+                    _ => self.small_talk(verb, argument, out).map(|()| None),
+                }
+            }
+        };
+        outcome.unwrap_or_else(|refusal| {
+            self.refuse(refusal, out);
+            None
+        })
+    }
+
+    /// HELO and EHLO (RFC 5321 section 4.1.1.1); both give up a message begun.
+    fn greeted(&mut self, argument: &[u8], extended: bool, out: &mut Vec<u8>) -> Result<(), Reply> {
+        let (name, _) = command::split_word(argument);
+        if !crate::wire::address::is_helo_name(name) {
+            return Err(replies::BAD_HELO);
+        }
+        let name = String::from_utf8_lossy(name).into_owned();
+        let greeting = format!("{} greets {name}", self.settings.hostname);
+        self.hello = Some(Hello { name, extended });
+        self.state = State::AwaitMail;
+        if !extended {
+            Reply::new(250, "", "").saying(greeting).encode(out);
+            return Ok(());
+        }
+        let size = format!("SIZE {}", self.settings.message_bytes_max);
+        let mut lines: Vec<Cow<str>> = vec![greeting.into(), "PIPELINING".into(), size.into(), "8BITMIME".into()];
+        lines.push("ENHANCEDSTATUSCODES".into());
+        if self.settings.starttls && !self.settings.tls {
+            lines.push("STARTTLS".into());
+        }
+        if self.offers_login() {
+            lines.push("AUTH PLAIN LOGIN".into());
+        }
+        Reply::encode_lines(250, lines, out);
+        Ok(())
+    }
+
+    fn offers_login(&self) -> bool {
+        self.settings.role == Role::Submission && (self.settings.tls || self.settings.plaintext_login)
+    }
+
+    fn mail<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        if self.settings.role == Role::Submission && !self.logged_in {
+            return Err(if self.offers_login() { replies::LOGIN_FIRST } else { replies::TLS_FIRST });
+        }
+        if self.messages >= SMTP_MESSAGES_MAX {
+            return Err(replies::TOO_MANY_MESSAGES);
+        }
+        let mail = command::parse_mail(argument, self.offers_login())?;
+        if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
+            let max = self.settings.message_bytes_max;
+            return Err(replies::TOO_LARGE.saying(format!("Message too large, the limit is {max} bytes")));
+        }
+        self.state = State::SenderAsked(Envelope {
+            reverse_path: mail.reverse_path,
+            declared_bytes: mail.declared_bytes,
+            body: mail.body,
+            recipients: Vec::new(),
+        });
+        Ok(Some(Want::Sender))
+    }
+
+    fn rcpt<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        let forward_path = command::parse_rcpt(argument)?;
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) if envelope.recipients.len() >= SMTP_RECIPIENTS_MAX => {
+                self.state = State::AwaitData(envelope);
+                Err(replies::TOO_MANY_RECIPIENTS)
+            }
+            State::AwaitRecipient(envelope) | State::AwaitData(envelope) => {
+                self.state = State::RecipientAsked(envelope);
+                Ok(Some(Want::Recipient(forward_path)))
+            }
+            other => {
+                self.state = other;
+                Err(replies::MAIL_FIRST)
+            }
+        }
+    }
+
+    fn data<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+        if !argument.is_empty() {
+            return Err(replies::NO_ARGUMENT);
+        }
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) => {
+                self.state = State::DataAsked(envelope);
+                Ok(Some(Want::Data))
+            }
+            other => {
+                self.state = other;
+                Err(replies::RECIPIENT_FIRST)
+            }
+        }
+    }
+
+    /// RSET, NOOP, VRFY, EXPN, HELP.
+    fn small_talk(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Result<(), Reply> {
+        match verb {
+            Verb::Rset if !argument.is_empty() => return Err(replies::NO_ARGUMENT),
+            Verb::Rset => {
+                if !matches!(self.state, State::AwaitHello) {
+                    self.state = State::AwaitMail;
+                }
+                replies::OK.encode(out);
+            }
+            Verb::Noop => replies::OK.encode(out),
+            Verb::Vrfy if argument.is_empty() => return Err(replies::NEEDS_ARGUMENT),
+            Verb::Vrfy => replies::CANNOT_VERIFY.encode(out),
+            Verb::Expn => return Err(replies::NO_EXPN),
+            _ => {
+                let lines = ["Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH HELP QUIT", "RFC 5321"];
+                Reply::encode_lines(214, lines.map(Cow::from), out);
+            }
+        }
+        Ok(())
+    }
+
+    fn starttls<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Result<Want<'i>, Reply> {
+        if self.settings.tls {
+            return Err(replies::TLS_ALREADY);
+        }
+        if !self.settings.starttls {
+            return Err(replies::NO_STARTTLS);
+        }
+        if !argument.is_empty() {
+            return Err(replies::NO_ARGUMENT);
+        }
+        self.state = State::TlsAsked;
+        replies::START_TLS.encode(out);
+        Ok(Want::StartTls)
+    }
+
+    /// AUTH (RFC 4954 section 4).
+    fn auth<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let (name, initial) = command::split_word(argument);
+        let refusal = if self.settings.role == Role::Mx {
+            replies::AUTH_NOT_HERE
+        } else if self.logged_in {
+            replies::AUTH_ALREADY
+        } else if !self.offers_login() {
+            replies::AUTH_NEEDS_TLS
+        } else if name.is_empty() {
+            replies::NEEDS_ARGUMENT
+        } else if let Some(mechanism) = Mechanism::parse(name) {
+            let initial = Some(initial).filter(|initial| !initial.is_empty());
+            let (exchange, step) = Exchange::begin(mechanism, initial);
+            self.state = State::AwaitSasl(exchange);
+            return self.take_sasl_step(step, out);
+        } else {
+            replies::AUTH_UNKNOWN
+        };
+        self.refuse(refusal, out);
+        None
+    }
+
+    pub(super) fn take_sasl_step<'i>(&mut self, step: Step, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let trouble = match step {
+            Step::Challenge(challenge) => {
+                Reply::new(334, "", challenge).encode(out);
+                return None;
+            }
+            Step::Check(password) => {
+                self.state = State::LoginAsked;
+                return Some(Want::Login(password));
+            }
+            Step::Refused(trouble) => trouble,
+        };
+        self.state = State::AwaitMail;
+        let refusal = match trouble {
+            SaslTrouble::Cancelled => replies::AUTH_CANCELLED,
+            SaslTrouble::NotBase64 => replies::AUTH_NOT_BASE64,
+            SaslTrouble::TooLong => replies::AUTH_LINE_TOO_LONG,
+            SaslTrouble::Malformed => replies::AUTH_MALFORMED,
+            SaslTrouble::OtherIdentity => replies::AUTH_WRONG,
+        };
+        self.refuse(refusal, out);
+        None
+    }
+}
