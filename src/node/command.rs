@@ -202,6 +202,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
 fn prepare(level: LevelFilter) {
     privilege::close_new_files();
     super::log::start(level);
+    privilege::renounce_new_privileges();
 }
 
 /// Prints to stdout; nobody reading to the end is no failure.

@@ -206,8 +206,11 @@ impl Slot {
     fn read(&self, value: &DeValue<'_>, settings: &mut Settings) -> Result<(), String> {
         match *self {
             Slot::Domain(place) => {
-                let name =
-                    value.as_str().and_then(parse_domain).ok_or("a host name in quotes, like \"mail.example.org\"")?;
+                let name = value
+                    .as_str()
+                    .filter(|text| text.is_ascii())
+                    .and_then(parse_domain)
+                    .ok_or("a host name in quotes, like \"mail.example.org\"")?;
                 *place(settings) = name;
             }
             Slot::Domains(place) => {

@@ -21,6 +21,14 @@ pub fn close_new_files() {
     umask(Mode::from_bits_truncate(0o077));
 }
 
+/// No way to more rights than we have now, not even by a program that carries them (prctl(2), PR_SET_NO_NEW_PRIVS).
+/// We start no programs; whoever breaks in should not gain by it either. A kernel that lacks it is no reason to stop.
+pub fn renounce_new_privileges() {
+    if let Err(e) = nix::sys::prctl::set_no_new_privs() {
+        log::debug!("event=no-new-privileges-unavailable reason={e}");
+    }
+}
+
 /// Whether this process has root's rights.
 pub fn is_root() -> bool {
     geteuid().is_root()
