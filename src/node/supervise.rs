@@ -9,6 +9,7 @@ use crate::node::accept::run_listener;
 use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Bound;
+use crate::serve::relay::run_relay;
 use crate::serve::{Admission, Context, Logins, Site, Stopping};
 use crate::store::Store;
 use async_signal::{Signal, Signals};
@@ -17,7 +18,7 @@ use sd_notify::NotifyState;
 use smol::{Async, LocalExecutor, Task, Timer};
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A node that is ready to run.
 pub struct Node {
@@ -73,6 +74,7 @@ async fn serve_until_signal(
         let (context, admission, cores) = (node.context.clone(), admission.clone(), cores.clone());
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
+    let relay = executor.spawn(run_relay(node.context.clone()));
     let _watchdog = executor.spawn(run_watchdog());
     notify(&[NotifyState::Ready]);
     ready();
@@ -91,17 +93,20 @@ async fn serve_until_signal(
     // New connections are refused by the kernel from here on: a peer tries again elsewhere or later.
     drop(listeners);
     node.context.stopping.set();
-    drain(&admission, &mut signals).await;
+    drain(&admission, relay, &mut signals).await;
     Ok(())
 }
 
-/// Waits for the sessions to end: until all have, the time is up, or a second signal comes.
-async fn drain(admission: &Admission, signals: &mut Signals) {
-    let end = Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX);
+/// Waits for the sessions and the relay to end: until all have, the time is up, or a second signal comes.
+async fn drain(admission: &Admission, relay: Task<()>, signals: &mut Signals) {
     let emptied = async {
-        while admission.sessions() > 0 && Instant::now() < end {
+        relay.await;
+        while admission.sessions() > 0 {
             Timer::after(Duration::from_millis(5)).await;
         }
+    };
+    let late = async {
+        Timer::after(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
     };
     let hurried = async {
         loop {
@@ -111,7 +116,7 @@ async fn drain(admission: &Admission, signals: &mut Signals) {
             }
         }
     };
-    futures_lite::future::or(emptied, hurried).await;
+    futures_lite::future::or(futures_lite::future::or(emptied, late), hurried).await;
     let left = admission.sessions();
     if left > 0 {
         log::warn!("event=sessions-cut sessions={left}");
