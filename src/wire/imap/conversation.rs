@@ -93,7 +93,7 @@ enum State {
 
 /// What the next line is.
 #[derive(Debug)]
-enum Awaited {
+enum Expected {
     Command,
     /// The answer to a SASL challenge.
     SaslLine(Tag),
@@ -125,7 +125,7 @@ enum Reading {
 pub struct Conversation {
     terms: Terms,
     state: State,
-    awaited: Awaited,
+    expected: Expected,
     reading: Reading,
     /// The command so far: lines and literals as they came, line ends as CRLF.
     command: Vec<u8>,
@@ -141,7 +141,7 @@ impl Conversation {
         Conversation {
             terms,
             state: State::NotAuthenticated,
-            awaited: Awaited::Command,
+            expected: Expected::Command,
             reading: Reading::Line,
             command: Vec::new(),
             line_start: 0,
@@ -205,23 +205,10 @@ impl Conversation {
                         taken => self.end_append(tag, taken, out),
                     }
                 }
-                Reading::SkippedBytes { left, reply } => {
-                    *left -= take_bytes(input, *left).len() as u64;
-                    if *left > 0 {
-                        return Step::Read;
-                    }
-                    self.reading = Reading::SkippedLine { reply: std::mem::take(reply) };
-                    None
-                }
-                Reading::SkippedLine { reply } => {
-                    if !skip_line(input, &mut self.command) {
-                        return Step::Read;
-                    }
-                    let reply = std::mem::take(reply);
-                    let announced = announced(&self.command);
-                    self.refuse(reply, announced, out);
-                    None
-                }
+                Reading::SkippedBytes { .. } | Reading::SkippedLine { .. } => match self.skip(input, out) {
+                    true => None,
+                    false => return Step::Read,
+                },
             };
             if let Some(step) = step {
                 if matches!(step, Step::Command { command: Command::StartTls, .. }) {
@@ -258,13 +245,13 @@ impl Conversation {
 
     /// Sends a SASL challenge, given in base64; the next step will be [`Step::Auth`].
     pub fn challenge(&mut self, tag: &Tag, challenge: &str, out: &mut Vec<u8>) {
-        self.awaited = Awaited::SaslLine(tag.clone());
+        self.expected = Expected::SaslLine(tag.clone());
         response::challenge(out, challenge);
     }
 
     /// `+ idling`: untagged responses may follow at any time until [`Step::IdleDone`] or [`Step::IdleBroken`].
     pub fn begin_idle(&mut self, tag: &Tag, out: &mut Vec<u8>) {
-        self.awaited = Awaited::Done(tag.clone());
+        self.expected = Expected::Done(tag.clone());
         response::continuation(out, "idling");
     }
 
@@ -310,13 +297,13 @@ impl Conversation {
 
     /// A line is complete: what is it?
     fn take_line_meaning(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
-        match std::mem::replace(&mut self.awaited, Awaited::Command) {
-            Awaited::SaslLine(tag) => {
+        match std::mem::replace(&mut self.expected, Expected::Command) {
+            Expected::SaslLine(tag) => {
                 let line = Secret(std::mem::take(&mut self.command));
                 self.begin_command();
                 Some(Step::Auth { tag, line })
             }
-            Awaited::Done(tag) => {
+            Expected::Done(tag) => {
                 let done = self.command.trim_ascii().eq_ignore_ascii_case(b"DONE");
                 self.begin_command();
                 if done {
@@ -326,8 +313,8 @@ impl Conversation {
                 Some(if self.state == State::Logout { Step::Close } else { Step::IdleBroken })
             }
             // Some clients end a literal with one CRLF too many.
-            Awaited::Command if self.command.is_empty() => None,
-            Awaited::Command => self.take_command(out),
+            Expected::Command if self.command.is_empty() => None,
+            Expected::Command => self.take_command(out),
         }
     }
 
@@ -451,6 +438,30 @@ impl Conversation {
         }
     }
 
+    /// Throws away what belongs to a refused command. False when the input ended first.
+    fn skip(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
+        match &mut self.reading {
+            Reading::SkippedBytes { left, reply } => {
+                *left -= take_bytes(input, *left).len() as u64;
+                let done = *left == 0;
+                if done {
+                    self.reading = Reading::SkippedLine { reply: std::mem::take(reply) };
+                }
+                done
+            }
+            Reading::SkippedLine { reply } => {
+                let done = skip_line(input, &mut self.command);
+                if done {
+                    let reply = std::mem::take(reply);
+                    let announced = announced(&self.command);
+                    self.refuse(reply, announced, out);
+                }
+                done
+            }
+            _ => true,
+        }
+    }
+
     /// What follows the message of an APPEND.
     fn end_append(&mut self, tag: Tag, taken: Taken, out: &mut Vec<u8>) -> Option<Step<'static>> {
         if taken == Taken::Line && self.command.is_empty() {
@@ -474,7 +485,7 @@ impl Conversation {
     fn too_long(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
         let tag = grammar::parse_tag(&mut Cursor::new(&self.command));
         self.begin_command();
-        if !self.is_logged_in() || !matches!(self.awaited, Awaited::Command) {
+        if !self.is_logged_in() || !matches!(self.expected, Expected::Command) {
             response::bye(out, Code::TooBig, "The line is too long");
             self.state = State::Logout;
             return None;
