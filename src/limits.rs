@@ -126,6 +126,39 @@ pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 
+/// Messages whose flags one STORE sets in one Op: bounds its journal record and its answer in memory.
+pub const STORE_PAGE_MESSAGES: usize = 1000;
+/// Bytes of responses that gather before they are sent.
+pub const IMAP_OUT_BYTES_MAX: usize = 32 << 10;
+/// Capacity in bytes that an idle session keeps for its next answer.
+pub const IMAP_OUT_BYTES_KEPT: usize = 512;
+/// Bytes after which a page of a FETCH ends; with one literal more it is the memory of a FETCH.
+pub const FETCH_PAGE_BYTES: usize = 96 << 10;
+/// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken.
+pub const FETCH_PAGE_ROWS_MAX: usize = 512;
+/// Messages that FETCH gives `\Seen` at once, before it tells their bodies.
+pub const FETCH_SEEN_ROWS_MAX: usize = 64;
+/// Bytes of a literal that is read whole into its page; larger ones are streamed.
+pub const FETCH_INLINE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes read from a body at once.
+pub const FETCH_PIECE_BYTES: u64 = 64 << 10;
+/// Bytes of a header that HEADER.FIELDS and SEARCH HEADER look at. Real headers have a few KiB.
+pub const FETCH_HEADER_BYTES_MAX: u64 = 256 << 10;
+/// Rows that SELECT looks at for the first unseen message before it leaves UNSEEN out.
+pub const IMAP_UNSEEN_ROWS_MAX: usize = 512;
+/// Rows of one page of a SEARCH.
+pub const SEARCH_PAGE_ROWS: usize = 2048;
+/// Bytes of messages read for one page of a SEARCH: a few milliseconds of a reader thread.
+pub const SEARCH_PAGE_BYTES: u64 = 1 << 20;
+/// Seconds without a command after which a session ends: RFC 3501 section 5.4 wants 30 minutes at least.
+pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
+/// Seconds from the greeting to a successful login.
+pub const IMAP_LOGIN_SECONDS_MAX: u64 = 120;
+/// Seconds without a byte of a message that is being appended.
+pub const IMAP_APPEND_SECONDS_MAX: u64 = 5 * 60;
+/// Seconds for a client to take what is sent to it, at most [`IMAP_OUT_BYTES_MAX`] or one page.
+pub const IMAP_WRITE_SECONDS_MAX: u64 = 2 * 60;
+
 // ---- POP3
 
 // ---- MIME

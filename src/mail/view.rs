@@ -203,6 +203,8 @@ pub struct View {
     gone: BTreeSet<Uid>,
     /// Everything up to here has been taken in.
     seen: ModSeq,
+    /// Everything up to here has been told, too: below `seen` while something waits in `gone`.
+    told_up_to: ModSeq,
     /// Modseqs above `seen` of this session's own flag changes, told already.
     own: Vec<ModSeq>,
 }
@@ -210,7 +212,7 @@ pub struct View {
 impl View {
     /// The view at SELECT: what is there now, at this modseq.
     pub fn new(map: UidMap, seen: ModSeq) -> View {
-        View { map, gone: BTreeSet::new(), seen, own: Vec::new() }
+        View { map, gone: BTreeSet::new(), seen, told_up_to: seen, own: Vec::new() }
     }
 
     /// The map as the client knows it.
@@ -223,9 +225,14 @@ impl View {
         self.seen
     }
 
-    /// Whether a message is still numbered here but gone from the mailbox.
-    pub fn is_gone(&self, uid: Uid) -> bool {
-        self.gone.contains(&uid)
+    /// Everything up to this modseq has been told; expunges after it may be waiting.
+    pub fn told_up_to(&self) -> ModSeq {
+        self.told_up_to
+    }
+
+    /// Whether expunges wait to be told.
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Remembers that this session made the change with that modseq and that its client knows the result.
@@ -264,6 +271,9 @@ impl View {
         news.exists = appended.then_some(self.map.len());
         self.seen = self.seen.max(arrived.highest_modseq);
         self.own.retain(|own| *own > self.seen);
+        if self.gone.is_empty() {
+            self.told_up_to = self.seen;
+        }
         news
     }
 }
@@ -329,7 +339,8 @@ mod tests {
             ..Arrived::default()
         };
         assert!(view.update(gone(11), false).is_empty());
-        assert!(view.is_gone(Uid(3)) && !view.is_gone(Uid(4)));
+        assert!(view.has_gone());
+        assert_eq!((view.seen(), view.told_up_to()), (ModSeq(11), ModSeq(10)));
         assert_eq!(view.map().seq_of(Uid(4)), Some(4));
         let arrived =
             Arrived { changed: vec![row(4, 12), row(6, 12)], highest_modseq: ModSeq(12), ..Arrived::default() };
@@ -338,6 +349,8 @@ mod tests {
         assert_eq!(news.vanished, map(&[2, 3, 5]));
         assert_eq!(news.exists, Some(3));
         assert_eq!(news.flags, [(2, row(4, 12))]);
+        assert!(!view.has_gone());
+        assert_eq!(view.told_up_to(), ModSeq(12));
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! FETCH and UID FETCH: pages of rows, streamed literals, `\Seen`.
+
+use super::Session;
+use super::failure::{Failure, bad, no};
+use super::page::{After, Item, Page, Plan, Request, Stretch, beginning, push_without_nul, render};
+use super::select::vanished_by_comparison;
+use crate::limits::FETCH_PIECE_BYTES;
+use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
+use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
+use crate::wire::imap::command::{Fetch, FetchItem, Tag};
+use crate::wire::imap::sequence::NumberSet;
+use crate::wire::imap::{Code, Flags, Status, response};
+use futures_lite::future;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+impl Session {
+    /// FETCH (RFC 3501 section 6.4.5, RFC 7162 sections 3.1.4 and 3.2.6).
+    pub(super) async fn fetch(&mut self, tag: &Tag, fetch: Fetch) -> Result<(), Failure> {
+        if fetch.vanished && !self.qresync {
+            return Err(bad("VANISHED needs ENABLE QRESYNC"));
+        }
+        if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
+            self.enable_condstore();
+        }
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        let (mailbox, read_only) = (selected.mailbox, selected.read_only);
+        let uids = self.uids(fetch.uid, &fetch.set);
+        if fetch.vanished {
+            self.tell_vanished(mailbox, &fetch).await?;
+        }
+        let plan = self.plan(&fetch, read_only);
+        let wanted = uids.count();
+        let told = self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
+        let gone = !fetch.uid && fetch.changed_since.is_none() && u64::from(told) < wanted;
+        self.tell_news(fetch.uid, false).await?;
+        let (status, code, text) = match gone {
+            // RFC 2180 section 4.1.2: numbers that the client still has, of messages that others expunged.
+            true => (Status::No, Code::ExpungeIssued, "Some of the messages no longer exist"),
+            false => (Status::Ok, Code::None, "FETCH completed"),
+        };
+        response::tagged(&mut self.line.out, tag, status, code, text);
+        Ok(())
+    }
+
+    fn plan(&self, fetch: &Fetch, read_only: bool) -> Plan {
+        let mut items: Vec<Item> = Vec::with_capacity(fetch.items.len() + 2);
+        // UID first, whether it was asked for or goes with UID FETCH: it is what clients look for.
+        if fetch.uid || fetch.items.contains(&FetchItem::Uid) {
+            items.push(Item::Uid);
+        }
+        items.extend(fetch.items.iter().filter(|item| **item != FetchItem::Uid).map(Item::new));
+        if fetch.changed_since.is_some() && !fetch.items.contains(&FetchItem::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        Plan {
+            items,
+            changed_since: fetch.changed_since.map(ModSeq),
+            sets_seen: !read_only && fetch.items.iter().any(FetchItem::sets_seen),
+            condstore: self.condstore,
+        }
+    }
+
+    /// Tells the rows of these messages, page by page; returns how many there were.
+    pub(super) async fn tell_rows(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &NumberSet,
+        plan: Arc<Plan>,
+    ) -> Result<u32, Failure> {
+        let Some(selected) = &self.selected else { return Ok(0) };
+        let map = selected.view.map();
+        let stretch =
+            |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
+        let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
+        let (mut place, mut row) = (beginning(&stretches, 0), None);
+        let mut seen_now = Arc::new(NumberSet::default());
+        let mut told = 0;
+        loop {
+            let request = Request {
+                mailbox,
+                stretches: stretches.clone(),
+                plan: plan.clone(),
+                place,
+                row,
+                seen_now: seen_now.clone(),
+            };
+            // What the page before left to be said is sent while this page is read.
+            let reading = self.context.store.read(move |snapshot| render(snapshot, request));
+            let (page, flushed) = future::zip(reading, self.line.flush_when_full()).await;
+            flushed?;
+            let Page { out, next, told: more } = page?;
+            told += more;
+            self.line.write(&out).await?;
+            (place, row) = match next {
+                After::End => return Ok(told),
+                After::More(place) => (place, None),
+                After::Unseen(unseen, place) => {
+                    seen_now = Arc::new(self.set_seen(mailbox, unseen).await);
+                    (place, None)
+                }
+                After::Stream { body, range, row, place } => {
+                    // The row is told once, when it began.
+                    told -= 1;
+                    self.stream_body(body, range).await?;
+                    (place, Some(row))
+                }
+            };
+        }
+    }
+
+    /// Sets `\Seen` before bodies are told. What cannot be set (no room on the disk) does not keep the owner from reading: the
+    /// returned messages count as handled either way.
+    async fn set_seen(&mut self, mailbox: MailboxId, unseen: Vec<Uid>) -> NumberSet {
+        let handled = unseen.iter().map(|uid| uid.0).collect();
+        let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
+        let op = SetFlags { mailbox, uids: unseen, change: FlagChange::Add, flags, unchanged_since: None };
+        match self.context.store.apply(Op::SetFlags(op)).await {
+            Ok(Done::FlagsSet { changed, .. }) => {
+                if let Some(selected) = &mut self.selected {
+                    changed.iter().for_each(|row| selected.view.told(row.modseq));
+                }
+            }
+            Ok(_) => {}
+            Err(trouble) => log::warn!("event=imap-seen-not-set peer={} cause={trouble:?}", self.peer),
+        }
+        handled
+    }
+
+    /// Sends the bytes of a literal whose head has been said, piece by piece as the client takes them.
+    async fn stream_body(&mut self, body: BodyId, range: Range<u64>) -> Result<(), Failure> {
+        let store = self.context.store.clone();
+        let read = |start: u64| {
+            let end = range.end.min(start.saturating_add(FETCH_PIECE_BYTES));
+            store.read(move |snapshot| snapshot.body_range(body, start..end))
+        };
+        let mut at = range.start;
+        let mut piece = read(at).await;
+        loop {
+            let bytes = match piece {
+                Ok(bytes) if !bytes.is_empty() => bytes,
+                // The client was promised more bytes than there are any more: only the end of the connection is honest.
+                Ok(_) | Err(Trouble::NotFound) => {
+                    return Err(io::Error::other("a message went while it was sent").into());
+                }
+                Err(trouble) => return Err(io::Error::other(format!("{trouble:?}")).into()),
+            };
+            at += bytes.len() as u64;
+            let mut clean = Vec::new();
+            push_without_nul(&mut clean, &bytes);
+            drop(bytes);
+            if at >= range.end {
+                return Ok(self.line.write(&clean).await?);
+            }
+            // The next piece is read while this one is sent.
+            let (next, sent) = future::zip(read(at), self.line.write(&clean)).await;
+            sent?;
+            piece = next;
+        }
+    }
+
+    /// UID FETCH with VANISHED: what went since then, before any FETCH response (RFC 7162 section 3.2.6).
+    async fn tell_vanished(&mut self, mailbox: MailboxId, fetch: &Fetch) -> Result<(), Failure> {
+        let Some(selected) = &self.selected else { return Ok(()) };
+        let since = ModSeq(fetch.changed_since.unwrap_or(0));
+        let changes = self.context.store.read(move |snapshot| snapshot.changes_since(mailbox, since)).await?;
+        let largest = changes.mailbox.map_or(0, |mailbox| mailbox.uid_next.0.saturating_sub(1));
+        let asked = fetch.set.resolve(largest);
+        let vanished = match changes.forgotten {
+            true => vanished_by_comparison(&asked, 0, largest, selected.view.map()),
+            false => changes.expunged.iter().map(|uid| uid.0).filter(|uid| asked.contains(*uid)).collect(),
+        };
+        response::vanished(&mut self.line.out, true, &vanished);
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! STORE and UID STORE.
+
+use super::Session;
+use super::failure::{Failure, bad, no};
+use super::page::{Item, Plan};
+use crate::limits::STORE_PAGE_MESSAGES;
+use crate::mail::message::{MailboxId, MessageRow, ModSeq, Uid};
+use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
+use crate::wire::imap::command::{self, StoreChange, Tag};
+use crate::wire::imap::sequence::NumberSet;
+use crate::wire::imap::{Code, FetchRow, Status, response};
+use std::sync::Arc;
+
+/// How the results of a STORE are told.
+struct Telling {
+    /// FLAGS are told.
+    flags: bool,
+    uid: bool,
+    modseq: bool,
+}
+
+impl Session {
+    /// STORE (RFC 3501 section 6.4.6; RFC 7162 section 3.1.3).
+    pub(super) async fn store_flags(&mut self, tag: &Tag, store: command::Store) -> Result<(), Failure> {
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        if selected.read_only {
+            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
+        }
+        let mailbox = selected.mailbox;
+        if !store.uid && store.set.greatest_written() > selected.view.map().len() {
+            return Err(bad("There is no message of that number"));
+        }
+        if store.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
+        let telling = Telling { flags: !store.silent, uid: store.uid || self.condstore, modseq: self.condstore };
+        let uids = self.uids(store.uid, &store.set);
+        let mut modified = NumberSet::default();
+        let mut rest = uids.iter();
+        loop {
+            let page: Vec<Uid> = rest.by_ref().take(STORE_PAGE_MESSAGES).map(Uid).collect();
+            if page.is_empty() {
+                break;
+            }
+            let refused = self.store_page(mailbox, page, &store, &telling).await?;
+            refused.iter().for_each(|uid| modified.push(uid.0));
+        }
+        self.tell_news(store.uid, false).await?;
+        if modified.is_empty() {
+            response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "STORE completed");
+            return Ok(());
+        }
+        if !store.uid
+            && let Some(selected) = &self.selected
+        {
+            let map = selected.view.map();
+            modified = modified.iter().filter_map(|uid| map.seq_of(Uid(uid))).collect();
+        }
+        let code = Code::Modified(&modified);
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, "Some messages were changed by others");
+        Ok(())
+    }
+
+    /// Stores into some messages and tells the results; returns those refused by UNCHANGEDSINCE.
+    async fn store_page(
+        &mut self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        store: &command::Store,
+        telling: &Telling,
+    ) -> Result<Vec<Uid>, Failure> {
+        let asked = uids.clone();
+        let op = SetFlags {
+            mailbox,
+            uids,
+            change: match store.change {
+                StoreChange::Replace => FlagChange::Replace,
+                StoreChange::Add => FlagChange::Add,
+                StoreChange::Remove => FlagChange::Remove,
+            },
+            flags: store.flags.clone(),
+            unchanged_since: store.unchanged_since.map(ModSeq),
+        };
+        let (changed, modified, now) = match self.context.store.apply(Op::SetFlags(op)).await? {
+            Done::FlagsSet { changed, modified, mailbox } => (changed, modified, mailbox),
+            _ => return Err(Trouble::Failed("the store answered another question".to_owned()).into()),
+        };
+        if let Some(selected) = &mut self.selected {
+            changed.iter().for_each(|row| selected.view.told(row.modseq));
+            if selected.keywords != now.keywords {
+                selected.keywords = now.keywords;
+                response::flags(&mut self.line.out, &selected.keywords);
+                let code = Code::PermanentFlags { keywords: &selected.keywords, new_keywords: true };
+                response::untagged(&mut self.line.out, Status::Ok, code, "Keywords that can be stored");
+            }
+        }
+        self.tell_stored(&changed, telling).await?;
+        if telling.flags {
+            // Messages that had these flags already did not change; RFC 3501 still wants to see their flags.
+            let told = |uid: &&Uid| changed.binary_search_by_key(*uid, |row| row.uid).is_err();
+            let unchanged = asked.iter().filter(told).filter(|uid| !modified.contains(uid)).map(|uid| uid.0);
+            self.tell_unchanged(mailbox, unchanged.collect(), telling).await?;
+        }
+        Ok(modified)
+    }
+
+    async fn tell_stored(&mut self, changed: &[MessageRow], telling: &Telling) -> Result<(), Failure> {
+        // RFC 7162 section 3.1.3: .SILENT does not silence the new modseq.
+        if !(telling.flags || telling.modseq) {
+            return Ok(());
+        }
+        let Some(selected) = &self.selected else { return Ok(()) };
+        for row in changed {
+            let Some(seq) = selected.view.map().seq_of(row.uid) else { continue };
+            let out = &mut self.line.out;
+            let mut told = FetchRow::begin(out, seq);
+            if telling.uid {
+                told.uid(out, row.uid.0);
+            }
+            if telling.flags {
+                told.flags(out, row.flags, &selected.keywords, row.keywords, false);
+            }
+            if telling.modseq {
+                told.modseq(out, row.modseq.0);
+            }
+            told.end(out);
+            self.line.flush_when_full().await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_unchanged(&mut self, mailbox: MailboxId, uids: NumberSet, telling: &Telling) -> Result<(), Failure> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let mut items = Vec::new();
+        if telling.uid {
+            items.push(Item::Uid);
+        }
+        items.push(Item::Flags);
+        if telling.modseq {
+            items.push(Item::ModSeq);
+        }
+        let plan = Plan { items, changed_since: None, sets_seen: false, condstore: self.condstore };
+        self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! LIST, LSUB, STATUS: which mailboxes there are and how they stand.
+//!
+//! Everything is decided on one snapshot of the mailbox list, which is short: one person's folders.
+
+use super::Session;
+use super::failure::{Failure, no};
+use crate::mail::message::Mailbox;
+use crate::wire::imap::command::{List, StatusItem, Tag};
+use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, matches_pattern, response};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One line of an answer.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Listed {
+    name: String,
+    attributes: Vec<&'static str>,
+    /// CHILDINFO ("SUBSCRIBED") (RFC 5258 section 4).
+    subscribed_below: bool,
+}
+
+impl Session {
+    /// LIST (RFC 3501 section 6.3.8, RFC 5258, RFC 5819, RFC 6154).
+    pub(super) async fn list(&mut self, tag: &Tag, list: List) -> Result<(), Failure> {
+        if !list.extended && list.patterns.iter().all(String::is_empty) {
+            response::list_delimiter(&mut self.line.out);
+            return self.finish(tag, true, Code::None, "LIST completed").await;
+        }
+        let mailboxes = self.context.store.read(|snapshot| snapshot.mailboxes()).await?;
+        if list.return_status.contains(&StatusItem::HighestModSeq) {
+            self.enable_condstore();
+        }
+        for listed in listed(&mailboxes, &list) {
+            let child_info: &[&str] = if listed.subscribed_below { &["SUBSCRIBED"] } else { &[] };
+            let row = ListRow { name: &listed.name, attributes: &listed.attributes, child_info };
+            response::list(&mut self.line.out, row);
+            let mailbox = mailboxes.iter().find(|mailbox| mailbox.name == listed.name);
+            if let (Some(mailbox), false) = (mailbox, list.return_status.is_empty()) {
+                let items = status_of(mailbox, &list.return_status, self.site.message_bytes_max);
+                response::status(&mut self.line.out, &mailbox.name, &items);
+            }
+            self.line.flush_when_full().await?;
+        }
+        self.finish(tag, true, Code::None, "LIST completed").await
+    }
+
+    /// LSUB (RFC 3501 section 6.3.9).
+    pub(super) async fn lsub(&mut self, tag: &Tag, reference: &str, pattern: &str) -> Result<(), Failure> {
+        if pattern.is_empty() {
+            let row = ListRow { name: "", attributes: &["\\Noselect"], child_info: &[] };
+            response::lsub(&mut self.line.out, row);
+            return self.finish(tag, true, Code::None, "LSUB completed").await;
+        }
+        let mailboxes = self.context.store.read(|snapshot| snapshot.mailboxes()).await?;
+        for (name, only_below) in subscribed(&mailboxes, &format!("{reference}{pattern}")) {
+            let attributes: &[&str] = if only_below { &["\\Noselect"] } else { &[] };
+            response::lsub(&mut self.line.out, ListRow { name: &name, attributes, child_info: &[] });
+            self.line.flush_when_full().await?;
+        }
+        self.finish(tag, true, Code::None, "LSUB completed").await
+    }
+
+    /// STATUS (RFC 3501 section 6.3.10).
+    pub(super) async fn status(
+        &mut self,
+        tag: &Tag,
+        mailbox: &MailboxName,
+        items: &[StatusItem],
+    ) -> Result<(), Failure> {
+        let name = mailbox.as_str().to_owned();
+        let found = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
+        let Some(found) = found else { return Err(no(Code::Nonexistent, "No such mailbox")) };
+        if items.contains(&StatusItem::HighestModSeq) {
+            self.enable_condstore();
+        }
+        let items = status_of(&found, items, self.site.message_bytes_max);
+        response::status(&mut self.line.out, &found.name, &items);
+        self.finish(tag, true, Code::None, "STATUS completed").await
+    }
+}
+
+fn status_of(mailbox: &Mailbox, items: &[StatusItem], append_bytes_max: u64) -> Vec<(StatusItem, Option<u64>)> {
+    let value = |item: &StatusItem| match item {
+        StatusItem::Messages => u64::from(mailbox.messages),
+        StatusItem::Recent => 0,
+        StatusItem::UidNext => u64::from(mailbox.uid_next.0),
+        StatusItem::UidValidity => u64::from(mailbox.uid_validity.0),
+        StatusItem::Unseen => u64::from(mailbox.unseen),
+        StatusItem::Deleted => u64::from(mailbox.deleted),
+        StatusItem::Size => mailbox.bytes,
+        StatusItem::HighestModSeq => mailbox.highest_modseq.0,
+        StatusItem::AppendLimit => append_bytes_max,
+    };
+    items.iter().map(|item| (*item, Some(value(item)))).collect()
+}
+
+/// The names above this one.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices(DELIMITER).filter_map(|(at, _)| name.get(..at))
+}
+
+/// The lines that answer a LIST, in the order of `mailboxes`; parents that are no mailboxes come after them.
+fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
+    let patterns: Vec<String> = list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
+    let asked_for = |name: &str| patterns.iter().any(|pattern| matches_pattern(pattern, name));
+    let selected = |mailbox: &Mailbox| {
+        (!list.select_subscribed || mailbox.subscribed) && (!list.select_special_use || mailbox.special_use.is_some())
+    };
+    let with_children: BTreeSet<&str> = mailboxes.iter().flat_map(|mailbox| parents(&mailbox.name)).collect();
+    // RECURSIVEMATCH: names with something selected below them that the patterns do not already show.
+    let above_selected: BTreeSet<&str> = match list.recursive_match {
+        true => {
+            mailboxes.iter().filter(|mailbox| selected(mailbox)).flat_map(|mailbox| parents(&mailbox.name)).collect()
+        }
+        false => BTreeSet::new(),
+    };
+    let mut lines = Vec::new();
+    let existing: BTreeSet<&str> = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).collect();
+    for mailbox in mailboxes.iter().filter(|mailbox| asked_for(&mailbox.name)) {
+        let below = above_selected.contains(mailbox.name.as_str());
+        if !selected(mailbox) && !below {
+            continue;
+        }
+        let mut attributes = Vec::new();
+        if mailbox.subscribed && (list.return_subscribed || list.select_subscribed) {
+            attributes.push("\\Subscribed");
+        }
+        attributes.push(match with_children.contains(mailbox.name.as_str()) {
+            true => "\\HasChildren",
+            false => "\\HasNoChildren",
+        });
+        attributes.extend(mailbox.special_use.map(|special| special.attribute()));
+        let subscribed_below = below && list.select_subscribed;
+        lines.push(Listed { name: mailbox.name.clone(), attributes, subscribed_below });
+    }
+    let plain = !list.select_subscribed && !list.select_special_use;
+    for name in with_children.iter().filter(|name| !existing.contains(*name) && asked_for(name)) {
+        if plain || above_selected.contains(name) {
+            lines.push(Listed {
+                name: (*name).to_owned(),
+                attributes: vec!["\\NonExistent", "\\HasChildren"],
+                subscribed_below: list.select_subscribed,
+            });
+        }
+    }
+    lines
+}
+
+/// The names that answer LSUB, and whether a name stands there only for what is below it: a pattern with `%` shows the
+/// parent of a subscribed mailbox that it does not reach (RFC 3501 section 6.3.9).
+fn subscribed(mailboxes: &[Mailbox], pattern: &str) -> BTreeMap<String, bool> {
+    let mut names = BTreeMap::new();
+    for mailbox in mailboxes.iter().filter(|mailbox| mailbox.subscribed) {
+        if matches_pattern(pattern, &mailbox.name) {
+            names.insert(mailbox.name.clone(), false);
+        } else if pattern.ends_with('%') {
+            for parent in parents(&mailbox.name).filter(|parent| matches_pattern(pattern, parent)) {
+                names.entry(parent.to_owned()).or_insert(true);
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::message::{MailboxId, ModSeq, Uid, UidValidity};
+    use crate::wire::imap::SpecialUse;
+
+    fn mailbox(name: &str, subscribed: bool, special_use: Option<SpecialUse>) -> Mailbox {
+        Mailbox {
+            id: MailboxId(1),
+            name: name.to_owned(),
+            uid_validity: UidValidity(1),
+            uid_next: Uid(1),
+            highest_modseq: ModSeq(1),
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            bytes: 0,
+            subscribed,
+            special_use,
+            keywords: Vec::new(),
+            expunged_floor: ModSeq(0),
+        }
+    }
+
+    fn folders() -> Vec<Mailbox> {
+        vec![
+            mailbox("INBOX", true, None),
+            mailbox("Lists", false, None),
+            mailbox("Lists/rust", true, None),
+            mailbox("Sent", true, Some(SpecialUse::Sent)),
+            mailbox("old/1999", false, None),
+        ]
+    }
+
+    fn lines(list: List) -> Vec<String> {
+        let line = |listed: Listed| {
+            let below = if listed.subscribed_below { " CHILDINFO" } else { "" };
+            format!("{} {}{below}", listed.name, listed.attributes.join(" "))
+        };
+        listed(&folders(), &list).into_iter().map(line).collect()
+    }
+
+    fn list(pattern: &str) -> List {
+        List { patterns: vec![pattern.to_owned()], ..List::default() }
+    }
+
+    #[test]
+    fn names_by_pattern_with_their_attributes() {
+        assert_eq!(
+            lines(list("%")),
+            [
+                "INBOX \\HasNoChildren",
+                "Lists \\HasChildren",
+                "Sent \\HasNoChildren \\Sent",
+                "old \\NonExistent \\HasChildren"
+            ]
+        );
+        assert_eq!(lines(list("Lists/*")), ["Lists/rust \\HasNoChildren"]);
+        assert_eq!(lines(List { reference: "Lists/".to_owned(), ..list("%") }), ["Lists/rust \\HasNoChildren"]);
+        assert_eq!(lines(list("inbox")), ["INBOX \\HasNoChildren"]);
+    }
+
+    #[test]
+    fn selection_options() {
+        assert_eq!(
+            lines(List { select_subscribed: true, ..list("*") }),
+            [
+                "INBOX \\Subscribed \\HasNoChildren",
+                "Lists/rust \\Subscribed \\HasNoChildren",
+                "Sent \\Subscribed \\HasNoChildren \\Sent"
+            ]
+        );
+        assert_eq!(lines(List { select_special_use: true, ..list("*") }), ["Sent \\HasNoChildren \\Sent"]);
+        let recursive = List { select_subscribed: true, recursive_match: true, ..list("%") };
+        assert_eq!(
+            lines(recursive),
+            [
+                "INBOX \\Subscribed \\HasNoChildren",
+                "Lists \\HasChildren CHILDINFO",
+                "Sent \\Subscribed \\HasNoChildren \\Sent"
+            ]
+        );
+    }
+
+    #[test]
+    fn subscribed_names_stand_for_what_is_below_them() {
+        let names = |pattern| subscribed(&folders(), pattern).into_iter().collect::<Vec<_>>();
+        let name = |name: &str, below| (name.to_owned(), below);
+        assert_eq!(names("*"), [name("INBOX", false), name("Lists/rust", false), name("Sent", false)]);
+        assert_eq!(names("%"), [name("INBOX", false), name("Lists", true), name("Sent", false)]);
+    }
+}

@@ -1,0 +1,387 @@
+//! IMAP sessions: one connection, one [`Session`], from greeting to goodbye.
+//!
+//! Receives the steps of [`Conversation`] and the rings of the selected mailbox's bell; hands on Ops, snapshot reads and
+//! responses. Parses nothing and decides no grammar. What always holds:
+//!
+//! - A change is answered OK only after the store said it is durable.
+//! - What happened to the selected mailbox is told before the tagged answer of the next command, expunges only where
+//!   RFC 3501 section 7.4.1 allows them.
+//! - No snapshot is held while waiting; answers of any length leave in pieces of bounded size.
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | [`login`] | STARTTLS, LOGIN, AUTHENTICATE |
+//! | [`select`] | SELECT, EXAMINE, CLOSE, UNSELECT |
+//! | [`list`] | LIST, LSUB, STATUS |
+//! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
+//! | [`append`] | APPEND |
+//! | [`fetch`], [`page`] | FETCH |
+//! | [`flags`] | STORE |
+//! | [`transfer`] | COPY, MOVE, EXPUNGE |
+//! | [`search`] | SEARCH |
+//! | [`news`] | what is told of the selected mailbox unasked |
+
+mod append;
+mod failure;
+mod fetch;
+mod flags;
+mod line;
+mod list;
+mod login;
+mod mailbox;
+mod news;
+mod page;
+mod search;
+mod select;
+mod transfer;
+
+use crate::limits::*;
+use crate::net::Stream;
+use crate::serve::{Context, Site};
+use crate::wire::imap::command::{Command, Tag};
+use crate::wire::imap::{Code, Conversation, Status, Step, Terms, response};
+use crate::wire::sasl::Exchange;
+use failure::{Failure, words};
+use futures_lite::future;
+use line::Line;
+use select::Selected;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Speaks IMAP with one client until it is done, gone, idle for too long, or the node stops.
+pub async fn run_imap(context: Context, stream: Stream) {
+    let peer = stream.peer();
+    let began = context.net.clock().steady();
+    let mut session = Session::new(context, stream);
+    let ended = session.run().await;
+    let Session { context, line, login, .. } = session;
+    let sent_bytes = line.close().await;
+    let seconds = context.net.clock().steady().saturating_sub(began).as_secs();
+    let login = login.unwrap_or_default();
+    match ended {
+        Ok(why) => {
+            log::info!("event=imap-end peer={peer} login={login:?} seconds={seconds} sent_bytes={sent_bytes} why={why}")
+        }
+        Err(error) => log::info!(
+            "event=imap-end peer={peer} login={login:?} seconds={seconds} sent_bytes={sent_bytes} why=lost error={:?}",
+            error.to_string()
+        ),
+    }
+}
+
+/// One connection.
+struct Session {
+    context: Context,
+    site: Arc<Site>,
+    line: Line,
+    conversation: Conversation,
+    peer: IpAddr,
+    /// Who is logged in.
+    login: Option<String>,
+    /// When a client that has not logged in is sent away, on the steady clock.
+    login_until: Duration,
+    selected: Option<Selected>,
+    /// A CONDSTORE enabling command was given (RFC 7162 section 3.1).
+    condstore: bool,
+    /// ENABLE QRESYNC was given.
+    qresync: bool,
+    /// IDLE is going on.
+    idling: bool,
+    /// AUTHENTICATE is going on.
+    exchange: Option<Exchange>,
+    /// The message of an APPEND.
+    arriving: Option<append::Arriving>,
+}
+
+/// What ended a wait.
+enum Woken {
+    Input(usize),
+    News,
+    Stopping,
+    TooLate,
+}
+
+/// Whether the session goes on after a step.
+enum Next {
+    Step,
+    /// What was read and not used yet must not be read as commands.
+    ForgetInput,
+    End(&'static str),
+}
+
+impl Session {
+    fn new(context: Context, stream: Stream) -> Session {
+        let site = context.site();
+        let peer = stream.peer().ip();
+        let terms = Terms {
+            tls: stream.tls().is_some(),
+            starttls: site.tls.is_some(),
+            plaintext_login: site.plaintext_login(peer),
+            append_bytes_max: site.message_bytes_max,
+        };
+        let login_until = context.net.clock().steady() + Duration::from_secs(IMAP_LOGIN_SECONDS_MAX);
+        Session {
+            conversation: Conversation::new(terms),
+            line: Line::new(stream),
+            context,
+            site,
+            peer,
+            login: None,
+            login_until,
+            selected: None,
+            condstore: false,
+            qresync: false,
+            idling: false,
+            exchange: None,
+            arriving: None,
+        }
+    }
+
+    /// The whole session. `Ok` says why it ended; `Err` that the connection was lost.
+    async fn run(&mut self) -> io::Result<&'static str> {
+        self.conversation.greet(&mut self.line.out, self.site.hostname.as_str());
+        let mut buffer = [0u8; READ_BUFFER_BYTES];
+        loop {
+            self.line.flush().await?;
+            let read = match self.wait(&mut buffer).await? {
+                Woken::Input(0) => return Ok("client"),
+                Woken::Input(read) => read,
+                Woken::News => match Box::pin(self.tell_news(true, true)).await {
+                    Ok(()) => continue,
+                    Err(failure) => match self.said_goodbye(failure)? {
+                        Some(why) => return Ok(why),
+                        None => continue,
+                    },
+                },
+                Woken::Stopping => {
+                    response::bye(&mut self.line.out, Code::Unavailable, "Server is shutting down");
+                    return Ok("stopping");
+                }
+                Woken::TooLate => {
+                    response::bye(&mut self.line.out, Code::None, "Nothing heard for too long");
+                    return Ok("timeout");
+                }
+            };
+            let mut input = buffer.get(..read).unwrap_or_default();
+            loop {
+                let step = self.conversation.step(&mut input, &mut self.line.out);
+                if matches!(step, Step::Read) {
+                    break;
+                }
+                // Commands live in a box of their own, so that waiting for the next one holds no memory for them.
+                match Box::pin(self.take(step)).await? {
+                    Next::Step => self.line.flush_when_full().await?,
+                    Next::ForgetInput => break,
+                    Next::End(why) => return Ok(why),
+                }
+            }
+        }
+    }
+
+    /// Waits for the client, and in IDLE for news of the mailbox too.
+    async fn wait(&mut self, buffer: &mut [u8]) -> io::Result<Woken> {
+        let wait = match self.login {
+            _ if self.arriving.is_some() => Duration::from_secs(IMAP_APPEND_SECONDS_MAX),
+            Some(_) => Duration::from_secs(IMAP_IDLE_SECONDS_MAX),
+            None => self.login_until.saturating_sub(self.context.net.clock().steady()),
+        };
+        let read = async {
+            match self.line.stream()?.read(buffer, wait).await {
+                Ok(read) => Ok(Woken::Input(read)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Woken::TooLate),
+                Err(error) => Err(error),
+            }
+        };
+        let stopping = async {
+            self.context.stopping.asked().await;
+            Ok(Woken::Stopping)
+        };
+        let bell = self.selected.as_mut().filter(|_| self.idling).map(|selected| &mut selected.bell);
+        let news = async {
+            match bell {
+                Some(bell) => bell.rung().await,
+                None => future::pending().await,
+            }
+            Ok(Woken::News)
+        };
+        future::or(read, future::or(news, stopping)).await
+    }
+
+    /// Does what the conversation asks for.
+    async fn take(&mut self, step: Step<'_>) -> io::Result<Next> {
+        let done = match step {
+            Step::Read => Ok(Next::Step),
+            Step::Command { tag, command } => return self.answer(tag, command).await,
+            Step::AppendBegin(append) => self.begin_append(append).await.map(|()| Next::Step),
+            Step::AppendBytes(bytes) => self.append_bytes(bytes).await.map(|()| Next::Step),
+            Step::AppendEnd { tag } => {
+                let ended = self.end_append(&tag).await;
+                return self.answered(&tag, ended);
+            }
+            Step::AppendBroken => {
+                self.arriving = None;
+                Ok(Next::Step)
+            }
+            Step::Auth { tag, line } => {
+                let done = self.auth_line(&tag, line).await;
+                return self.answered(&tag, done.map(|()| Next::Step));
+            }
+            Step::IdleDone { tag } => {
+                self.idling = false;
+                let told = self.finish(&tag, true, Code::None, "IDLE completed").await;
+                return self.answered(&tag, told.map(|()| Next::Step));
+            }
+            Step::IdleBroken => {
+                self.idling = false;
+                Ok(Next::Step)
+            }
+            Step::Close => Ok(Next::End("refused")),
+        };
+        match done {
+            Ok(next) => Ok(next),
+            Err(failure) => Ok(self.said_goodbye(failure)?.map_or(Next::Step, Next::End)),
+        }
+    }
+
+    /// Carries out one command and answers it.
+    async fn answer(&mut self, tag: Tag, command: Command) -> io::Result<Next> {
+        let done = self.carry_out(&tag, command).await;
+        self.answered(&tag, done)
+    }
+
+    /// Says the tagged answer of a command that failed.
+    fn answered(&mut self, tag: &Tag, done: Result<Next, Failure>) -> io::Result<Next> {
+        match done {
+            Ok(next) => return Ok(next),
+            Err(Failure::Lost(error)) => return Err(error),
+            Err(Failure::Refused(status, code, text)) => {
+                response::tagged(&mut self.line.out, tag, status, code, text);
+            }
+            Err(Failure::Store(trouble)) => {
+                let (code, text) = words(&trouble);
+                response::tagged(&mut self.line.out, tag, Status::No, code, text);
+            }
+            Err(Failure::Bye(code, text)) => {
+                response::bye(&mut self.line.out, code, text);
+                return Ok(Next::End("deleted"));
+            }
+        }
+        Ok(Next::Step)
+    }
+
+    /// What a failure outside any command means: goodbye (and why), or nothing that must be said now.
+    fn said_goodbye(&mut self, failure: Failure) -> io::Result<Option<&'static str>> {
+        match failure {
+            Failure::Lost(error) => Err(error),
+            Failure::Bye(code, text) => {
+                response::bye(&mut self.line.out, code, text);
+                Ok(Some("deleted"))
+            }
+            Failure::Store(trouble) => {
+                words(&trouble);
+                Ok(None)
+            }
+            Failure::Refused(..) => Ok(None),
+        }
+    }
+
+    async fn carry_out(&mut self, tag: &Tag, command: Command) -> Result<Next, Failure> {
+        match command {
+            Command::Capability => {
+                let list = self.conversation.capabilities();
+                response::capability(&mut self.line.out, &list);
+                self.finish(tag, true, Code::None, "CAPABILITY completed").await?;
+            }
+            Command::Noop => self.finish(tag, true, Code::None, "NOOP completed").await?,
+            Command::Check => self.finish(tag, true, Code::None, "CHECK completed").await?,
+            Command::Logout => {
+                response::bye(&mut self.line.out, Code::None, "Logging out");
+                response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "LOGOUT completed");
+                return Ok(Next::End("logout"));
+            }
+            Command::StartTls => return self.start_tls(tag).await,
+            Command::Authenticate { mechanism, initial } => self.authenticate(tag, &mechanism, initial).await?,
+            Command::Login { user, password } => self.login(tag, &user, &password.0).await?,
+            Command::Select(select) => self.select(tag, select).await?,
+            Command::Close => self.close(tag).await?,
+            Command::Unselect => self.unselect(tag),
+            Command::Create { mailbox, special_use } => self.create(tag, &mailbox, &special_use).await?,
+            Command::Delete(mailbox) => self.delete(tag, &mailbox).await?,
+            Command::Rename { from, to } => self.rename(tag, &from, &to).await?,
+            Command::Subscribe(mailbox) => self.subscribe(tag, &mailbox, true).await?,
+            Command::Unsubscribe(mailbox) => self.subscribe(tag, &mailbox, false).await?,
+            Command::List(list) => self.list(tag, list).await?,
+            Command::Lsub { reference, pattern } => self.lsub(tag, &reference, &pattern).await?,
+            Command::Status { mailbox, items } => self.status(tag, &mailbox, &items).await?,
+            Command::Namespace => {
+                response::namespace(&mut self.line.out);
+                self.finish(tag, true, Code::None, "NAMESPACE completed").await?;
+            }
+            Command::Enable(names) => self.enable(tag, &names).await?,
+            Command::Id(fields) => self.id(tag, &fields).await?,
+            Command::Idle => {
+                self.conversation.begin_idle(tag, &mut self.line.out);
+                self.idling = true;
+                self.tell_news(true, false).await?;
+            }
+            Command::Expunge => self.expunge(tag, None).await?,
+            Command::UidExpunge(set) => self.expunge(tag, Some(set)).await?,
+            Command::Search(search) => self.search(tag, search).await?,
+            Command::Fetch(fetch) => self.fetch(tag, fetch).await?,
+            Command::Store(store) => self.store_flags(tag, store).await?,
+            Command::Copy(transfer) => self.transfer(tag, transfer, false).await?,
+            Command::Move(transfer) => self.transfer(tag, transfer, true).await?,
+        }
+        Ok(Next::Step)
+    }
+
+    /// Tells the news and then the tagged OK.
+    async fn finish(&mut self, tag: &Tag, expunge_allowed: bool, code: Code<'_>, text: &str) -> Result<(), Failure> {
+        self.tell_news(expunge_allowed, false).await?;
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+        Ok(())
+    }
+
+    /// ENABLE (RFC 5161): QRESYNC includes CONDSTORE (RFC 7162 section 3.2.3). Names not known are passed over.
+    async fn enable(&mut self, tag: &Tag, names: &[String]) -> Result<(), Failure> {
+        let mut enabled = Vec::new();
+        for name in names {
+            match name.as_str() {
+                "CONDSTORE" => enabled.push("CONDSTORE"),
+                "QRESYNC" => {
+                    self.qresync = true;
+                    enabled.push("QRESYNC");
+                }
+                _ => {}
+            }
+        }
+        response::enabled(&mut self.line.out, &enabled);
+        if !enabled.is_empty() {
+            self.enable_condstore();
+        }
+        self.finish(tag, true, Code::None, "ENABLE completed").await
+    }
+
+    /// The first CONDSTORE enabling command tells the modseq of the selected mailbox (RFC 7162 section 3.1).
+    fn enable_condstore(&mut self) {
+        if !std::mem::replace(&mut self.condstore, true)
+            && let Some(selected) = &self.selected
+        {
+            let code = Code::HighestModSeq(selected.view.seen().0);
+            response::untagged(&mut self.line.out, Status::Ok, code, "CONDSTORE is on");
+        }
+    }
+
+    /// ID (RFC 2971).
+    async fn id(&mut self, tag: &Tag, fields: &[(String, Option<String>)]) -> Result<(), Failure> {
+        let client = |name: &str| {
+            let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+            field.and_then(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        log::debug!("event=imap-id peer={} name={:?} version={:?}", self.peer, client("name"), client("version"));
+        response::id(&mut self.line.out, &[("name", "Hauspost"), ("version", env!("CARGO_PKG_VERSION"))]);
+        self.finish(tag, true, Code::None, "ID completed").await
+    }
+}

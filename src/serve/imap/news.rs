@@ -1,0 +1,96 @@
+//! What a client is told of its selected mailbox unasked: expunges, new messages, flags that others changed.
+
+use super::Session;
+use super::failure::Failure;
+use crate::mail::view::{Arrived, News, UidMap};
+use crate::store::Trouble;
+use crate::wire::imap::sequence::NumberSet;
+use crate::wire::imap::{Code, FetchRow, Status, response};
+use futures_lite::future;
+
+/// The UIDs of a map as a set that responses can write.
+pub(super) fn number_set(map: &UidMap) -> NumberSet {
+    let mut set = NumberSet::default();
+    map.spans().for_each(|(first, last)| set.push_range(first, last));
+    set
+}
+
+impl Session {
+    /// Tells what happened to the selected mailbox. Asks the store only when the bell has rung, when the client counts
+    /// modseqs (it must not learn of a later one before all earlier changes), or when `surely`.
+    pub(super) async fn tell_news(&mut self, expunge_allowed: bool, surely: bool) -> Result<(), Failure> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let rung = future::poll_once(selected.bell.rung()).await.is_some();
+        let waiting = expunge_allowed && selected.view.has_gone();
+        if !(rung || surely || waiting || self.condstore) {
+            return Ok(());
+        }
+        let (mailbox, seen) = (selected.mailbox, selected.view.seen());
+        let asked = self.context.store.read(move |snapshot| {
+            let changes = snapshot.changes_since(mailbox, seen)?;
+            let present = match changes.forgotten {
+                true => Some(UidMap::new(snapshot.uids(mailbox)?)),
+                false => None,
+            };
+            Ok((changes, present))
+        });
+        let (changes, present) = match asked.await {
+            Err(Trouble::NotFound) => return Err(deleted()),
+            other => other?,
+        };
+        let Some(now) = changes.mailbox else { return Err(deleted()) };
+        let new_keywords = now.keywords != selected.keywords;
+        selected.keywords = now.keywords;
+        let arrived = Arrived {
+            changed: changes.changed,
+            expunged: changes.expunged,
+            present,
+            highest_modseq: now.highest_modseq,
+        };
+        let news = selected.view.update(arrived, expunge_allowed);
+        if new_keywords {
+            response::flags(&mut self.line.out, &selected.keywords);
+            if !selected.read_only {
+                let code = Code::PermanentFlags { keywords: &selected.keywords, new_keywords: true };
+                response::untagged(&mut self.line.out, Status::Ok, code, "Keywords that can be stored");
+            }
+        }
+        self.write_news(news).await
+    }
+
+    async fn write_news(&mut self, news: News) -> Result<(), Failure> {
+        let Some(selected) = &self.selected else { return Ok(()) };
+        if self.qresync {
+            response::vanished(&mut self.line.out, false, &number_set(&news.vanished));
+        } else {
+            for seq in &news.expunged {
+                response::expunge(&mut self.line.out, *seq);
+                self.line.flush_when_full().await?;
+            }
+        }
+        if let Some(exists) = news.exists {
+            response::exists(&mut self.line.out, exists);
+        }
+        for (seq, row) in &news.flags {
+            let out = &mut self.line.out;
+            let mut told = FetchRow::begin(out, *seq);
+            told.uid(out, row.uid.0);
+            told.flags(out, row.flags, &selected.keywords, row.keywords, false);
+            if self.condstore {
+                told.modseq(out, row.modseq.0);
+            }
+            told.end(out);
+            self.line.flush_when_full().await?;
+        }
+        // A client that counts modseqs must not pass an expunge that it has not been told of (RFC 7162 sections 3.2 and 6).
+        if self.condstore && (selected.view.has_gone() || !news.expunged.is_empty()) {
+            let code = Code::HighestModSeq(selected.view.told_up_to().0);
+            response::untagged(&mut self.line.out, Status::Ok, code, "Everything is told up to here");
+        }
+        Ok(())
+    }
+}
+
+fn deleted() -> Failure {
+    Failure::Bye(Code::Nonexistent, "The selected mailbox was deleted")
+}

@@ -1,0 +1,412 @@
+//! One page of a FETCH: rows of a snapshot rendered as response bytes, on a reader thread.
+//!
+//! Receives a [`Request`]: which messages, what of them, where to go on; hands on a [`Page`]: finished bytes and why it
+//! ended. Must always hold: a page costs bounded time and memory ([`FETCH_PAGE_BYTES`], [`FETCH_PAGE_ROWS_MAX`]) whatever is
+//! fetched, and a literal larger than [`FETCH_INLINE_BYTES_MAX`] is left to be streamed.
+
+use crate::limits::{
+    FETCH_HEADER_BYTES_MAX, FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX,
+};
+use crate::mail::index::BodyIndex;
+use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
+use crate::mail::section::{cut, locate};
+use crate::store::{Snapshot, Trouble};
+use crate::wire::header;
+use crate::wire::imap::command::{BodySection, FetchItem, Partial, SectionText};
+use crate::wire::imap::sequence::NumberSet;
+use crate::wire::imap::{FetchRow, push_section_name};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What to tell of every message, made ready once per command.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub items: Vec<Item>,
+    /// Messages changed after this only.
+    pub changed_since: Option<ModSeq>,
+    /// Messages that lack `\Seen` end the page, so that they can be given it first.
+    pub sets_seen: bool,
+    /// FLAGS told because this command set `\Seen` carry the modseq.
+    pub condstore: bool,
+}
+
+/// One thing to tell.
+#[derive(Debug)]
+pub(super) enum Item {
+    Uid,
+    Flags,
+    ModSeq,
+    InternalDate,
+    Size,
+    Envelope,
+    Body,
+    BodyStructure,
+    Section(Section),
+}
+
+/// A section, with the name under which it is told.
+#[derive(Debug)]
+pub(super) struct Section {
+    name: Vec<u8>,
+    path: Vec<u32>,
+    text: SectionText,
+    /// For HEADER.FIELDS and HEADER.FIELDS.NOT: the names, and whether they are wanted.
+    fields: Option<(Vec<Vec<u8>>, bool)>,
+    partial: Option<Partial>,
+}
+
+impl Item {
+    pub fn new(item: &FetchItem) -> Item {
+        let named = |name: &str, text| {
+            Item::Section(Section {
+                name: name.as_bytes().to_vec(),
+                path: Vec::new(),
+                text,
+                fields: None,
+                partial: None,
+            })
+        };
+        match item {
+            FetchItem::Uid => Item::Uid,
+            FetchItem::Flags => Item::Flags,
+            FetchItem::ModSeq => Item::ModSeq,
+            FetchItem::InternalDate => Item::InternalDate,
+            FetchItem::Rfc822Size => Item::Size,
+            FetchItem::Envelope => Item::Envelope,
+            FetchItem::Body => Item::Body,
+            FetchItem::BodyStructure => Item::BodyStructure,
+            FetchItem::Rfc822 => named("RFC822", SectionText::Whole),
+            FetchItem::Rfc822Header => named("RFC822.HEADER", SectionText::Header),
+            FetchItem::Rfc822Text => named("RFC822.TEXT", SectionText::Text),
+            FetchItem::Section(section) => Item::Section(Section::new(section)),
+        }
+    }
+
+    fn needs_index(&self) -> bool {
+        match self {
+            Item::Envelope | Item::Body | Item::BodyStructure => true,
+            Item::Section(section) => !section.is_whole_message(),
+            _ => false,
+        }
+    }
+}
+
+impl Section {
+    fn new(section: &BodySection) -> Section {
+        let mut name = Vec::new();
+        push_section_name(&mut name, section);
+        let bytes = |names: &[String]| names.iter().map(|name| name.clone().into_bytes()).collect();
+        let fields = match &section.text {
+            SectionText::HeaderFields(names) => Some((bytes(names), true)),
+            SectionText::HeaderFieldsNot(names) => Some((bytes(names), false)),
+            _ => None,
+        };
+        Section { name, path: section.path.clone(), text: section.text.clone(), fields, partial: section.partial }
+    }
+
+    fn is_whole_message(&self) -> bool {
+        self.path.is_empty() && self.text == SectionText::Whole
+    }
+}
+
+/// Neighbouring messages of the view: UIDs `first..=last` under the numbers from `seq` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub first: u32,
+    pub last: u32,
+    pub seq: u32,
+}
+
+/// Where a page begins: at an item of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Index of the stretch.
+    pub stretch: usize,
+    pub uid: u32,
+    /// Items of the message already told. Above 0, the row of [`Request::row`] is open.
+    pub item: usize,
+}
+
+/// What to render.
+pub(super) struct Request {
+    pub mailbox: MailboxId,
+    pub stretches: Arc<[Stretch]>,
+    pub plan: Arc<Plan>,
+    pub place: Place,
+    /// The row begun by the page before.
+    pub row: Option<FetchRow>,
+    /// Messages that got `\Seen` by this command: their FLAGS are told.
+    pub seen_now: Arc<NumberSet>,
+}
+
+/// What was rendered.
+pub(super) struct Page {
+    pub out: Vec<u8>,
+    pub next: After,
+    /// Messages told.
+    pub told: u32,
+}
+
+/// Why a page ended.
+pub(super) enum After {
+    /// Nothing is left.
+    End,
+    /// It was long enough: go on here.
+    More(Place),
+    /// These lack `\Seen`: set it, then go on here.
+    Unseen(Vec<Uid>, Place),
+    /// These bytes belong next into the answer; then go on here with the row.
+    Stream { body: BodyId, range: Range<u64>, row: FetchRow, place: Place },
+}
+
+/// Renders one page.
+pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
+    let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
+    let Request { mailbox, stretches, plan, mut place, mut row, seen_now } = request;
+    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, out: Vec::new() };
+    let mut page = Page { out: Vec::new(), next: After::End, told: 0 };
+    // Only so many messages are given \Seen before they are told: the client may be gone by then.
+    let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
+    while let Some(stretch) = stretches.get(place.stretch) {
+        // A row that is open is ended before anything else is looked at.
+        let last = if row.is_some() { place.uid } else { stretch.last };
+        let messages = snapshot.messages(mailbox, Uid(place.uid), Uid(last), rows_left)?;
+        let complete = messages.len() < rows_left;
+        rows_left -= messages.len();
+        if row.is_none() && plan.sets_seen {
+            let unseen = unseen(&messages, &plan, &seen_now);
+            if !unseen.is_empty() {
+                page.next = After::Unseen(unseen, place);
+                page.out = renderer.out;
+                return Ok(page);
+            }
+        }
+        if messages.is_empty()
+            && let Some(row) = row.take()
+        {
+            // The message went while its literal was sent.
+            row.end(&mut renderer.out);
+        }
+        for message in &messages {
+            place.uid = message.uid.0;
+            if plan.changed_since.is_some_and(|since| message.modseq <= since) {
+                continue;
+            }
+            let seq = stretch.seq + (message.uid.0 - stretch.first);
+            page.told += 1;
+            match renderer.message(message, seq, &mut row, place)? {
+                Some(after) => {
+                    page.next = after;
+                    page.out = renderer.out;
+                    return Ok(page);
+                }
+                None => place.item = 0,
+            }
+            if renderer.out.len() >= FETCH_PAGE_BYTES {
+                page.next = After::More(following(&stretches, place));
+                page.out = renderer.out;
+                return Ok(page);
+            }
+        }
+        place = match complete {
+            false => following(&stretches, place),
+            true if last < stretch.last => Place { uid: last + 1, item: 0, ..place },
+            true => beginning(&stretches, place.stretch + 1),
+        };
+        if rows_left == 0 {
+            page.next = After::More(place);
+            break;
+        }
+    }
+    page.out = renderer.out;
+    Ok(page)
+}
+
+/// The first place of a stretch.
+pub(super) fn beginning(stretches: &[Stretch], stretch: usize) -> Place {
+    Place { stretch, uid: stretches.get(stretch).map_or(0, |stretch| stretch.first), item: 0 }
+}
+
+/// The place after this message.
+fn following(stretches: &[Stretch], place: Place) -> Place {
+    match stretches.get(place.stretch) {
+        Some(stretch) if place.uid < stretch.last => Place { uid: place.uid + 1, item: 0, ..place },
+        _ => beginning(stretches, place.stretch + 1),
+    }
+}
+
+fn unseen(messages: &[MessageRow], plan: &Plan, seen_now: &NumberSet) -> Vec<Uid> {
+    messages
+        .iter()
+        .filter(|message| !message.flags.contains(SystemFlags::SEEN))
+        .filter(|message| plan.changed_since.is_none_or(|since| message.modseq > since))
+        .filter(|message| !seen_now.contains(message.uid.0))
+        .map(|message| message.uid)
+        .collect()
+}
+
+struct Renderer<'a> {
+    snapshot: &'a Snapshot,
+    plan: &'a Plan,
+    keywords: Vec<String>,
+    seen_now: &'a NumberSet,
+    out: Vec<u8>,
+}
+
+impl Renderer<'_> {
+    /// Renders a message from its item `place.item` on. `Some` when a literal must be streamed first.
+    fn message(
+        &mut self,
+        message: &MessageRow,
+        seq: u32,
+        open: &mut Option<FetchRow>,
+        place: Place,
+    ) -> Result<Option<After>, Trouble> {
+        let items = self.plan.items.get(place.item..).unwrap_or_default();
+        // The body is read before the row begins: a body that cannot be read must not leave half a row.
+        let index = match items.iter().any(Item::needs_index) {
+            true => Some(self.snapshot.body_index(message.body)?),
+            false => None,
+        };
+        let mut row = match open.take() {
+            Some(row) => row,
+            None => self.begin(message, seq),
+        };
+        for (at, item) in items.iter().enumerate() {
+            if let Item::Section(section) = item {
+                let range = self.section(&mut row, message, index.as_ref(), section)?;
+                if let Some(range) = range {
+                    let place = Place { item: place.item + at + 1, ..place };
+                    return Ok(Some(After::Stream { body: message.body, range, row, place }));
+                }
+            } else {
+                self.item(&mut row, message, index.as_ref(), item);
+            }
+        }
+        row.end(&mut self.out);
+        Ok(None)
+    }
+
+    fn begin(&mut self, message: &MessageRow, seq: u32) -> FetchRow {
+        let mut row = FetchRow::begin(&mut self.out, seq);
+        let planned = |wanted: fn(&Item) -> bool| self.plan.items.iter().any(wanted);
+        if self.seen_now.contains(message.uid.0) {
+            if self.plan.condstore && !planned(|item| matches!(item, Item::Uid)) {
+                row.uid(&mut self.out, message.uid.0);
+            }
+            if !planned(|item| matches!(item, Item::Flags)) {
+                row.flags(&mut self.out, message.flags, &self.keywords, message.keywords, false);
+            }
+            if self.plan.condstore && !planned(|item| matches!(item, Item::ModSeq)) {
+                row.modseq(&mut self.out, message.modseq.0);
+            }
+        }
+        row
+    }
+
+    fn item(&mut self, row: &mut FetchRow, message: &MessageRow, index: Option<&BodyIndex>, item: &Item) {
+        let out = &mut self.out;
+        match (item, index) {
+            (Item::Uid, _) => row.uid(out, message.uid.0),
+            (Item::Flags, _) => row.flags(out, message.flags, &self.keywords, message.keywords, false),
+            (Item::ModSeq, _) => row.modseq(out, message.modseq.0),
+            (Item::InternalDate, _) => row.internal_date(out, message.internal_date),
+            (Item::Size, _) => row.size(out, message.bytes),
+            (Item::Envelope, Some(index)) => row.envelope(out, &index.envelope),
+            (Item::Body, Some(index)) => row.body(out, &index.body),
+            (Item::BodyStructure, Some(index)) => row.body_structure(out, &index.body_structure),
+            // Cannot happen: `Item::needs_index` names every item that needs one.
+            (Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_), _) => {}
+        }
+    }
+
+    /// Renders a section; a long one only up to the head of its literal, and says which bytes belong into it.
+    fn section(
+        &mut self,
+        row: &mut FetchRow,
+        message: &MessageRow,
+        index: Option<&BodyIndex>,
+        section: &Section,
+    ) -> Result<Option<Range<u64>>, Trouble> {
+        let located = match index {
+            _ if section.is_whole_message() => Some(0..message.bytes),
+            Some(index) => locate(&index.parts, &section.path, &section.text),
+            None => None,
+        };
+        let Some(range) = located else {
+            row.nil(&mut self.out, &section.name);
+            return Ok(None);
+        };
+        if let Some((names, wanted)) = &section.fields {
+            let range = range.start..range.end.min(range.start + FETCH_HEADER_BYTES_MAX);
+            let block = self.read(message.body, range)?;
+            let mut selected = Vec::new();
+            header::select(&block, names, *wanted, &mut selected);
+            let cut = cut(0..selected.len() as u64, section.partial);
+            let selected = selected.get(cut.start as usize..cut.end as usize).unwrap_or_default();
+            row.literal(&mut self.out, &section.name, selected.len() as u64);
+            push_without_nul(&mut self.out, selected);
+            return Ok(None);
+        }
+        let range = cut(range, section.partial);
+        let bytes = range.end - range.start;
+        if bytes > FETCH_INLINE_BYTES_MAX {
+            row.literal(&mut self.out, &section.name, bytes);
+            return Ok(Some(range));
+        }
+        let literal = self.read(message.body, range)?;
+        row.literal(&mut self.out, &section.name, literal.len() as u64);
+        push_without_nul(&mut self.out, &literal);
+        Ok(None)
+    }
+
+    fn read(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut bytes =
+            self.snapshot.body_range(body, range.start..range.end.min(range.start + FETCH_INLINE_BYTES_MAX))?;
+        while range.start + (bytes.len() as u64) < range.end {
+            let start = range.start + bytes.len() as u64;
+            let piece = self.snapshot.body_range(body, start..range.end.min(start + FETCH_INLINE_BYTES_MAX))?;
+            if piece.is_empty() {
+                return Err(Trouble::Failed("a body is shorter than its message says".to_owned()));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Appends bytes of a message. NUL, which a literal cannot carry (RFC 3501 section 9, CHAR8), leaves as 0x80.
+pub(super) fn push_without_nul(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(bytes);
+    if memchr::memchr(0, bytes).is_some() {
+        out.iter_mut().skip(start).filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_follow_each_other_across_stretches() {
+        let stretches = [Stretch { first: 3, last: 4, seq: 1 }, Stretch { first: 9, last: 9, seq: 3 }];
+        let place = |stretch, uid| Place { stretch, uid, item: 0 };
+        assert_eq!(beginning(&stretches, 0), place(0, 3));
+        assert_eq!(following(&stretches, Place { item: 2, ..place(0, 3) }), place(0, 4));
+        assert_eq!(following(&stretches, place(0, 4)), place(1, 9));
+        assert_eq!(following(&stretches, place(1, 9)), place(2, 0));
+        let highest = [Stretch { first: u32::MAX, last: u32::MAX, seq: 1 }];
+        assert_eq!(following(&highest, place(0, u32::MAX)), place(1, 0));
+    }
+
+    #[test]
+    fn nul_leaves_as_another_byte() {
+        let mut out = b"\0".to_vec();
+        push_without_nul(&mut out, b"a\0b");
+        assert_eq!(out, b"\0a\x80b");
+    }
+}

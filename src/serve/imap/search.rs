@@ -1,0 +1,177 @@
+//! SEARCH and UID SEARCH: pages of rows, decided on a reader thread.
+//!
+//! A page ends after so many rows or so many bytes of message, so that other sessions' reads come in between.
+
+use super::Session;
+use super::failure::{Failure, no};
+use crate::limits::{FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS};
+use crate::mail::index::BodyIndex;
+use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
+use crate::mail::search::{Answer, Facts, Hits, Query, TextScan, stretches};
+use crate::store::{Snapshot, Trouble};
+use crate::wire::imap::command::{Search, Tag};
+use crate::wire::imap::sequence::NumberSet;
+use crate::wire::imap::{Code, response};
+use std::sync::Arc;
+
+/// One page: what was found, and where to go on: the index of a span and a UID in it.
+struct Page {
+    found: Vec<(Uid, ModSeq)>,
+    next: Option<(usize, u32)>,
+}
+
+impl Session {
+    /// SEARCH (RFC 3501 section 6.4.4, RFC 4731, RFC 7162 section 3.1.5).
+    pub(super) async fn search(&mut self, tag: &Tag, search: Search) -> Result<(), Failure> {
+        let by_modseq = search.key.mentions_modseq();
+        if by_modseq {
+            self.enable_condstore();
+        }
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        let (mailbox, map) = (selected.mailbox, selected.view.map());
+        let now = self.context.net.clock().now();
+        let query = Query::new(&search.key, map, &selected.keywords, now)
+            .map_err(|_| no(Code::Limit, "Too many different strings in one search"))?;
+        // Only what the client has been told of: the spans of the view.
+        let mut spans: Vec<(u32, u32)> = Vec::new();
+        match query.candidates() {
+            Some(set) => set.ranges().iter().for_each(|range| spans.extend(map.spans_within(*range))),
+            None => spans.extend(map.spans()),
+        }
+        let query = Arc::new(query);
+        let spans: Arc<[(u32, u32)]> = spans.into();
+        let mut found = NumberSet::default();
+        let mut highest = ModSeq(0);
+        let mut next = spans.first().map(|(first, _)| (0, *first));
+        while let Some(place) = next {
+            let (query, spans) = (query.clone(), spans.clone());
+            let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
+            for (uid, modseq) in page.found {
+                highest = highest.max(modseq);
+                found.push(uid.0);
+            }
+            next = page.next;
+        }
+        if !search.uid
+            && let Some(selected) = &self.selected
+        {
+            let map = selected.view.map();
+            found = found.iter().filter_map(|uid| map.seq_of(Uid(uid))).collect();
+        }
+        let modseq = by_modseq.then_some(highest.0);
+        match search.returns {
+            Some(returns) => response::esearch(&mut self.line.out, tag, search.uid, returns, &found, modseq),
+            None => response::search(&mut self.line.out, found.iter(), modseq),
+        }
+        self.finish(tag, search.uid, Code::None, "SEARCH completed").await
+    }
+}
+
+fn page(
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    spans: &[(u32, u32)],
+    (mut span, mut uid): (usize, u32),
+    query: &Query,
+) -> Result<Page, Trouble> {
+    let mut page = Page { found: Vec::new(), next: None };
+    let (mut rows_left, mut bytes_left) = (SEARCH_PAGE_ROWS, SEARCH_PAGE_BYTES);
+    while let Some((_, last)) = spans.get(span) {
+        let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)?;
+        rows_left -= rows.len();
+        for row in &rows {
+            if matches(snapshot, query, row, &mut bytes_left)? {
+                page.found.push((row.uid, row.modseq));
+            }
+            if bytes_left == 0 && row.uid.0 < *last {
+                page.next = Some((span, row.uid.0 + 1));
+                return Ok(page);
+            }
+        }
+        match rows.last() {
+            Some(row) if rows_left == 0 && row.uid.0 < *last => page.next = Some((span, row.uid.0 + 1)),
+            _ => {
+                span += 1;
+                page.next = spans.get(span).map(|(first, _)| (span, *first));
+                uid = page.next.map_or(0, |(_, first)| first);
+            }
+        }
+        if rows_left == 0 || bytes_left == 0 {
+            return Ok(page);
+        }
+    }
+    page.next = None;
+    Ok(page)
+}
+
+/// Whether a message matches. Reads what the query asks for, and takes it off `bytes_left`.
+fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mut u64) -> Result<bool, Trouble> {
+    let (mut index, mut header, mut hits) = (None, None, None);
+    // Each need can be met once: three rounds and a last word.
+    for _ in 0..4 {
+        let facts = Facts { row, index: index.as_ref(), header: header.as_deref(), hits };
+        match query.decide(&facts) {
+            Answer::Yes => return Ok(true),
+            Answer::No => return Ok(false),
+            Answer::NeedIndex => index = Some(read_index(snapshot, row.body, bytes_left)?),
+            Answer::NeedHeader => {
+                let known = match index.take() {
+                    Some(index) => index,
+                    None => read_index(snapshot, row.body, bytes_left)?,
+                };
+                header = Some(read_header(snapshot, row.body, &known, bytes_left)?);
+                index = Some(known);
+            }
+            Answer::NeedHits => {
+                let known = match index.take() {
+                    Some(index) => index,
+                    None => read_index(snapshot, row.body, bytes_left)?,
+                };
+                hits = Some(read_hits(snapshot, row.body, &known, query, bytes_left)?);
+                index = Some(known);
+            }
+        }
+    }
+    Err(Trouble::Failed("a search never had enough".to_owned()))
+}
+
+fn read_index(snapshot: &Snapshot, body: BodyId, bytes_left: &mut u64) -> Result<BodyIndex, Trouble> {
+    let index = snapshot.body_index(body)?;
+    *bytes_left = bytes_left.saturating_sub((index.envelope.len() + index.body_structure.len()) as u64);
+    Ok(index)
+}
+
+fn read_header(snapshot: &Snapshot, body: BodyId, index: &BodyIndex, left: &mut u64) -> Result<Vec<u8>, Trouble> {
+    let Some(message) = index.parts.first() else { return Ok(Vec::new()) };
+    let end = message.body_start.min(message.header_start + FETCH_HEADER_BYTES_MAX);
+    let header = snapshot.body_range(body, message.header_start..end)?;
+    *left = left.saturating_sub(header.len() as u64);
+    Ok(header)
+}
+
+fn read_hits(
+    snapshot: &Snapshot,
+    body: BodyId,
+    index: &BodyIndex,
+    query: &Query,
+    bytes_left: &mut u64,
+) -> Result<Hits, Trouble> {
+    let mut scan = TextScan::new(query);
+    for stretch in stretches(index) {
+        let mut at = stretch.bytes.start;
+        while at < stretch.bytes.end && !scan.is_complete() {
+            let end = stretch.bytes.end.min(at + FETCH_PIECE_BYTES);
+            let bytes = snapshot.body_range(body, at..end)?;
+            if bytes.is_empty() {
+                return Err(Trouble::Failed("a body is shorter than its index says".to_owned()));
+            }
+            at += bytes.len() as u64;
+            *bytes_left = bytes_left.saturating_sub(bytes.len() as u64);
+            scan.scan(index, &stretch, &bytes, at >= stretch.bytes.end);
+        }
+        if scan.is_complete() {
+            break;
+        }
+    }
+    Ok(scan.hits())
+}

@@ -1,0 +1,246 @@
+//! SELECT, EXAMINE, CLOSE, UNSELECT: which mailbox the session works with.
+
+use super::Session;
+use super::failure::{Failure, bad, no};
+use super::news::number_set;
+use crate::limits::IMAP_UNSEEN_ROWS_MAX;
+use crate::mail::message::{Mailbox, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
+use crate::mail::view::{UidMap, View};
+use crate::store::{Bell, Expunge, Expungeable, Op, Snapshot, Trouble, Watched};
+use crate::wire::imap::command::{QResync, Select, Tag};
+use crate::wire::imap::sequence::{NumberSet, SequenceSet};
+use crate::wire::imap::{Code, FetchRow, Status, response};
+
+/// The selected mailbox and the session's view of it.
+pub(super) struct Selected {
+    pub mailbox: MailboxId,
+    pub read_only: bool,
+    pub view: View,
+    /// Names behind the keyword bits, as the client was told them.
+    pub keywords: Vec<String>,
+    pub bell: Bell,
+}
+
+/// What one snapshot says of a mailbox that is being selected.
+struct Opened {
+    mailbox: Mailbox,
+    map: UidMap,
+    /// Sequence number of the first unseen message, when it was found soon enough.
+    unseen: Option<u32>,
+    missed: Option<Missed>,
+}
+
+/// What a client with QRESYNC has missed.
+#[derive(Default)]
+struct Missed {
+    changed: Vec<MessageRow>,
+    vanished: NumberSet,
+}
+
+impl Session {
+    /// SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2; RFC 7162 section 3.2.5).
+    pub(super) async fn select(&mut self, tag: &Tag, select: Select) -> Result<(), Failure> {
+        if select.qresync.is_some() && !self.qresync {
+            return Err(bad("QRESYNC has not been enabled"));
+        }
+        if self.selected.take().is_some() {
+            self.conversation.unselected();
+            // RFC 7162 section 3.2.11: from here on responses concern the new mailbox.
+            response::untagged(&mut self.line.out, Status::Ok, Code::Closed, "Previous mailbox closed");
+        }
+        self.condstore |= select.condstore || select.qresync.is_some();
+        let name = select.mailbox.as_str().to_owned();
+        let found = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
+        let Some(found) = found else { return Err(no(Code::Nonexistent, "No such mailbox")) };
+        // The bell is there before the snapshot: a change in between rings it.
+        let bell = self.context.store.bell(Watched::Mailbox(found.id));
+        let (id, qresync) = (found.id, select.qresync);
+        let opened = self.context.store.read(move |snapshot| open(snapshot, id, qresync.as_ref())).await?;
+        let Opened { mailbox, map, unseen, missed } = opened;
+        self.tell_selected(&mailbox, &map, unseen, select.read_only);
+        let (text, code) = match select.read_only {
+            true => ("EXAMINE completed", Code::ReadOnly),
+            false => ("SELECT completed", Code::ReadWrite),
+        };
+        if let Some(missed) = missed {
+            self.tell_missed(&mailbox, &map, missed).await?;
+        }
+        self.selected = Some(Selected {
+            mailbox: mailbox.id,
+            read_only: select.read_only,
+            view: View::new(map, mailbox.highest_modseq),
+            keywords: mailbox.keywords,
+            bell,
+        });
+        self.conversation.selected(select.read_only);
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+        Ok(())
+    }
+
+    fn tell_selected(&mut self, mailbox: &Mailbox, map: &UidMap, unseen: Option<u32>, read_only: bool) {
+        let out = &mut self.line.out;
+        response::flags(out, &mailbox.keywords);
+        let permanent = match read_only {
+            true => Code::NoPermanentFlags,
+            false => Code::PermanentFlags { keywords: &mailbox.keywords, new_keywords: true },
+        };
+        response::untagged(out, Status::Ok, permanent, "Flags that can be stored");
+        response::exists(out, map.len());
+        response::recent(out, 0);
+        if let Some(seq) = unseen {
+            response::untagged(out, Status::Ok, Code::Unseen(seq), "First unseen message");
+        }
+        response::untagged(out, Status::Ok, Code::UidValidity(mailbox.uid_validity.0), "UIDs are valid");
+        response::untagged(out, Status::Ok, Code::UidNext(mailbox.uid_next.0), "Next UID");
+        response::untagged(out, Status::Ok, Code::HighestModSeq(mailbox.highest_modseq.0), "Highest modseq");
+    }
+
+    async fn tell_missed(&mut self, mailbox: &Mailbox, map: &UidMap, missed: Missed) -> Result<(), Failure> {
+        response::vanished(&mut self.line.out, true, &missed.vanished);
+        for row in &missed.changed {
+            let Some(seq) = map.seq_of(row.uid) else { continue };
+            let out = &mut self.line.out;
+            let mut told = FetchRow::begin(out, seq);
+            told.uid(out, row.uid.0);
+            told.flags(out, row.flags, &mailbox.keywords, row.keywords, false);
+            told.modseq(out, row.modseq.0);
+            told.end(out);
+            self.line.flush_when_full().await?;
+        }
+        Ok(())
+    }
+
+    /// CLOSE (RFC 3501 section 6.4.2): what is marked deleted goes, without a word.
+    pub(super) async fn close(&mut self, tag: &Tag) -> Result<(), Failure> {
+        if let Some(selected) = self.selected.take() {
+            self.conversation.unselected();
+            if !selected.read_only {
+                let op = Op::Expunge(Expunge { mailbox: selected.mailbox, which: Expungeable::Deleted });
+                match self.context.store.apply(op).await {
+                    Ok(_) | Err(Trouble::NotFound) => {}
+                    Err(trouble) => return Err(trouble.into()),
+                }
+            }
+        }
+        response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "CLOSE completed");
+        Ok(())
+    }
+
+    /// UNSELECT (RFC 3691).
+    pub(super) fn unselect(&mut self, tag: &Tag) {
+        self.selected = None;
+        self.conversation.unselected();
+        response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "UNSELECT completed");
+    }
+}
+
+fn open(snapshot: &Snapshot, id: MailboxId, qresync: Option<&QResync>) -> Result<Opened, Trouble> {
+    let mailbox = snapshot.mailbox(id)?.ok_or(Trouble::NotFound)?;
+    let map = UidMap::new(snapshot.uids(id)?);
+    let unseen = match mailbox.unseen {
+        0 => None,
+        _ => first_unseen(snapshot, id, &map)?,
+    };
+    let missed = match qresync {
+        Some(known) if known.uid_validity == mailbox.uid_validity.0 => Some(missed(snapshot, &mailbox, &map, known)?),
+        _ => None,
+    };
+    Ok(Opened { mailbox, map, unseen, missed })
+}
+
+/// RFC 3501 section 6.3.1 lets a server leave UNSEEN out; it does when the search gets long.
+fn first_unseen(snapshot: &Snapshot, id: MailboxId, map: &UidMap) -> Result<Option<u32>, Trouble> {
+    let rows = snapshot.messages(id, Uid(1), Uid(u32::MAX), IMAP_UNSEEN_ROWS_MAX)?;
+    let unseen = rows.iter().find(|row| !row.flags.contains(SystemFlags::SEEN));
+    Ok(unseen.and_then(|row| map.seq_of(row.uid)))
+}
+
+/// What changed and what went since the client was here, among the messages it knows.
+fn missed(snapshot: &Snapshot, mailbox: &Mailbox, map: &UidMap, known: &QResync) -> Result<Missed, Trouble> {
+    let largest = mailbox.uid_next.0.saturating_sub(1);
+    let known_uids = match &known.known_uids {
+        Some(set) => set.resolve(largest),
+        None if largest == 0 => NumberSet::default(),
+        None => [(1, largest)].into_iter().fold(NumberSet::default(), |mut set, (first, last)| {
+            set.push_range(first, last);
+            set
+        }),
+    };
+    if known.modseq >= mailbox.highest_modseq.0 {
+        return Ok(Missed::default());
+    }
+    let mut changes = snapshot.changes_since(mailbox.id, ModSeq(known.modseq))?;
+    changes.changed.retain(|row| known_uids.contains(row.uid.0) || known.known_uids.is_none());
+    let vanished = if changes.forgotten {
+        let agreed = known.sequence_match.as_ref().map_or(0, |(seqs, uids)| agreed_up_to(map, seqs, uids));
+        vanished_by_comparison(&known_uids, agreed, largest, map)
+    } else {
+        changes.expunged.iter().map(|uid| uid.0).filter(|uid| known_uids.contains(*uid)).collect()
+    };
+    Ok(Missed { changed: changes.changed, vanished })
+}
+
+/// The UIDs that are not there among those that the client may know. Above `agreed`, at most `largest`.
+pub(super) fn vanished_by_comparison(known: &NumberSet, agreed: u32, largest: u32, map: &UidMap) -> NumberSet {
+    let present = number_set(map);
+    let mut vanished = NumberSet::default();
+    for (first, last) in known.ranges() {
+        let (mut first, last) = ((*first).max(agreed.saturating_add(1)), (*last).min(largest));
+        for (low, high) in present.ranges() {
+            if *high < first || *low > last {
+                continue;
+            }
+            if first < *low {
+                vanished.push_range(first, low - 1);
+            }
+            first = high.saturating_add(1);
+        }
+        if first <= last {
+            vanished.push_range(first, last);
+        }
+    }
+    vanished
+}
+
+/// The highest UID up to which the client's numbers are still right (RFC 7162 section 3.2.5.2).
+fn agreed_up_to(map: &UidMap, seqs: &SequenceSet, uids: &SequenceSet) -> u32 {
+    let (seqs, uids) = (seqs.resolve(map.len()), uids.resolve(map.last().map_or(0, |uid| uid.0)));
+    let pairs = seqs.iter().take_while(|seq| *seq <= map.len()).zip(uids.iter());
+    pairs.take_while(|(seq, uid)| map.uid_of(*seq) == Some(Uid(*uid))).last().map_or(0, |(_, uid)| uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::imap::sequence::SequenceNumber::Number;
+
+    fn map(uids: &[u32]) -> UidMap {
+        UidMap::new(uids.iter().copied().map(Uid))
+    }
+
+    fn all(last: u32) -> NumberSet {
+        (1..=last).collect()
+    }
+
+    #[test]
+    fn what_went_is_found_by_comparison() {
+        let map = map(&[3, 4, 9]);
+        let ranges = |set: NumberSet| set.ranges().to_vec();
+        assert_eq!(ranges(vanished_by_comparison(&all(12), 0, 12, &map)), [(1, 2), (5, 8), (10, 12)]);
+        assert_eq!(ranges(vanished_by_comparison(&all(12), 4, 12, &map)), [(5, 8), (10, 12)]);
+        assert_eq!(ranges(vanished_by_comparison(&all(6), 0, 12, &map)), [(1, 2), (5, 6)]);
+        assert_eq!(ranges(vanished_by_comparison(&all(20), 0, 9, &map)), [(1, 2), (5, 8)]);
+        assert!(vanished_by_comparison(&NumberSet::default(), 0, 12, &map).is_empty());
+    }
+
+    #[test]
+    fn matching_pairs_shorten_the_comparison() {
+        let set = |pairs: &[(u32, u32)]| SequenceSet {
+            ranges: pairs.iter().map(|(first, last)| (Number(*first), Number(*last))).collect(),
+        };
+        let map = map(&[3, 6, 9, 12]);
+        assert_eq!(agreed_up_to(&map, &set(&[(1, 1), (3, 3)]), &set(&[(3, 3), (9, 9)])), 9);
+        assert_eq!(agreed_up_to(&map, &set(&[(1, 1), (3, 3)]), &set(&[(3, 3), (10, 10)])), 3);
+        assert_eq!(agreed_up_to(&map, &set(&[(1, u32::MAX)]), &set(&[(1, u32::MAX)])), 0);
+    }
+}

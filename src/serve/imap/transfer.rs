@@ -1,0 +1,93 @@
+//! COPY, MOVE, EXPUNGE: messages that come and go.
+
+use super::Session;
+use super::failure::{Failure, no};
+use crate::mail::message::Uid;
+use crate::mail::search::{uids_of_sequence_set, uids_of_uid_set};
+use crate::store::{self, Done, Expungeable, Op, Trouble};
+use crate::wire::imap::command::{Tag, Transfer};
+use crate::wire::imap::sequence::{NumberSet, SequenceSet};
+use crate::wire::imap::{Code, Status, response};
+
+impl Session {
+    /// COPY (RFC 3501 section 6.4.7) and MOVE (RFC 6851): all or nothing, in one Op.
+    pub(super) async fn transfer(&mut self, tag: &Tag, transfer: Transfer, remove: bool) -> Result<(), Failure> {
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        if remove && selected.read_only {
+            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
+        }
+        let uids = self.uids(transfer.uid, &transfer.set);
+        let from = selected.mailbox;
+        let name = transfer.mailbox.as_str().to_owned();
+        let target = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
+        let Some(target) = target else { return Err(no(Code::TryCreate, "No such mailbox")) };
+        let text = if remove { "MOVE completed" } else { "COPY completed" };
+        let op = store::Copy {
+            from,
+            uids: uids.iter().map(Uid).collect(),
+            to: target.id,
+            remove,
+            now: self.context.net.clock().now(),
+        };
+        let done = match op.uids.is_empty() {
+            true => Done::Copied { uid_validity: target.uid_validity, pairs: Vec::new() },
+            false => match self.context.store.apply(Op::Copy(op)).await {
+                // The target is there; it is the source that went in the meantime.
+                Err(Trouble::NotFound) => return Err(no(Code::ExpungeIssued, "The messages no longer exist")),
+                other => other?,
+            },
+        };
+        let (uid_validity, pairs) = match done {
+            Done::Copied { uid_validity, pairs } => (uid_validity, pairs),
+            _ => return Err(Trouble::Failed("the store answered another question".to_owned()).into()),
+        };
+        let from: NumberSet = pairs.iter().map(|(from, _)| from.0).collect();
+        let to: NumberSet = pairs.iter().map(|(_, to)| to.0).collect();
+        let code = Code::CopyUid { uid_validity: uid_validity.0, from: &from, to: &to };
+        if remove {
+            // RFC 6851 section 4.3: before the expunges, so that a client knows where the messages are.
+            response::untagged(&mut self.line.out, Status::Ok, code, "Moved");
+            self.tell_news(true, false).await?;
+            let code = self.highest_modseq();
+            response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+            return Ok(());
+        }
+        // RFC 3501 section 7.4.1 forbids EXPUNGE only while FETCH, STORE and SEARCH are answered.
+        self.finish(tag, true, code, text).await
+    }
+
+    /// EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1).
+    pub(super) async fn expunge(&mut self, tag: &Tag, set: Option<SequenceSet>) -> Result<(), Failure> {
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        if selected.read_only {
+            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
+        }
+        let which = match &set {
+            None => Expungeable::Deleted,
+            Some(set) => Expungeable::DeletedAmong(self.uids(true, set).iter().map(Uid).collect()),
+        };
+        let op = Op::Expunge(store::Expunge { mailbox: selected.mailbox, which });
+        self.context.store.apply(op).await?;
+        self.tell_news(true, false).await?;
+        let code = self.highest_modseq();
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, "EXPUNGE completed");
+        Ok(())
+    }
+
+    /// The UIDs of the view that a set means, as sequence numbers or as UIDs.
+    pub(super) fn uids(&self, by_uid: bool, set: &SequenceSet) -> NumberSet {
+        match &self.selected {
+            Some(selected) if by_uid => uids_of_uid_set(selected.view.map(), set),
+            Some(selected) => uids_of_sequence_set(selected.view.map(), set),
+            None => NumberSet::default(),
+        }
+    }
+
+    /// RFC 7162 sections 3.2.7 and 3.2.9: after an expunge the modseq of the mailbox is told to those who count.
+    fn highest_modseq(&self) -> Code<'static> {
+        match &self.selected {
+            Some(selected) if self.condstore => Code::HighestModSeq(selected.view.told_up_to().0),
+            _ => Code::None,
+        }
+    }
+}
