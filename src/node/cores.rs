@@ -6,7 +6,9 @@
 use crate::limits::{CORE_STACK_BYTES, CORE_THREADS_MAX, TLS_HANDSHAKE_SECONDS_MAX};
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Port;
-use crate::serve::{Context, Ticket};
+use crate::serve::imap::run_imap;
+use crate::serve::smtp::run_smtp;
+use crate::serve::{Context, Service, Ticket};
 use async_channel::Sender;
 use smol::{Async, LocalExecutor};
 use std::io;
@@ -121,6 +123,10 @@ async fn converse(context: Context, socket: Async<TcpStream>, port: Port) -> io:
         };
         stream = futures_lite::future::or(handshake, stopped).await?;
     }
-    drop(stream);
+    match port.service {
+        Service::Imap => run_imap(context, stream).await,
+        service @ (Service::Mx | Service::Submission) => run_smtp(context, service, stream).await,
+        Service::Pop3 => drop(stream),
+    }
     Ok(())
 }
