@@ -185,6 +185,42 @@ pub const RING_BYTES: u64 = 16 << 20;
 /// Memory redb may use for its page cache, in bytes.
 pub const STORE_CACHE_BYTES: usize = 4 << 20;
 
+/// Bytes of a body in one chunk: what is decompressed to read any byte of it, and what an open body holds uncompressed.
+/// Below 64 KiB so that a stored block of DEFLATE can hold it.
+pub const BODY_CHUNK_BYTES: usize = 32 << 10;
+/// Compressed bytes that an open body holds in memory; longer ones go to the disk as they arrive, and their Op costs a
+/// checkpoint (about 40 KiB of writes) instead of a second copy in the journal.
+pub const BODY_HELD_BYTES_MAX: usize = 128 << 10;
+/// A header at least this long gets a chunk of its own in bodies of several chunks, so that reading it reads no more.
+pub const BODY_HEADER_CHUNK_BYTES_MIN: usize = 512;
+/// Changes waiting for the writer; more senders wait their turn. With held bodies at most 4 MiB.
+pub const STORE_CHANGES_WAITING_MAX: usize = 32;
+/// Questions waiting for the two readers.
+pub const STORE_READS_WAITING_MAX: usize = 64;
+/// Threads that answer questions: one more than one, so that a long walk delays nobody.
+pub const STORE_READERS: usize = 2;
+/// Bytes of records that make a batch full. The rest waits one flush longer.
+pub const BATCH_BYTES_FULL: usize = 256 << 10;
+/// Free bytes on the disk below which nothing new is taken in, so that flags, expunges and checkpoints still have room.
+pub const DISK_RESERVE_BYTES: u64 = 32 << 20;
+/// Expunged UIDs remembered per mailbox for QRESYNC, 16 bytes each; a device that was away for longer compares UIDs.
+pub const EXPUNGED_PER_MAILBOX_MAX: u32 = 20_000;
+/// Bytes of a mailbox name with all its levels.
+pub const MAILBOX_NAME_BYTES_MAX: usize = 512;
+/// Levels of a mailbox name.
+pub const MAILBOX_DEPTH_MAX: usize = 16;
+/// Mailboxes of the owner; LIST answers hold all of them in memory at once.
+pub const MAILBOXES_MAX: u64 = 2_000;
+/// Keyword names of a mailbox: the bits of a row.
+pub const KEYWORDS_PER_MAILBOX_MAX: usize = 64;
+/// Bytes of a keyword name.
+pub const KEYWORD_BYTES_MAX: usize = 128;
+/// Bytes of a setting's value.
+pub const SETTING_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a setting's key or a login name.
+pub const SETTING_KEY_BYTES_MAX: usize = 320;
+/// Bytes of the last reply kept with a queued recipient: one line.
+pub const LAST_REPLY_BYTES_MAX: usize = 512;
 /// Longest time a durable change stays in the journal alone. Each checkpoint costs about 40 KiB of writes.
 pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 

@@ -3,16 +3,38 @@
 //! Receives changes as [`Op`]s and bodies as streams; hands on snapshots, bytes and bells. Never knows a protocol,
 //! never touches the network.
 
+mod apply;
+mod bell;
+mod body;
+mod code;
+mod decide;
+mod disk;
+mod intake;
+mod memory;
 mod op;
+mod open;
+mod ring;
+mod snapshot;
+mod step;
+mod tables;
+mod writer;
 
+pub use bell::Bell;
+pub use disk::{Disk, DiskCounts, FileDisk, Part};
+pub use intake::{BodyWriter, NewBody};
+pub use memory::MemoryDisk;
 pub use op::*;
+pub use snapshot::Snapshot;
 
 use crate::limits;
-use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
-use std::ops::Range;
+use bell::Bells;
+use redb::Database;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 /// Why the store could not do what was asked.
@@ -55,51 +77,148 @@ impl Options {
     }
 }
 
-/// The open store: cheap to clone, usable from any thread, any executor.
+/// The open store: cheap to clone, usable from any thread, any executor. Dropping the last clone closes it in the
+/// background; [`Store::close`] waits for that.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    front: Arc<Front>,
+}
+
+/// What the callers' side of a store holds: with it go the channels, and with them the threads.
+struct Front {
+    common: Arc<Common>,
+    changes: async_channel::Sender<writer::Job>,
+    questions: async_channel::Sender<snapshot::Question>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What callers, writer and readers share.
+struct Common {
+    /// `None` while it is reopened, when that failed, and once the store is closed.
+    database: RwLock<Option<Database>>,
+    bells: Arc<Bells>,
+    deflaters: body::Deflaters,
+    /// Staged bodies whose marks were dropped, and which opening of the database had set them.
+    given_back: Mutex<Vec<(BodyId, u64)>>,
+    in_flight: AtomicUsize,
+}
+
+/// Counts as in flight until dropped, which is after the answer was given.
+struct InFlight(Arc<Common>);
+
+impl InFlight {
+    fn new(common: &Arc<Common>) -> InFlight {
+        common.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight(common.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn closed() -> Trouble {
+    Trouble::Failed("the store is not open".into())
+}
 
 impl Store {
     /// Opens or makes the store, replays the journal, starts the writer and the two readers. Blocking.
     /// Errors are sentences for the owner (locked by another process, newer format, damaged journal, ...).
-    pub fn open(_options: Options) -> Result<Store, Trouble> {
-        unimplemented!()
+    pub fn open(options: Options) -> Result<Store, Trouble> {
+        let disk = FileDisk::new(&options.dir).map_err(Trouble::Failed)?;
+        Store::open_on(Arc::new(disk), options)
     }
+
     /// A store that lives in memory and ends with the last clone: for tests and dialogues.
     pub fn in_memory() -> Result<Store, Trouble> {
-        unimplemented!()
+        let options = Options { ring_bytes: limits::RING_BYTES / 8, ..Options::new("") };
+        Store::open_on(Arc::new(MemoryDisk::new()), options)
     }
+
+    /// Opens or makes the store on that disk; `options.dir` is not looked at.
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Trouble> {
+        let open::Opened { database, ring, meta } = open::open(disk.as_ref(), &options)?;
+        let common = Arc::new(Common {
+            database: RwLock::new(Some(database)),
+            bells: Arc::default(),
+            deflaters: body::Deflaters::default(),
+            given_back: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+        });
+        let (changes, jobs) = async_channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
+        let (questions, asked) = async_channel::bounded(limits::STORE_READS_WAITING_MAX);
+        let writer = writer::Writer::new(common.clone(), disk, options, jobs, ring, meta);
+        let mut threads = vec![Builder::new().name("store-writer".into()).spawn(|| writer.run())?];
+        for number in 0..limits::STORE_READERS {
+            let (common, asked) = (common.clone(), asked.clone());
+            let reader = Builder::new().name(format!("store-reader-{number}"));
+            threads.push(reader.spawn(move || snapshot::run_reader(&common, &asked))?);
+        }
+        let threads = Mutex::new(threads);
+        Ok(Store { front: Arc::new(Front { common, changes, questions, threads }) })
+    }
+
     /// Applies everything waiting, checkpoints, stops the threads. Blocking. Later calls fail with `Failed`.
     pub fn close(&self) -> Result<(), Trouble> {
-        unimplemented!()
+        let (answer, answered) = async_channel::bounded(1);
+        let result = match self.front.changes.send_blocking(writer::Job::Close(answer)) {
+            Ok(()) => answered.recv_blocking().unwrap_or_else(|_| Err(closed())),
+            Err(_) => Err(closed()),
+        };
+        self.front.questions.close();
+        let threads = std::mem::take(&mut *self.front.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        result
     }
-    /// Sends one change to the writer; resolves when it is durable (after its fdatasync).
-    pub async fn apply(&self, _op: Op) -> Result<Done, Trouble> {
-        unimplemented!()
+
+    /// Sends one change to the writer; resolves when it is durable (after its fdatasync). A change once sent happens
+    /// even if the future is dropped.
+    pub async fn apply(&self, op: Op) -> Result<Done, Trouble> {
+        let flight = InFlight::new(&self.front.common);
+        let (answer, answered) = async_channel::bounded(1);
+        let job = writer::Job::Apply(writer::ApplyJob { op, answer, flight });
+        self.front.changes.send(job).await.map_err(|_| closed())?;
+        answered.recv().await.unwrap_or_else(|_| Err(closed()))
     }
+
     /// Runs a short closure on a reader thread over a consistent snapshot. Return owned rows, page long walks.
+    /// The snapshot has everything that was answered before.
     pub async fn read<T: Send + 'static>(
         &self,
-        _ask: impl FnOnce(&Snapshot) -> Result<T, Trouble> + Send + 'static,
+        ask: impl FnOnce(&Snapshot) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        unimplemented!()
+        let flight = InFlight::new(&self.front.common);
+        let (answer, answered) = async_channel::bounded(1);
+        let question: snapshot::Question = Box::new(move |snapshot| {
+            let _ = answer.try_send(snapshot.and_then(ask));
+            drop(flight);
+        });
+        self.front.questions.send(question).await.map_err(|_| closed())?;
+        answered.recv().await.unwrap_or_else(|_| Err(Trouble::Failed("the question was not answered".into())))
     }
+
     /// A writer for one new body. Dropping it unfinished gives back what it staged.
     pub fn body_writer(&self) -> BodyWriter {
-        unimplemented!()
+        BodyWriter::new(self.front.clone())
     }
+
     /// A bell that rings after each durable change of what it watches.
-    pub fn bell(&self, _of: Watched) -> Bell {
-        unimplemented!()
+    pub fn bell(&self, of: Watched) -> Bell {
+        self.front.common.bells.hang(of)
     }
+
     /// Changes and reads submitted and not yet answered; 0 means that the store is at rest.
     pub fn in_flight(&self) -> usize {
-        unimplemented!()
+        self.front.common.in_flight.load(Ordering::SeqCst)
     }
 }
 
 /// What a [`Bell`] rings for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Watched {
     /// Anything in one mailbox: new, changed, expunged messages.
     Mailbox(MailboxId),
@@ -107,92 +226,6 @@ pub enum Watched {
     MailboxList,
     /// The relay queue.
     Queue,
-}
-
-/// Wakes its holder after durable changes. A ring while nobody waits is remembered: the next wait returns at once.
-pub struct Bell {}
-
-impl Bell {
-    /// Returns when something changed since the bell was made or since the last return. Cancel-safe.
-    pub async fn rung(&mut self) {
-        unimplemented!()
-    }
-}
-
-/// One consistent view of everything, on a reader thread.
-pub struct Snapshot {}
-
-impl Snapshot {
-    /// All mailboxes ordered by name, INBOX first.
-    pub fn mailboxes(&self) -> Result<Vec<Mailbox>, Trouble> {
-        unimplemented!()
-    }
-    /// By name (`INBOX` in any case).
-    pub fn mailbox_named(&self, _name: &str) -> Result<Option<Mailbox>, Trouble> {
-        unimplemented!()
-    }
-    /// By id.
-    pub fn mailbox(&self, _id: MailboxId) -> Result<Option<Mailbox>, Trouble> {
-        unimplemented!()
-    }
-    /// All UIDs of a mailbox, ascending.
-    pub fn uids(&self, _mailbox: MailboxId) -> Result<Vec<Uid>, Trouble> {
-        unimplemented!()
-    }
-    /// Rows with first <= UID <= last, ascending, at most `limit` of them.
-    pub fn messages(
-        &self,
-        _mailbox: MailboxId,
-        _first: Uid,
-        _last: Uid,
-        _limit: usize,
-    ) -> Result<Vec<MessageRow>, Trouble> {
-        unimplemented!()
-    }
-    /// One row.
-    pub fn message(&self, _mailbox: MailboxId, _uid: Uid) -> Result<Option<MessageRow>, Trouble> {
-        unimplemented!()
-    }
-    /// What happened to a mailbox after `seen`.
-    pub fn changes_since(&self, _mailbox: MailboxId, _seen: ModSeq) -> Result<Changes, Trouble> {
-        unimplemented!()
-    }
-    /// The facts of a body.
-    pub fn body_index(&self, _body: BodyId) -> Result<BodyIndex, Trouble> {
-        unimplemented!()
-    }
-    /// Size of a body in bytes.
-    pub fn body_bytes(&self, _body: BodyId) -> Result<u64, Trouble> {
-        unimplemented!()
-    }
-    /// Bytes of a body, range cut to what is there. Ask for pieces of at most 64 KiB.
-    pub fn body_range(&self, _body: BodyId, _range: Range<u64>) -> Result<Vec<u8>, Trouble> {
-        unimplemented!()
-    }
-    /// Queue entries with something due at or before `now`, soonest first, at most `limit`.
-    pub fn queue_due(&self, _now: Timestamp, _limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
-        unimplemented!()
-    }
-    /// When the next queue entry becomes due.
-    pub fn queue_next_due(&self) -> Result<Option<Timestamp>, Trouble> {
-        unimplemented!()
-    }
-    /// All queue entries with id greater than `after`, at most `limit`.
-    pub fn queue(&self, _after: QueueId, _limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
-        unimplemented!()
-    }
-    /// A login's credential, by login name (compared without regard to case).
-    pub fn credential(&self, _login: &str) -> Result<Option<Credential>, Trouble> {
-        unimplemented!()
-    }
-    /// A setting's value.
-    pub fn setting(&self, _key: &str) -> Result<Option<Vec<u8>>, Trouble> {
-        unimplemented!()
-    }
-    /// The latest wall clock time any Op has carried: the clock guard's floor.
-    pub fn latest_time(&self) -> Result<Timestamp, Trouble> {
-        unimplemented!()
-    }
 }
 
 /// The answer to [`Snapshot::changes_since`].
@@ -208,19 +241,57 @@ pub struct Changes {
     pub mailbox: Option<Mailbox>,
 }
 
-/// Takes a body in, piece by piece: cuts, compresses, checksums, stages what is large.
-pub struct BodyWriter {}
-
-impl BodyWriter {
-    /// Appends bytes of any kind and number.
-    pub async fn write(&mut self, _bytes: &[u8]) -> Result<(), Trouble> {
-        unimplemented!()
-    }
-    /// Ends the body. The result goes into an [`Op`]; dropping it gives the body up.
-    pub async fn finish(self, _index: BodyIndex) -> Result<NewBody, Trouble> {
-        unimplemented!()
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Trouble {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Trouble::Full,
+            _ => Trouble::Failed(error.to_string()),
+        }
     }
 }
 
-/// A finished body that no Op has taken yet.
-pub struct NewBody {}
+impl From<redb::Error> for Trouble {
+    fn from(error: redb::Error) -> Trouble {
+        match error {
+            redb::Error::Io(error) => error.into(),
+            error => Trouble::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<redb::StorageError> for Trouble {
+    fn from(error: redb::StorageError) -> Trouble {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::TableError> for Trouble {
+    fn from(error: redb::TableError) -> Trouble {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::TransactionError> for Trouble {
+    fn from(error: redb::TransactionError) -> Trouble {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::CommitError> for Trouble {
+    fn from(error: redb::CommitError) -> Trouble {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::DatabaseError> for Trouble {
+    fn from(error: redb::DatabaseError) -> Trouble {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<code::Malformed> for Trouble {
+    fn from(_: code::Malformed) -> Trouble {
+        Trouble::Failed("the store is damaged: a row cannot be read".into())
+    }
+}

@@ -1,0 +1,432 @@
+//! Steps into tables: the only place that changes them.
+//!
+//! Receives decided steps, from an Op or from the journal; hands on what to ring. It decides nothing: the same steps
+//! on the same tables give the same tables. What must always hold: counters of a mailbox agree with its rows; a body
+//! has as many references as rows that show it; an error leaves a transaction that must be given up.
+
+use super::body::{change_refs, decode_chunks, pieces, stored_bytes};
+use super::step::Step;
+use super::tables::*;
+use super::{QueueEntry, Trouble, Watched};
+use crate::limits::EXPUNGED_PER_MAILBOX_MAX;
+use crate::mail::message::*;
+use crate::wire::date::Timestamp;
+use redb::{ReadableTable, Table, WriteTransaction};
+
+/// All tables in one write transaction.
+pub struct Tables<'t> {
+    pub meta: Table<'t, u8, &'static [u8]>,
+    pub mailboxes: Table<'t, u32, &'static [u8]>,
+    pub names: Table<'t, &'static str, u32>,
+    pub messages: Table<'t, u64, &'static MessageBytes>,
+    pub changes: Table<'t, u128, ()>,
+    pub expunged: Table<'t, u128, ()>,
+    pub bodies: Table<'t, u64, &'static [u8]>,
+    pub pieces: Table<'t, (u64, u32), &'static [u8]>,
+    pub staged: Table<'t, u64, ()>,
+    pub queue: Table<'t, u64, &'static [u8]>,
+    pub due: Table<'t, u128, ()>,
+    pub credentials: Table<'t, &'static str, &'static [u8]>,
+    pub settings: Table<'t, &'static str, &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    /// Opens all tables, making those that are not there.
+    pub fn open(txn: &'t WriteTransaction) -> Result<Tables<'t>, Trouble> {
+        Ok(Tables {
+            meta: txn.open_table(META)?,
+            mailboxes: txn.open_table(MAILBOXES)?,
+            names: txn.open_table(NAMES)?,
+            messages: txn.open_table(MESSAGES)?,
+            changes: txn.open_table(CHANGES)?,
+            expunged: txn.open_table(EXPUNGED)?,
+            bodies: txn.open_table(BODIES)?,
+            pieces: txn.open_table(PIECES)?,
+            staged: txn.open_table(STAGED)?,
+            queue: txn.open_table(QUEUE)?,
+            due: txn.open_table(DUE)?,
+            credentials: txn.open_table(CREDENTIALS)?,
+            settings: txn.open_table(SETTINGS)?,
+        })
+    }
+
+    /// A mailbox that must be there.
+    pub fn mailbox(&self, id: MailboxId) -> Result<MailboxState, Trouble> {
+        read_mailbox(&self.mailboxes, id)?.ok_or(Trouble::NotFound)
+    }
+
+    fn save(&mut self, state: &MailboxState) -> Result<(), Trouble> {
+        self.mailboxes.insert(state.mailbox.id.0, &state.encode()[..])?;
+        Ok(())
+    }
+
+    /// One message row.
+    pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {
+        let bytes = self.messages.get(message_key(mailbox, uid))?;
+        bytes.map(|bytes| decode_message(uid, bytes.value())).transpose().map_err(Trouble::from)
+    }
+
+    /// Applies one step, moves the counters of `meta` past what it used, and notes what is to be rung.
+    pub fn apply(&mut self, step: &Step, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+        match step {
+            Step::Body { id, row, stored } => {
+                meta.body = meta.body.max(id.0 + 1);
+                self.bodies.insert(id.0, &row[..])?;
+                for (number, range) in pieces(stored.len() as u64) {
+                    let piece = stored.get(range.start as usize..range.end as usize).unwrap_or_default();
+                    self.pieces.insert((id.0, number), piece)?;
+                }
+            }
+            Step::StagedBody { id, row } => {
+                self.staged.remove(id.0)?;
+                self.bodies.insert(id.0, &row[..])?;
+            }
+            Step::Place { mailbox, row } => self.apply_place(*mailbox, row, rung)?,
+            Step::Keyword { mailbox, name } => {
+                let mut state = self.mailbox(*mailbox)?;
+                state.mailbox.keywords.push(name.clone());
+                self.save(&state)?;
+            }
+            Step::Flags { mailbox, modseq, rows } => self.apply_flags(*mailbox, *modseq, rows, rung)?,
+            Step::Expunge { mailbox, modseq, uids } => {
+                for body in self.remove_messages(*mailbox, *modseq, uids, rung)? {
+                    self.refer(body, -1)?;
+                }
+            }
+            Step::Copy { from, to, uids, first, modseq, saved } => {
+                for row in self.copy_messages(*from, *to, uids, (*first, *modseq, *saved), rung)? {
+                    self.refer(row, 1)?;
+                }
+            }
+            Step::Move { from, to, uids, first, modseq, saved, removed } => {
+                // The references move along.
+                self.copy_messages(*from, *to, uids, (*first, *modseq, *saved), rung)?;
+                self.remove_messages(*from, *removed, uids, rung)?;
+            }
+            Step::Time(time) => meta.latest_time = meta.latest_time.max(*time),
+            step => self.apply_rare(step, meta, rung)?,
+        }
+        Ok(())
+    }
+
+    /// The steps that are not about messages.
+    fn apply_rare(&mut self, step: &Step, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+        match step {
+            Step::Create { id, name, uid_validity, special_use, subscribed } => {
+                meta.mailbox = meta.mailbox.max(id.0 + 1);
+                meta.uid_validity = meta.uid_validity.max(uid_validity.0.saturating_add(1));
+                let mailbox = Mailbox {
+                    id: *id,
+                    name: name.clone(),
+                    uid_validity: *uid_validity,
+                    uid_next: Uid(1),
+                    highest_modseq: ModSeq(1),
+                    messages: 0,
+                    unseen: 0,
+                    deleted: 0,
+                    bytes: 0,
+                    subscribed: *subscribed,
+                    special_use: *special_use,
+                    keywords: Vec::new(),
+                    expunged_floor: ModSeq(0),
+                };
+                self.names.insert(&name[..], id.0)?;
+                self.save(&MailboxState { mailbox, expunged: 0 })?;
+                rung.push(Watched::MailboxList);
+            }
+            Step::Rename { id, name } => {
+                let mut state = self.mailbox(*id)?;
+                // A chain of renames may have given the old name to another one already.
+                let own = self.names.get(&state.mailbox.name[..])?.is_some_and(|owner| owner.value() == id.0);
+                if own {
+                    self.names.remove(&state.mailbox.name[..])?;
+                }
+                self.names.insert(&name[..], id.0)?;
+                state.mailbox.name.clone_from(name);
+                self.save(&state)?;
+                rung.push(Watched::MailboxList);
+            }
+            Step::Delete { id } => self.apply_delete(*id, rung)?,
+            Step::Subscribe { id, subscribed } => {
+                let mut state = self.mailbox(*id)?;
+                state.mailbox.subscribed = *subscribed;
+                self.save(&state)?;
+                rung.push(Watched::MailboxList);
+            }
+            Step::Queue(entry) => self.apply_queue(entry, meta, rung)?,
+            Step::Unqueue(id) => {
+                if let Some(entry) = self.remove_queue_entry(*id)? {
+                    self.refer(entry.body, -1)?;
+                }
+                rung.push(Watched::Queue);
+            }
+            Step::SetCredential(credential) => {
+                let key = credential.login.to_lowercase();
+                self.credentials.insert(&key[..], &encode_credential(credential)[..])?;
+            }
+            Step::RemoveCredential(login) => {
+                self.credentials.remove(&login.to_lowercase()[..])?;
+            }
+            Step::Setting { key, value: Some(value) } => {
+                self.settings.insert(&key[..], &value[..])?;
+            }
+            Step::Setting { key, value: None } => {
+                self.settings.remove(&key[..])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn insert_message(&mut self, state: &mut MailboxState, row: &MessageRow) -> Result<(), Trouble> {
+        let mailbox = &mut state.mailbox;
+        self.messages.insert(message_key(mailbox.id, row.uid), &encode_message(row))?;
+        self.changes.insert(change_key(mailbox.id, row.modseq, row.uid), ())?;
+        mailbox.uid_next = mailbox.uid_next.max(Uid(row.uid.0.saturating_add(1)));
+        mailbox.highest_modseq = mailbox.highest_modseq.max(row.modseq);
+        mailbox.messages += 1;
+        mailbox.bytes += row.bytes;
+        mailbox.unseen += u32::from(!row.flags.contains(SystemFlags::SEEN));
+        mailbox.deleted += u32::from(row.flags.contains(SystemFlags::DELETED));
+        Ok(())
+    }
+
+    fn apply_place(&mut self, mailbox: MailboxId, row: &MessageRow, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+        let mut state = self.mailbox(mailbox)?;
+        self.insert_message(&mut state, row)?;
+        self.save(&state)?;
+        rung.push(Watched::Mailbox(mailbox));
+        self.refer(row.body, 1)
+    }
+
+    fn apply_flags(
+        &mut self,
+        mailbox: MailboxId,
+        modseq: ModSeq,
+        rows: &[(Uid, SystemFlags, u64)],
+        rung: &mut Vec<Watched>,
+    ) -> Result<(), Trouble> {
+        let mut state = self.mailbox(mailbox)?;
+        for (uid, flags, keywords) in rows {
+            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost("message"))?;
+            uncount(&mut state.mailbox, &row);
+            self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
+            self.insert_message(&mut state, &MessageRow { modseq, flags: *flags, keywords: *keywords, ..row })?;
+        }
+        self.save(&state)?;
+        rung.push(Watched::Mailbox(mailbox));
+        Ok(())
+    }
+
+    /// Removes messages and remembers them as expunged. Returns their bodies, whose references the caller settles.
+    fn remove_messages(
+        &mut self,
+        mailbox: MailboxId,
+        modseq: ModSeq,
+        uids: &[Uid],
+        rung: &mut Vec<Watched>,
+    ) -> Result<Vec<BodyId>, Trouble> {
+        let mut state = self.mailbox(mailbox)?;
+        let mut bodies = Vec::with_capacity(uids.len());
+        for uid in uids {
+            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost("message"))?;
+            uncount(&mut state.mailbox, &row);
+            self.messages.remove(message_key(mailbox, *uid))?;
+            self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
+            self.expunged.insert(change_key(mailbox, modseq, *uid), ())?;
+            bodies.push(row.body);
+        }
+        state.expunged += uids.len() as u32;
+        state.mailbox.highest_modseq = state.mailbox.highest_modseq.max(modseq);
+        self.forget_expunged(&mut state)?;
+        self.save(&state)?;
+        rung.push(Watched::Mailbox(mailbox));
+        Ok(bodies)
+    }
+
+    /// Keeps the memory of expunges bounded: the oldest go, and the floor says up to where.
+    fn forget_expunged(&mut self, state: &mut MailboxState) -> Result<(), Trouble> {
+        if state.expunged <= EXPUNGED_PER_MAILBOX_MAX {
+            return Ok(());
+        }
+        let id = state.mailbox.id;
+        let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
+        // Down to three quarters, so that this is rare.
+        let surplus = state.expunged - EXPUNGED_PER_MAILBOX_MAX / 4 * 3;
+        if let Some(last) = self.expunged.range(all.clone())?.nth(surplus as usize - 1) {
+            state.mailbox.expunged_floor = change_modseq(last?.0.value());
+        }
+        // All of the floor's modseq go: half of an expunge is not remembered.
+        let floor = change_key(id, state.mailbox.expunged_floor, Uid(u32::MAX));
+        for row in self.expunged.extract_from_if(*all.start()..=floor, |_, ()| true)? {
+            row?;
+            state.expunged -= 1;
+        }
+        Ok(())
+    }
+
+    /// Copies messages; returns their bodies, whose references the caller settles.
+    fn copy_messages(
+        &mut self,
+        from: MailboxId,
+        to: MailboxId,
+        uids: &[Uid],
+        (first, modseq, saved): (Uid, ModSeq, Option<Timestamp>),
+        rung: &mut Vec<Watched>,
+    ) -> Result<Vec<BodyId>, Trouble> {
+        let names = self.mailbox(from)?.mailbox.keywords;
+        let mut state = self.mailbox(to)?;
+        let mut bodies = Vec::with_capacity(uids.len());
+        for (uid, new) in uids.iter().zip(first.0..) {
+            let row = self.message(from, *uid)?.ok_or_else(|| lost("message"))?;
+            let keywords = translate_keywords(row.keywords, &names, &state.mailbox.keywords);
+            let saved = saved.unwrap_or(row.saved);
+            self.insert_message(&mut state, &MessageRow { uid: Uid(new), modseq, keywords, saved, ..row })?;
+            bodies.push(row.body);
+        }
+        self.save(&state)?;
+        rung.push(Watched::Mailbox(to));
+        Ok(bodies)
+    }
+
+    fn apply_delete(&mut self, id: MailboxId, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+        let state = self.mailbox(id)?;
+        let mut bodies = Vec::new();
+        let messages = message_key(id, Uid(0))..=message_key(id, Uid(u32::MAX));
+        for row in self.messages.extract_from_if(messages, |_, _| true)? {
+            let (key, bytes) = row?;
+            bodies.push(decode_message(key_uid(key.value()), bytes.value())?.body);
+        }
+        for table in [&mut self.changes, &mut self.expunged] {
+            let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
+            for row in table.extract_from_if(all, |_, ()| true)? {
+                row?;
+            }
+        }
+        for body in bodies {
+            self.refer(body, -1)?;
+        }
+        self.names.remove(&state.mailbox.name[..])?;
+        self.mailboxes.remove(id.0)?;
+        rung.extend([Watched::MailboxList, Watched::Mailbox(id)]);
+        Ok(())
+    }
+
+    fn apply_queue(&mut self, entry: &QueueEntry, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+        meta.queue = meta.queue.max(entry.id.0 + 1);
+        if self.remove_queue_entry(entry.id)?.is_none() {
+            self.refer(entry.body, 1)?;
+        }
+        self.queue.insert(entry.id.0, &encode_queue_entry(entry)[..])?;
+        self.due.insert(due_key(entry.due, entry.id), ())?;
+        rung.push(Watched::Queue);
+        Ok(())
+    }
+
+    fn remove_queue_entry(&mut self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
+        let Some(bytes) = self.queue.remove(id.0)? else { return Ok(None) };
+        let entry = decode_queue_entry(id, bytes.value())?;
+        drop(bytes);
+        self.due.remove(due_key(entry.due, id))?;
+        Ok(Some(entry))
+    }
+
+    /// Changes how often a body is referred to; at nothing it goes with its pieces.
+    fn refer(&mut self, body: BodyId, change: i32) -> Result<(), Trouble> {
+        let (changed, stored) = {
+            let row = self.bodies.get(body.0)?.ok_or_else(|| lost("body"))?;
+            match change_refs(row.value(), change)? {
+                Some(changed) => (Some(changed), 0),
+                None => (None, stored_bytes(&decode_chunks(row.value())?)),
+            }
+        };
+        match changed {
+            Some(changed) => {
+                self.bodies.insert(body.0, &changed[..])?;
+            }
+            None => {
+                self.bodies.remove(body.0)?;
+                for (number, _) in pieces(stored) {
+                    self.pieces.remove((body.0, number))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pieces of a body that arrives, under a staged mark.
+    pub fn stage(&mut self, body: BodyId, pieces: &[(u32, Vec<u8>)]) -> Result<(), Trouble> {
+        self.staged.insert(body.0, ())?;
+        for (number, piece) in pieces {
+            self.pieces.insert((body.0, *number), &piece[..])?;
+        }
+        Ok(())
+    }
+
+    /// Frees what was staged of a body that nobody will admit.
+    pub fn unstage(&mut self, body: BodyId) -> Result<(), Trouble> {
+        if self.staged.remove(body.0)?.is_some() {
+            for row in self.pieces.extract_from_if((body.0, 0)..=(body.0, u32::MAX), |_, _| true)? {
+                row?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees everything that is still marked staged. Returns how many bodies that were.
+    pub fn unstage_all(&mut self) -> Result<usize, Trouble> {
+        let staged = self.staged.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
+        for body in &staged {
+            self.unstage(BodyId(*body))?;
+        }
+        Ok(staged.len())
+    }
+}
+
+/// A mailbox, in a snapshot or in the writer.
+pub fn read_mailbox(
+    table: &impl ReadableTable<u32, &'static [u8]>,
+    id: MailboxId,
+) -> Result<Option<MailboxState>, Trouble> {
+    let row = table.get(id.0)?;
+    row.map(|row| MailboxState::decode(id, row.value())).transpose().map_err(Trouble::from)
+}
+
+/// What a step refers to must be there: the step was decided on these tables.
+fn lost(what: &str) -> Trouble {
+    Trouble::Failed(format!("the store is damaged: a {what} is missing"))
+}
+
+/// Takes a row out of the counters.
+fn uncount(mailbox: &mut Mailbox, row: &MessageRow) {
+    mailbox.messages = mailbox.messages.saturating_sub(1);
+    mailbox.bytes = mailbox.bytes.saturating_sub(row.bytes);
+    mailbox.unseen = mailbox.unseen.saturating_sub(u32::from(!row.flags.contains(SystemFlags::SEEN)));
+    mailbox.deleted = mailbox.deleted.saturating_sub(u32::from(row.flags.contains(SystemFlags::DELETED)));
+}
+
+/// The same keywords in another mailbox; names it does not know are left out.
+fn translate_keywords(bits: u64, from: &[String], to: &[String]) -> u64 {
+    let mut out = 0;
+    for (bit, name) in (0..u64::BITS).zip(from) {
+        if bits >> bit & 1 == 1
+            && let Some((place, _)) = (0..u64::BITS).zip(to).find(|(_, other)| other.eq_ignore_ascii_case(name))
+        {
+            out |= 1 << place;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_keep_their_names_in_another_mailbox() {
+        let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let (from, to) = (names(&["a", "B", "c"]), names(&["x", "b", "A"]));
+        assert_eq!(translate_keywords(0b011, &from, &to), 0b110);
+        assert_eq!(translate_keywords(0b100, &from, &to), 0, "unknown there");
+    }
+}

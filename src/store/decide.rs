@@ -1,0 +1,550 @@
+//! Ops into steps: everything is checked and everything is decided here, before the first write.
+//!
+//! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
+//! changes nothing: a refusal leaves no trace.
+
+use super::apply::{Tables, read_mailbox};
+use super::intake::{NewBody, Source, Staged};
+use super::step::Step;
+use super::tables::*;
+use super::*;
+use crate::limits::*;
+use redb::{ReadableTable, ReadableTableMetadata};
+
+/// What an Op came to.
+pub struct Decision {
+    /// To be applied, in order. None: nothing changes.
+    pub steps: Vec<Step>,
+    /// The answer, once the steps are durable.
+    pub done: Done,
+    /// The mark of a staged body that the steps admit: kept once they are durable.
+    pub staged: Option<Staged>,
+}
+
+/// Decides one Op.
+pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta) -> Result<Decision, Trouble> {
+    let mut draft = Draft {
+        tables,
+        next_mailbox: meta.mailbox,
+        next_uid_validity: meta.uid_validity,
+        next_body: meta.body,
+        mailboxes: Vec::new(),
+        steps: Vec::new(),
+        staged: None,
+    };
+    let done = match op {
+        Op::Deliver(deliver) => draft.deliver(deliver)?,
+        Op::Copy(copy) => draft.copy(copy)?,
+        Op::SetFlags(set) => draft.set_flags(set)?,
+        Op::Expunge(expunge) => draft.expunge(expunge)?,
+        Op::CreateMailbox { name, special_use } => draft.create_mailbox(&name, special_use)?,
+        Op::RenameMailbox { from, to } => draft.rename_mailbox(&from, &to)?,
+        Op::DeleteMailbox { name } => draft.delete_mailbox(&name)?,
+        Op::Subscribe { name, subscribed } => {
+            let id = draft.id_of(&mailbox_name(&name)?)?.ok_or(Trouble::NotFound)?;
+            if draft.tables.mailbox(id)?.mailbox.subscribed != subscribed {
+                draft.steps.push(Step::Subscribe { id, subscribed });
+            }
+            Done::Applied
+        }
+        Op::Enqueue(enqueue) => draft.enqueue(enqueue, QueueId(meta.queue))?,
+        Op::Settle(settle) => draft.settle(settle)?,
+        Op::SetCredential(credential) => {
+            check_key(&credential.login)?;
+            draft.steps.push(Step::SetCredential(credential));
+            Done::Applied
+        }
+        Op::RemoveCredential { login } => {
+            if tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
+                return Err(Trouble::NotFound);
+            }
+            draft.steps.push(Step::RemoveCredential(login));
+            Done::Applied
+        }
+        Op::SetSetting { key, value } => {
+            check_key(&key)?;
+            if value.as_ref().is_some_and(|value| value.len() > SETTING_BYTES_MAX) {
+                return Err(Trouble::Refused("the value is too long"));
+            }
+            draft.steps.push(Step::Setting { key, value });
+            Done::Applied
+        }
+    };
+    Ok(Decision { steps: draft.steps, done, staged: draft.staged })
+}
+
+fn check_key(key: &str) -> Result<(), Trouble> {
+    if key.is_empty() || key.len() > SETTING_KEY_BYTES_MAX {
+        return Err(Trouble::Refused("the name is empty or too long"));
+    }
+    Ok(())
+}
+
+/// A checked mailbox name: levels not empty, no control characters, `INBOX` in capitals, within bounds.
+pub fn mailbox_name(name: &str) -> Result<String, Trouble> {
+    if name.len() > MAILBOX_NAME_BYTES_MAX || name.split('/').count() > MAILBOX_DEPTH_MAX {
+        return Err(Trouble::Refused("the mailbox name is too long or too deep"));
+    }
+    if name.split('/').any(str::is_empty) || name.chars().any(char::is_control) {
+        return Err(Trouble::Refused("the mailbox name is not well formed"));
+    }
+    // RFC 9051 section 5.1: INBOX in any case is INBOX.
+    let (first, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
+    if first.eq_ignore_ascii_case("INBOX") { Ok(format!("INBOX{rest}")) } else { Ok(name.to_owned()) }
+}
+
+/// Ascending, each once.
+fn ascending(mut uids: Vec<Uid>) -> Vec<Uid> {
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+/// A decision being made: what it has used up of names and numbers so far.
+struct Draft<'a, 't> {
+    tables: &'a Tables<'t>,
+    next_mailbox: u32,
+    next_uid_validity: u32,
+    next_body: u64,
+    /// Mailboxes as the steps so far will leave them, as far as it matters here.
+    mailboxes: Vec<Mailbox>,
+    steps: Vec<Step>,
+    staged: Option<Staged>,
+}
+
+impl Draft<'_, '_> {
+    /// The mailbox as the steps so far will leave it.
+    fn mailbox(&mut self, id: MailboxId) -> Result<&mut Mailbox, Trouble> {
+        let index = match self.mailboxes.iter().position(|mailbox| mailbox.id == id) {
+            Some(index) => index,
+            None => {
+                self.mailboxes.push(self.tables.mailbox(id)?.mailbox);
+                self.mailboxes.len() - 1
+            }
+        };
+        self.mailboxes.get_mut(index).ok_or(Trouble::NotFound)
+    }
+
+    fn id_of(&self, name: &str) -> Result<Option<MailboxId>, Trouble> {
+        Ok(self.tables.names.get(name)?.map(|id| MailboxId(id.value())))
+    }
+
+    fn next_modseq(&mut self, id: MailboxId) -> Result<ModSeq, Trouble> {
+        let mailbox = self.mailbox(id)?;
+        mailbox.highest_modseq.0 += 1;
+        Ok(mailbox.highest_modseq)
+    }
+
+    /// Takes `count` UIDs and returns the first.
+    fn take_uids(&mut self, id: MailboxId, count: usize) -> Result<Uid, Trouble> {
+        let mailbox = self.mailbox(id)?;
+        let first = mailbox.uid_next;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let next = first.0.checked_add(count).ok_or(Trouble::Refused("the mailbox has no UIDs left"))?;
+        mailbox.uid_next = Uid(next);
+        Ok(first)
+    }
+
+    /// The bits of these keywords; new ones get names.
+    fn keyword_bits(&mut self, id: MailboxId, names: &[String]) -> Result<u64, Trouble> {
+        let mut bits = 0;
+        for name in names {
+            let mailbox = self.mailbox(id)?;
+            let known = mailbox.keywords.iter().position(|keyword| keyword.eq_ignore_ascii_case(name));
+            let bit = match known {
+                Some(bit) => bit,
+                None if mailbox.keywords.len() >= KEYWORDS_PER_MAILBOX_MAX => {
+                    return Err(Trouble::Refused("too many different keywords in this mailbox"));
+                }
+                None if name.is_empty()
+                    || name.len() > KEYWORD_BYTES_MAX
+                    || !name.chars().all(|c| c.is_ascii_graphic()) =>
+                {
+                    return Err(Trouble::Refused("the keyword is not well formed"));
+                }
+                None => {
+                    mailbox.keywords.push(name.clone());
+                    let bit = mailbox.keywords.len() - 1;
+                    self.steps.push(Step::Keyword { mailbox: id, name: name.clone() });
+                    bit
+                }
+            };
+            bits |= 1 << bit;
+        }
+        Ok(bits)
+    }
+
+    /// Admits a body; returns its id and size in bytes.
+    fn admit(&mut self, body: NewBody) -> (BodyId, u64) {
+        let NewBody { bytes, row, source } = body;
+        match source {
+            Source::Held(stored) => {
+                let id = BodyId(self.next_body);
+                self.next_body += 1;
+                self.steps.push(Step::Body { id, row, stored });
+                (id, bytes)
+            }
+            Source::Staged(staged) => {
+                let id = staged.body();
+                self.steps.push(Step::StagedBody { id, row });
+                self.staged = Some(staged);
+                (id, bytes)
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        target: &Target,
+        (body, bytes): (BodyId, u64),
+        internal_date: Timestamp,
+        saved: Timestamp,
+    ) -> Result<Delivered, Trouble> {
+        let id = target.mailbox;
+        let keywords = self.keyword_bits(id, &target.flags.keywords)?;
+        let uid = self.take_uids(id, 1)?;
+        let modseq = self.next_modseq(id)?;
+        let flags = target.flags.system;
+        let row = MessageRow { uid, modseq, flags, keywords, internal_date, saved, bytes, body };
+        self.steps.push(Step::Place { mailbox: id, row });
+        Ok(Delivered { mailbox: id, uid_validity: self.mailbox(id)?.uid_validity, uid })
+    }
+
+    fn deliver(&mut self, deliver: Deliver) -> Result<Done, Trouble> {
+        let Deliver { body, targets, internal_date, now } = deliver;
+        if targets.is_empty() {
+            return Err(Trouble::Refused("a message needs a mailbox"));
+        }
+        let body = self.admit(body);
+        let places = targets.iter().map(|target| self.place(target, body, internal_date, now));
+        let places = places.collect::<Result<_, _>>()?;
+        self.steps.push(Step::Time(now));
+        Ok(Done::Delivered(places))
+    }
+
+    fn copy(&mut self, copy: Copy) -> Result<Done, Trouble> {
+        let Copy { from, uids, to, remove, now } = copy;
+        let names = self.mailbox(from)?.keywords.clone();
+        let uid_validity = self.mailbox(to)?.uid_validity;
+        let mut there = Vec::new();
+        let mut used = 0;
+        for uid in ascending(uids) {
+            if let Some(row) = self.tables.message(from, uid)? {
+                there.push(uid);
+                used |= row.keywords;
+            }
+        }
+        if there.is_empty() {
+            return Ok(Done::Copied { uid_validity, pairs: Vec::new() });
+        }
+        let used: Vec<String> =
+            (0..u64::BITS).zip(names).filter(|(bit, _)| used >> bit & 1 == 1).map(|(_, name)| name).collect();
+        self.keyword_bits(to, &used)?;
+        let first = self.take_uids(to, there.len())?;
+        let modseq = self.next_modseq(to)?;
+        let pairs = there.iter().copied().zip((first.0..).map(Uid)).collect();
+        let saved = Some(now);
+        let step = if remove {
+            let removed = self.next_modseq(from)?;
+            Step::Move { from, to, uids: there, first, modseq, saved, removed }
+        } else {
+            Step::Copy { from, to, uids: there, first, modseq, saved }
+        };
+        self.steps.push(step);
+        self.steps.push(Step::Time(now));
+        Ok(Done::Copied { uid_validity, pairs })
+    }
+
+    fn set_flags(&mut self, set: SetFlags) -> Result<Done, Trouble> {
+        let SetFlags { mailbox: id, uids, change, flags, unchanged_since } = set;
+        let asked = match change {
+            FlagChange::Remove => {
+                // Nobody needs a name for a keyword that is only cleared.
+                let known = self.mailbox(id)?.keywords.clone();
+                let is_asked = |name: &&String| flags.keywords.iter().any(|asked| asked.eq_ignore_ascii_case(name));
+                let known: Vec<String> = known.iter().filter(is_asked).cloned().collect();
+                self.keyword_bits(id, &known)?
+            }
+            _ => self.keyword_bits(id, &flags.keywords)?,
+        };
+        let (mut changed, mut modified) = (Vec::new(), Vec::new());
+        for uid in ascending(uids) {
+            let Some(row) = self.tables.message(id, uid)? else { continue };
+            if unchanged_since.is_some_and(|since| row.modseq > since) {
+                modified.push(uid);
+                continue;
+            }
+            let system = flags.system.0;
+            let (new, keywords) = match change {
+                FlagChange::Replace => (system, asked),
+                FlagChange::Add => (row.flags.0 | system, row.keywords | asked),
+                FlagChange::Remove => (row.flags.0 & !system, row.keywords & !asked),
+            };
+            if (new, keywords) != (row.flags.0, row.keywords) {
+                changed.push(MessageRow { flags: SystemFlags(new), keywords, ..row });
+            }
+        }
+        if changed.is_empty() {
+            self.steps.clear();
+            return Ok(Done::FlagsSet { changed, modified, mailbox: self.tables.mailbox(id)?.mailbox });
+        }
+        let modseq = self.next_modseq(id)?;
+        for row in &mut changed {
+            row.modseq = modseq;
+        }
+        let rows = changed.iter().map(|row| (row.uid, row.flags, row.keywords)).collect();
+        self.steps.push(Step::Flags { mailbox: id, modseq, rows });
+        // The counters in it are read again once the steps are applied.
+        Ok(Done::FlagsSet { changed, modified, mailbox: self.mailbox(id)?.clone() })
+    }
+
+    fn expunge(&mut self, expunge: Expunge) -> Result<Done, Trouble> {
+        let Expunge { mailbox: id, which } = expunge;
+        let tables = self.tables;
+        let deleted = self.mailbox(id)?.deleted as usize;
+        let is_deleted = |row: &MessageRow| row.flags.contains(SystemFlags::DELETED);
+        let mut uids = Vec::new();
+        match which {
+            Expungeable::Deleted => {
+                let all = message_key(id, Uid(0))..=message_key(id, Uid(u32::MAX));
+                let mut rows = tables.messages.range(all)?;
+                while uids.len() < deleted
+                    && let Some(row) = rows.next()
+                {
+                    let (key, bytes) = row?;
+                    let row = decode_message(key_uid(key.value()), bytes.value())?;
+                    if is_deleted(&row) {
+                        uids.push(row.uid);
+                    }
+                }
+            }
+            Expungeable::DeletedAmong(asked) => {
+                for uid in ascending(asked) {
+                    if tables.message(id, uid)?.is_some_and(|row| is_deleted(&row)) {
+                        uids.push(uid);
+                    }
+                }
+            }
+            Expungeable::These(asked) => {
+                for uid in ascending(asked) {
+                    if tables.message(id, uid)?.is_some() {
+                        uids.push(uid);
+                    }
+                }
+            }
+        }
+        if uids.is_empty() {
+            return Ok(Done::Expunged { uids, modseq: self.mailbox(id)?.highest_modseq });
+        }
+        let modseq = self.next_modseq(id)?;
+        self.steps.push(Step::Expunge { mailbox: id, modseq, uids: uids.clone() });
+        Ok(Done::Expunged { uids, modseq })
+    }
+
+    fn create_mailbox(&mut self, name: &str, special_use: Option<SpecialUse>) -> Result<Done, Trouble> {
+        let name = mailbox_name(name)?;
+        if self.id_of(&name)?.is_some() {
+            return Err(Trouble::Exists);
+        }
+        if special_use.is_some() {
+            for row in self.tables.mailboxes.iter()? {
+                let (id, bytes) = row?;
+                if MailboxState::decode(MailboxId(id.value()), bytes.value())?.mailbox.special_use == special_use {
+                    return Err(Trouble::Refused("another mailbox has that special use"));
+                }
+            }
+        }
+        self.create_parents(&name)?;
+        let id = self.create(name, special_use)?;
+        Ok(Done::Created(id))
+    }
+
+    /// RFC 9051 section 6.3.4: superior names are made with the mailbox.
+    fn create_parents(&mut self, name: &str) -> Result<(), Trouble> {
+        for (end, _) in name.match_indices('/') {
+            let parent = name.get(..end).unwrap_or_default();
+            if self.id_of(parent)?.is_none() {
+                self.create(parent.to_owned(), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, name: String, special_use: Option<SpecialUse>) -> Result<MailboxId, Trouble> {
+        if self.tables.mailboxes.len()? + self.steps.len() as u64 >= MAILBOXES_MAX {
+            return Err(Trouble::Refused("too many mailboxes"));
+        }
+        let id = MailboxId(self.next_mailbox);
+        let uid_validity = UidValidity(self.next_uid_validity);
+        self.next_mailbox = self.next_mailbox.checked_add(1).ok_or(Trouble::Refused("no mailbox ids left"))?;
+        self.next_uid_validity =
+            self.next_uid_validity.checked_add(1).ok_or(Trouble::Refused("no UIDVALIDITY left"))?;
+        self.steps.push(Step::Create { id, name, uid_validity, special_use, subscribed: false });
+        Ok(id)
+    }
+
+    fn rename_mailbox(&mut self, from: &str, to: &str) -> Result<Done, Trouble> {
+        let (from, to) = (mailbox_name(from)?, mailbox_name(to)?);
+        let id = self.id_of(&from)?.ok_or(Trouble::NotFound)?;
+        if self.id_of(&to)?.is_some() {
+            return Err(Trouble::Exists);
+        }
+        let inside = format!("{from}/");
+        if id == INBOX {
+            self.create_parents(&to)?;
+            return self.move_inbox(to);
+        }
+        if to.starts_with(&inside) {
+            return Err(Trouble::Refused("a mailbox cannot move into itself"));
+        }
+        self.create_parents(&to)?;
+        self.steps.push(Step::Rename { id, name: to.clone() });
+        for (child, name) in self.children(&inside)? {
+            let name = mailbox_name(&format!("{to}/{}", name.get(inside.len()..).unwrap_or_default()))?;
+            if self.id_of(&name)?.is_some() {
+                return Err(Trouble::Exists);
+            }
+            self.steps.push(Step::Rename { id: child, name });
+        }
+        Ok(Done::Applied)
+    }
+
+    /// All mailboxes whose name begins with `inside`, which ends with `/`.
+    fn children(&self, inside: &str) -> Result<Vec<(MailboxId, String)>, Trouble> {
+        let mut out = Vec::new();
+        for row in self.tables.names.range(inside..)? {
+            let (name, id) = row?;
+            if !name.value().starts_with(inside) {
+                break;
+            }
+            out.push((MailboxId(id.value()), name.value().to_owned()));
+        }
+        Ok(out)
+    }
+
+    /// RFC 3501 section 6.3.5: renaming INBOX moves its messages, and INBOX stays.
+    fn move_inbox(&mut self, to: String) -> Result<Done, Trouble> {
+        let new = self.create(to, None)?;
+        for name in self.mailbox(INBOX)?.keywords.clone() {
+            self.steps.push(Step::Keyword { mailbox: new, name });
+        }
+        let mut uids = Vec::new();
+        for row in self.tables.messages.range(message_key(INBOX, Uid(0))..=message_key(INBOX, Uid(u32::MAX)))? {
+            uids.push(key_uid(row?.0.value()));
+        }
+        if !uids.is_empty() {
+            let removed = self.next_modseq(INBOX)?;
+            let modseq = ModSeq(2);
+            self.steps.push(Step::Move { from: INBOX, to: new, uids, first: Uid(1), modseq, saved: None, removed });
+        }
+        Ok(Done::Applied)
+    }
+
+    fn delete_mailbox(&mut self, name: &str) -> Result<Done, Trouble> {
+        let name = mailbox_name(name)?;
+        let id = self.id_of(&name)?.ok_or(Trouble::NotFound)?;
+        if id == INBOX {
+            return Err(Trouble::Refused("INBOX cannot be deleted"));
+        }
+        if !self.children(&format!("{name}/"))?.is_empty() {
+            return Err(Trouble::Refused("the mailbox has mailboxes inside"));
+        }
+        self.steps.push(Step::Delete { id });
+        Ok(Done::Applied)
+    }
+
+    fn enqueue(&mut self, enqueue: Enqueue, id: QueueId) -> Result<Done, Trouble> {
+        let Enqueue { body, reverse_path, recipients, copies, not_before, now } = enqueue;
+        if recipients.is_empty() {
+            return Err(Trouble::Refused("a message needs a recipient"));
+        }
+        let body = self.admit(body);
+        let recipients = recipients
+            .into_iter()
+            .map(|address| QueueRecipient { address, attempts: 0, last_reply: String::new() })
+            .collect();
+        let (queued, due) = (now, not_before);
+        self.steps.push(Step::Queue(QueueEntry {
+            id,
+            body: body.0,
+            bytes: body.1,
+            reverse_path,
+            recipients,
+            queued,
+            due,
+        }));
+        for target in &copies {
+            self.place(target, body, now, now)?;
+        }
+        self.steps.push(Step::Time(now));
+        Ok(Done::Enqueued(id))
+    }
+
+    fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
+        let Settle { entry: id, outcomes, next_due, notice, now } = settle;
+        let mut entry = {
+            let row = self.tables.queue.get(id.0)?.ok_or(Trouble::NotFound)?;
+            decode_queue_entry(id, row.value())?
+        };
+        for (address, outcome) in outcomes {
+            match outcome {
+                Outcome::Delivered | Outcome::Failed => {
+                    entry.recipients.retain(|recipient| !recipient.address.same_as(&address));
+                }
+                Outcome::Deferred(reply) => {
+                    for recipient in &mut entry.recipients {
+                        if recipient.address.same_as(&address) {
+                            recipient.attempts = recipient.attempts.saturating_add(1);
+                            recipient.last_reply = one_line(&reply);
+                        }
+                    }
+                }
+            }
+        }
+        entry.due = next_due;
+        self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
+        if let Some((body, target)) = notice {
+            let body = self.admit(body);
+            self.place(&target, body, now, now)?;
+        }
+        self.steps.push(Step::Time(now));
+        Ok(Done::Applied)
+    }
+}
+
+/// One line of at most [`LAST_REPLY_BYTES_MAX`].
+fn one_line(reply: &str) -> String {
+    let end = reply.floor_char_boundary(LAST_REPLY_BYTES_MAX);
+    reply.get(..end).unwrap_or_default().replace(['\r', '\n'], " ")
+}
+
+/// The mailbox in the answer, as the applied steps left it.
+pub fn complete(done: &mut Done, tables: &Tables<'_>) -> Result<(), Trouble> {
+    if let Done::FlagsSet { mailbox, .. } = done
+        && let Some(state) = read_mailbox(&tables.mailboxes, mailbox.id)?
+    {
+        *mailbox = state.mailbox;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mailbox_names_are_checked() {
+        assert_eq!(mailbox_name("inbox"), Ok("INBOX".into()));
+        assert_eq!(mailbox_name("iNbOx/Sub"), Ok("INBOX/Sub".into()));
+        assert_eq!(mailbox_name("Inboxes"), Ok("Inboxes".into()));
+        for bad in ["", "/", "a//b", "/a", "a/", "a\nb", &"x".repeat(600), &vec!["a"; 17].join("/")] {
+            assert!(matches!(mailbox_name(bad), Err(Trouble::Refused(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_becomes_one_line() {
+        assert_eq!(one_line("451-a\r\n451 b"), "451-a  451 b");
+        assert_eq!(one_line(&"é".repeat(300)).len(), 512);
+    }
+}

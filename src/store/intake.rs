@@ -1,0 +1,211 @@
+//! A body on its way in: cut, compressed, checksummed, and staged on the disk when it is large.
+//!
+//! Receives bytes as they arrive; hands on a [`NewBody`] that an Op takes. It decides nothing about mail. What must
+//! always hold: an open body needs no more memory than one chunk and [`BODY_HELD_BYTES_MAX`]; what was staged for a
+//! body that no Op admits is given back.
+
+use super::body::{BodyRow, Chunk, PIECE_BYTES, header_end, pieces};
+use super::writer::{Job, StageJob};
+use super::{Common, Front, InFlight, Trouble};
+use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX};
+use crate::mail::index::BodyIndex;
+use crate::mail::message::BodyId;
+use std::sync::{Arc, PoisonError};
+
+/// A body whose pieces lie in the tables under a staged mark. Dropped, it gives them back.
+pub struct Staged {
+    body: BodyId,
+    /// Which opening of the database knows the mark: a reopened one has freed it.
+    epoch: u64,
+    common: Option<Arc<Common>>,
+}
+
+impl Staged {
+    /// A mark that the writer has just set.
+    pub fn new(body: BodyId, epoch: u64, common: Arc<Common>) -> Staged {
+        Staged { body, epoch, common: Some(common) }
+    }
+    /// The body.
+    pub fn body(&self) -> BodyId {
+        self.body
+    }
+    /// See [`Staged::epoch`].
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+    /// An Op has admitted the body: nothing to give back.
+    pub fn keep(mut self) {
+        self.common = None;
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(common) = &self.common {
+            // The writer frees it with its next batch.
+            common.given_back.lock().unwrap_or_else(PoisonError::into_inner).push((self.body, self.epoch));
+        }
+    }
+}
+
+/// Where the compressed bytes of a finished body are.
+pub enum Source {
+    /// Here.
+    Held(Vec<u8>),
+    /// In the tables.
+    Staged(Staged),
+}
+
+/// A finished body that no Op has taken yet. Dropping it gives the body up.
+pub struct NewBody {
+    pub(super) bytes: u64,
+    /// Its row, with no references.
+    pub(super) row: Vec<u8>,
+    pub(super) source: Source,
+}
+
+impl NewBody {
+    /// Size of the message in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    /// Bytes that wait with it in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.source {
+            Source::Held(stored) => stored.len() + self.row.len(),
+            Source::Staged(_) => self.row.len(),
+        }
+    }
+}
+
+/// Takes a body in, piece by piece: cuts, compresses, checksums, stages what is large.
+pub struct BodyWriter {
+    front: Arc<Front>,
+    /// Not yet compressed; at most one chunk.
+    raw: Vec<u8>,
+    bytes: u64,
+    crc: crc32fast::Hasher,
+    chunks: Vec<Chunk>,
+    /// Compressed and not yet staged.
+    stored: Vec<u8>,
+    /// Pieces staged so far.
+    staged_pieces: u32,
+    staged: Option<Staged>,
+    /// A write was cut short or refused: what follows would have a hole before it.
+    broken: Option<Trouble>,
+}
+
+impl BodyWriter {
+    pub(super) fn new(front: Arc<Front>) -> BodyWriter {
+        BodyWriter {
+            front,
+            raw: Vec::new(),
+            bytes: 0,
+            crc: crc32fast::Hasher::new(),
+            chunks: Vec::new(),
+            stored: Vec::new(),
+            staged_pieces: 0,
+            staged: None,
+            broken: None,
+        }
+    }
+
+    /// Appends bytes of any kind and number. A write that was cancelled or has failed leaves a body that can only be
+    /// dropped.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
+        if let Some(trouble) = &self.broken {
+            return Err(trouble.clone());
+        }
+        while !bytes.is_empty() {
+            let room = BODY_CHUNK_BYTES - self.raw.len();
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.raw.extend_from_slice(now);
+            self.crc.update(now);
+            self.bytes += now.len() as u64;
+            bytes = later;
+            if self.raw.len() == BODY_CHUNK_BYTES {
+                self.cut();
+            }
+            if self.stored.len() > BODY_HELD_BYTES_MAX {
+                let whole = self.stored.len() / PIECE_BYTES as usize;
+                self.stage(whole).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body. The result goes into an [`super::Op`]; dropping it gives the body up.
+    pub async fn finish(mut self, index: BodyIndex) -> Result<NewBody, Trouble> {
+        if let Some(trouble) = self.broken {
+            return Err(trouble);
+        }
+        if !self.raw.is_empty() {
+            self.compress(self.raw.len());
+        }
+        if self.staged.is_some() || self.stored.len() > BODY_HELD_BYTES_MAX {
+            let all = pieces(self.stored.len() as u64).count();
+            self.stage(all).await?;
+        }
+        let row = BodyRow { refs: 0, bytes: self.bytes, crc: self.crc.finalize(), chunks: self.chunks, index }.encode();
+        self.stored.shrink_to_fit();
+        let source = match self.staged {
+            Some(staged) => Source::Staged(staged),
+            None => Source::Held(self.stored),
+        };
+        Ok(NewBody { bytes: self.bytes, row, source })
+    }
+
+    /// Cuts a full chunk; the first time also the header, so that reading a header reads nothing else.
+    fn cut(&mut self) {
+        if self.chunks.is_empty()
+            && let Some(end) = header_end(&self.raw)
+            && (BODY_HEADER_CHUNK_BYTES_MIN..BODY_CHUNK_BYTES).contains(&end)
+        {
+            self.compress(end);
+        } else {
+            self.compress(self.raw.len());
+        }
+    }
+
+    fn compress(&mut self, bytes: usize) {
+        let chunk = self.raw.get(..bytes).unwrap_or_default();
+        self.chunks.push(self.front.common.deflaters.deflate(chunk, &mut self.stored));
+        self.raw.drain(..bytes);
+    }
+
+    /// Sends the first pieces of what is compressed to the disk.
+    async fn stage(&mut self, count: usize) -> Result<(), Trouble> {
+        let first = self.staged_pieces;
+        let mut end = 0;
+        let mut batch = Vec::with_capacity(count);
+        for (number, range) in pieces(self.stored.len() as u64).take(count) {
+            end = range.end as usize;
+            let piece = self.stored.get(range.start as usize..end).unwrap_or_default().to_vec();
+            batch.push((first + number, piece));
+        }
+        self.stored.drain(..end);
+        self.staged_pieces += batch.len() as u32;
+        self.broken = Some(Trouble::Failed("the body was not written to its end".into()));
+        let (answer, answered) = async_channel::bounded(1);
+        let flight = InFlight::new(&self.front.common);
+        let job = StageJob { staged: self.staged.take(), pieces: batch, answer, flight };
+        let result = match self.front.changes.send(Job::Stage(job)).await {
+            Ok(()) => answered.recv().await.unwrap_or_else(|_| Err(super::closed())),
+            Err(_) => Err(super::closed()),
+        };
+        match result {
+            Ok(staged) => {
+                self.staged = Some(staged);
+                self.broken = None;
+                Ok(())
+            }
+            Err(trouble) => {
+                self.broken = Some(trouble.clone());
+                Err(trouble)
+            }
+        }
+    }
+}
+
+/// A stored block of DEFLATE holds at most this much (RFC 1951 section 3.2.4).
+const _: () = assert!(BODY_CHUNK_BYTES <= u16::MAX as usize);

@@ -1,0 +1,190 @@
+//! From two files to an open database: the first one, and every later one with its journal replayed.
+//!
+//! Receives a disk; hands on the database, the ring and the counters, or a sentence for the owner. What must always
+//! hold: nothing that was acknowledged is skipped, and nothing is applied twice.
+
+use super::apply::Tables;
+use super::code::Decoder;
+use super::disk::{Disk, Part};
+use super::ring::Ring;
+use super::step::Step;
+use super::tables::{FORMAT, META, Meta};
+use super::{Options, Trouble};
+use crate::mail::message::{INBOX, MailboxId, SpecialUse, UidValidity};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// An open store, before its threads start.
+pub struct Opened {
+    pub database: Database,
+    pub ring: Ring,
+    pub meta: Meta,
+}
+
+/// Opens what is on the disk, or makes it. Replays the journal and frees what was staged and never admitted.
+pub fn open(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
+    let file = match disk.open(Part::Database)? {
+        Some(file) => file,
+        None => make(disk, options)?,
+    };
+    let database = open_redb(file, options)?;
+    let mut meta = read_meta(&database)?;
+    if meta.format > FORMAT {
+        return Err(Trouble::Failed(format!(
+            "this store was written by a newer version (format {}, this program knows up to {FORMAT})",
+            meta.format
+        )));
+    }
+    let mut ring = open_ring(disk, options, &meta)?;
+    let was_closed = meta.closed;
+    let replayed = replay(&database, &mut ring, &mut meta)?;
+    if let Some(later) = ring.find_later(meta.batch, replayed > 0 || !was_closed)? {
+        return Err(Trouble::Failed(format!(
+            "the journal is damaged: batch {} cannot be read, but batch {later} behind it can. Changes that were \
+             acknowledged are missing; nothing was changed",
+            meta.batch
+        )));
+    }
+    let txn = begin(&database, Durability::None)?;
+    let unstaged = Tables::open(&txn)?.unstage_all()?;
+    txn.commit()?;
+    if replayed > 0 || unstaged > 0 {
+        log::info!("event=store-recovered batches={replayed} unfinished_bodies={unstaged}");
+        checkpoint(&database, &mut ring)?;
+    }
+    Ok(Opened { database, ring, meta })
+}
+
+/// A redb database over that file, with an explicit cache.
+fn open_redb(file: Box<dyn StorageBackend>, options: &Options) -> Result<Database, Trouble> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes);
+    builder.set_repair_callback(|_| log::warn!("event=store-repair detail=\"the file is read as a whole\""));
+    Ok(builder.create_with_backend(Backend(file))?)
+}
+
+/// [`redb::Builder::create_with_backend`] wants a type of its own.
+#[derive(Debug)]
+struct Backend(Box<dyn StorageBackend>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+    fn close(&self) -> std::io::Result<()> {
+        self.0.close()
+    }
+}
+
+/// A write transaction. Immediate ones save redb's allocator state, so that reopening after a crash reads no more
+/// than that.
+pub fn begin(database: &Database, durability: Durability) -> Result<WriteTransaction, Trouble> {
+    let mut txn = database.begin_write()?;
+    txn.set_quick_repair(matches!(durability, Durability::Immediate));
+    txn.set_durability(durability).map_err(|error| Trouble::Failed(error.to_string()))?;
+    Ok(txn)
+}
+
+/// Makes everything committed so far durable in the redb file; the ring is redundant then.
+pub fn checkpoint(database: &Database, ring: &mut Ring) -> Result<(), Trouble> {
+    begin(database, Durability::Immediate)?.commit()?;
+    ring.forget();
+    Ok(())
+}
+
+fn read_meta(database: &Database) -> Result<Meta, Trouble> {
+    let txn = database.begin_read()?;
+    let row = txn.open_table(META)?.get(0)?;
+    let row = row.ok_or_else(|| Trouble::Failed("the store is damaged: it does not know its format".into()))?;
+    Ok(Meta::decode(row.value())?)
+}
+
+/// The ring that belongs to these tables. It may be missing only when no batch can be in it.
+fn open_ring(disk: &dyn Disk, options: &Options, meta: &Meta) -> Result<Ring, Trouble> {
+    if let Some(file) = disk.open(Part::Journal)? {
+        return Ok(Ring::new(file, meta.store, meta.position)?);
+    }
+    if !meta.closed {
+        return Err(Trouble::Failed("the file `journal` is missing: the last changes are in it".into()));
+    }
+    let file = disk.draft(Part::Journal, options.ring_bytes)?;
+    disk.publish(Part::Journal)?;
+    Ok(Ring::new(file, meta.store, 0)?)
+}
+
+/// Applies the batches that the tables do not have yet. Returns how many there were.
+fn replay(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<u64, Trouble> {
+    let mut replayed = 0;
+    while let Some(payload) = ring.read_next(meta.batch)? {
+        let txn = begin(database, Durability::None)?;
+        let mut tables = Tables::open(&txn)?;
+        let mut decoder = Decoder::new(&payload);
+        while !decoder.is_empty() {
+            tables.apply(&Step::decode(&mut decoder)?, meta, &mut Vec::new())?;
+        }
+        meta.batch += 1;
+        meta.position = ring.position();
+        meta.closed = false;
+        tables.meta.insert(0, &meta.encode()[..])?;
+        drop(tables);
+        txn.commit()?;
+        replayed += 1;
+    }
+    Ok(replayed)
+}
+
+/// Makes a store with its first mailboxes. It gets its name only when it is complete.
+fn make(disk: &dyn Disk, options: &Options) -> Result<Box<dyn StorageBackend>, Trouble> {
+    if disk.open(Part::Journal)?.is_some() {
+        return Err(Trouble::Failed("there is a file `journal` but no `hauspost.redb` to it".into()));
+    }
+    let database = open_redb(disk.draft(Part::Database, 0)?, options)?;
+    let mut random = [0u8; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
+        .map_err(|_| Trouble::Failed("the system has no random numbers".into()))?;
+    let store = u64::from_le_bytes(random);
+    let mut meta = Meta { store, closed: true, uid_validity: first_uid_validity(store), ..Meta::default() };
+    let txn = begin(&database, Durability::Immediate)?;
+    let mut tables = Tables::open(&txn)?;
+    let first = [
+        ("INBOX", None),
+        ("Drafts", Some(SpecialUse::Drafts)),
+        ("Sent", Some(SpecialUse::Sent)),
+        ("Junk", Some(SpecialUse::Junk)),
+        ("Trash", Some(SpecialUse::Trash)),
+        ("Archive", Some(SpecialUse::Archive)),
+    ];
+    for (id, (name, special_use)) in (INBOX.0..).zip(first) {
+        let uid_validity = UidValidity(meta.uid_validity);
+        let (id, name) = (MailboxId(id), name.to_owned());
+        let step = Step::Create { id, name, uid_validity, special_use, subscribed: true };
+        tables.apply(&step, &mut meta, &mut Vec::new())?;
+    }
+    tables.meta.insert(0, &meta.encode()[..])?;
+    drop(tables);
+    txn.commit()?;
+    database.close()?;
+    disk.publish(Part::Database)?;
+    disk.open(Part::Database)?.ok_or_else(|| Trouble::Failed("the new store is not there".into()))
+}
+
+/// RFC 3501 section 2.3.1.1 suggests the time, so that a store made anew does not repeat the numbers of the one
+/// before. A clock that was never set would: then chance decides, below all real times.
+fn first_uid_validity(random: u64) -> u32 {
+    const YEAR_2020_SECONDS: u64 = 1_577_836_800;
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = if seconds < YEAR_2020_SECONDS { 1 + random % (YEAR_2020_SECONDS - 1) } else { seconds };
+    u32::try_from(seconds).unwrap_or(u32::MAX / 2)
+}

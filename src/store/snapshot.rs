@@ -1,0 +1,251 @@
+//! One consistent view of everything, and the two threads that look at it.
+//!
+//! Receives short closures; hands on what they return. It changes nothing. What must always hold: a read transaction
+//! lives only while its closure runs, because pages cannot be reused while one is open.
+
+use super::body::*;
+use super::tables::*;
+use super::{Changes, Common, Credential, QueueEntry, Trouble, closed};
+use crate::limits::BODY_CHUNK_BYTES;
+use crate::mail::index::BodyIndex;
+use crate::mail::message::*;
+use crate::wire::date::Timestamp;
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+
+/// What a reader thread is asked.
+pub type Question = Box<dyn FnOnce(Result<&Snapshot, Trouble>) + Send>;
+
+/// Answers questions until nobody can ask any more.
+pub fn run_reader(common: &Arc<Common>, questions: &async_channel::Receiver<Question>) {
+    let mut inflater = Inflater::default();
+    while let Ok(question) = questions.recv_blocking() {
+        let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = match database.as_ref().map(ReadableDatabase::begin_read) {
+            None => Err(closed()),
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok(txn)) => Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)) }),
+        };
+        // A question that panics loses its answer, not the thread that all others wait for.
+        if catch_unwind(AssertUnwindSafe(|| question(snapshot.as_ref().map_err(Trouble::clone)))).is_err() {
+            log::error!("event=question-panicked");
+        }
+        if let Ok(snapshot) = snapshot {
+            inflater = snapshot.inflater.into_inner();
+        }
+    }
+}
+
+/// One consistent view of everything, on a reader thread.
+pub struct Snapshot {
+    txn: ReadTransaction,
+    inflater: RefCell<Inflater>,
+}
+
+impl Snapshot {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, Trouble> {
+        Ok(self.txn.open_table(definition)?)
+    }
+
+    /// All mailboxes ordered by name, INBOX first.
+    pub fn mailboxes(&self) -> Result<Vec<Mailbox>, Trouble> {
+        let mut all = Vec::new();
+        for row in self.table(MAILBOXES)?.range::<u32>(..)? {
+            let (id, bytes) = row?;
+            all.push(MailboxState::decode(MailboxId(id.value()), bytes.value())?.mailbox);
+        }
+        all.sort_by(|a, b| (a.id != INBOX, &a.name).cmp(&(b.id != INBOX, &b.name)));
+        Ok(all)
+    }
+    /// By name (`INBOX` in any case).
+    pub fn mailbox_named(&self, name: &str) -> Result<Option<Mailbox>, Trouble> {
+        let Ok(name) = super::decide::mailbox_name(name) else { return Ok(None) };
+        match self.table(NAMES)?.get(&name[..])? {
+            Some(id) => self.mailbox(MailboxId(id.value())),
+            None => Ok(None),
+        }
+    }
+    /// By id.
+    pub fn mailbox(&self, id: MailboxId) -> Result<Option<Mailbox>, Trouble> {
+        Ok(super::apply::read_mailbox(&self.table(MAILBOXES)?, id)?.map(|state| state.mailbox))
+    }
+    /// All UIDs of a mailbox, ascending.
+    pub fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>, Trouble> {
+        let all = message_key(mailbox, Uid(0))..=message_key(mailbox, Uid(u32::MAX));
+        self.table(MESSAGES)?.range(all)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
+    }
+    /// Rows with first <= UID <= last, ascending, at most `limit` of them.
+    pub fn messages(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<MessageRow>, Trouble> {
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let asked = message_key(mailbox, first)..=message_key(mailbox, last);
+        let rows = self.table(MESSAGES)?.range(asked)?.take(limit);
+        rows.map(|row| {
+            let (key, bytes) = row?;
+            Ok(decode_message(key_uid(key.value()), bytes.value())?)
+        })
+        .collect()
+    }
+    /// One row.
+    pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {
+        let row = self.table(MESSAGES)?.get(message_key(mailbox, uid))?;
+        row.map(|bytes| decode_message(uid, bytes.value())).transpose().map_err(Trouble::from)
+    }
+    /// What happened to a mailbox after `seen`.
+    pub fn changes_since(&self, mailbox: MailboxId, seen: ModSeq) -> Result<Changes, Trouble> {
+        let Some(state) = self.mailbox(mailbox)? else {
+            return Ok(Changes { changed: Vec::new(), expunged: Vec::new(), forgotten: false, mailbox: None });
+        };
+        let forgotten = seen < state.expunged_floor;
+        let (mut changed, mut expunged) = (Vec::new(), Vec::new());
+        if seen < state.highest_modseq {
+            let after = change_key(mailbox, ModSeq(seen.0 + 1), Uid(0));
+            let after = after..=change_key(mailbox, ModSeq(u64::MAX), Uid(u32::MAX));
+            let messages = self.table(MESSAGES)?;
+            for row in self.table(CHANGES)?.range(after.clone())? {
+                let uid = key_uid(row?.0.value() as u64);
+                if let Some(bytes) = messages.get(message_key(mailbox, uid))? {
+                    changed.push(decode_message(uid, bytes.value())?);
+                }
+            }
+            for row in self.table(EXPUNGED)?.range(after)? {
+                expunged.push(key_uid(row?.0.value() as u64));
+            }
+        }
+        changed.sort_unstable_by_key(|row| row.uid);
+        expunged.sort_unstable();
+        Ok(Changes { changed, expunged, forgotten, mailbox: Some(state) })
+    }
+
+    fn with_body<T>(
+        &self,
+        body: BodyId,
+        read: impl FnOnce(&[u8]) -> Result<T, super::code::Malformed>,
+    ) -> Result<T, Trouble> {
+        let row = self.table(BODIES)?.get(body.0)?.ok_or(Trouble::NotFound)?;
+        Ok(read(row.value())?)
+    }
+    /// The facts of a body.
+    pub fn body_index(&self, body: BodyId) -> Result<BodyIndex, Trouble> {
+        self.with_body(body, decode_row_index)
+    }
+    /// Size of a body in bytes.
+    pub fn body_bytes(&self, body: BodyId) -> Result<u64, Trouble> {
+        self.with_body(body, decode_size)
+    }
+    /// Bytes of a body, range cut to what is there. Ask for pieces of at most 64 KiB. Chunks are read whole, so that
+    /// ranges that follow each other are best long.
+    pub fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+        let chunks = self.with_body(body, decode_chunks)?;
+        let mut stored = Pieces::new(self.table(PIECES)?, body, stored_bytes(&chunks));
+        let mut out = Vec::new();
+        let (mut at, mut stored_at) = (0u64, 0u64);
+        for chunk in &chunks {
+            let (next, stored_next) = (at + u64::from(chunk.bytes), stored_at + u64::from(chunk.stored));
+            if at >= range.end {
+                break;
+            }
+            if next > range.start {
+                let compressed = stored.read(stored_at..stored_next)?;
+                let before = out.len();
+                self.inflater.borrow_mut().inflate(chunk, &compressed, &mut out)?;
+                if next > range.end {
+                    out.truncate(out.len() - (next - range.end) as usize);
+                }
+                if at < range.start {
+                    out.drain(before..before + (range.start - at) as usize);
+                }
+            }
+            (at, stored_at) = (next, stored_next);
+        }
+        Ok(out)
+    }
+
+    fn queue_entry(&self, id: QueueId) -> Result<QueueEntry, Trouble> {
+        let row = self.table(QUEUE)?.get(id.0)?.ok_or(Trouble::NotFound)?;
+        Ok(decode_queue_entry(id, row.value())?)
+    }
+    /// Queue entries with something due at or before `now`, soonest first, at most `limit`.
+    pub fn queue_due(&self, now: Timestamp, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
+        let due = self.table(DUE)?;
+        let rows = due.range(..=due_key(now, QueueId(u64::MAX)))?.take(limit);
+        rows.map(|row| self.queue_entry(due_parts(row?.0.value()).1)).collect()
+    }
+    /// When the next queue entry becomes due.
+    pub fn queue_next_due(&self) -> Result<Option<Timestamp>, Trouble> {
+        use redb::ReadableTable;
+        Ok(self.table(DUE)?.first()?.map(|(key, _)| due_parts(key.value()).0))
+    }
+    /// All queue entries with id greater than `after`, at most `limit`.
+    pub fn queue(&self, after: QueueId, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
+        let table = self.table(QUEUE)?;
+        let rows = table.range(after.0.saturating_add(1)..)?.take(limit);
+        rows.map(|row| {
+            let (id, bytes) = row?;
+            Ok(decode_queue_entry(QueueId(id.value()), bytes.value())?)
+        })
+        .collect()
+    }
+    /// A login's credential, by login name (compared without regard to case).
+    pub fn credential(&self, login: &str) -> Result<Option<Credential>, Trouble> {
+        let row = self.table(CREDENTIALS)?.get(&login.to_lowercase()[..])?;
+        row.map(|bytes| decode_credential(bytes.value())).transpose().map_err(Trouble::from)
+    }
+    /// A setting's value.
+    pub fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(self.table(SETTINGS)?.get(key)?.map(|value| value.value().to_vec()))
+    }
+    /// The latest wall clock time any Op has carried: the clock guard's floor.
+    pub fn latest_time(&self) -> Result<Timestamp, Trouble> {
+        let row = self.table(META)?.get(0)?.ok_or(Trouble::NotFound)?;
+        Ok(Meta::decode(row.value())?.latest_time)
+    }
+}
+
+/// Compressed bytes of a body, read in order; the piece read last is kept for the chunk that begins in it.
+struct Pieces {
+    table: ReadOnlyTable<(u64, u32), &'static [u8]>,
+    body: BodyId,
+    ranges: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Range<u64>)>>>,
+}
+
+impl Pieces {
+    fn new(table: ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, stored: u64) -> Pieces {
+        let ranges: Box<dyn Iterator<Item = _>> = Box::new(pieces(stored));
+        Pieces { table, body, ranges: ranges.peekable() }
+    }
+
+    /// Each range begins at or behind the end of the one before.
+    fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+        let mut out = Vec::with_capacity(((range.end - range.start) as usize).min(BODY_CHUNK_BYTES + 5));
+        while let Some((number, piece)) = self.ranges.peek().cloned() {
+            if piece.start >= range.end {
+                break;
+            }
+            if piece.end > range.start {
+                let row = self.table.get((self.body.0, number))?.ok_or(Trouble::NotFound)?;
+                let from = range.start.saturating_sub(piece.start) as usize;
+                let to = (range.end.min(piece.end) - piece.start) as usize;
+                out.extend_from_slice(row.value().get(from..to).ok_or(super::code::Malformed)?);
+            }
+            if piece.end > range.end {
+                break;
+            }
+            self.ranges.next();
+        }
+        Ok(out)
+    }
+}

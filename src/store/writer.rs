@@ -1,0 +1,524 @@
+//! The one thread that changes anything.
+//!
+//! Receives jobs; whatever waits is one batch: decided and applied in one redb transaction, written to the ring with
+//! one flush, committed, then the bells, then the answers. What must always hold: an answer that says yes comes after
+//! the flush that makes it true; readers never see what is not durable.
+
+use super::apply::Tables;
+use super::decide::{complete, decide};
+use super::disk::Disk;
+use super::intake::Staged;
+use super::open::{self, Opened, begin, checkpoint};
+use super::ring::{Batch, Place, Ring};
+use super::tables::Meta;
+use super::{Common, Done, InFlight, Op, Options, Trouble, Watched, closed};
+use crate::limits::{BATCH_BYTES_FULL, DISK_RESERVE_BYTES, STORE_CHANGES_WAITING_MAX};
+use crate::mail::message::BodyId;
+use async_channel::{Receiver, Sender};
+use redb::{Database, Durability};
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// How long the writer waits after it could not reopen the database before it tries again.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+/// What the writer is asked.
+pub enum Job {
+    /// A change.
+    Apply(ApplyJob),
+    /// Pieces of a large body.
+    Stage(StageJob),
+    /// Everything before it, then the end.
+    Close(Sender<Result<(), Trouble>>),
+}
+
+/// A change and who waits for it.
+pub struct ApplyJob {
+    pub op: Op,
+    pub answer: Sender<Result<Done, Trouble>>,
+    pub flight: InFlight,
+}
+
+/// Pieces of a large body: of a new one when there is no mark yet.
+pub struct StageJob {
+    pub staged: Option<Staged>,
+    pub pieces: Vec<(u32, Vec<u8>)>,
+    pub answer: Sender<Result<Staged, Trouble>>,
+    pub flight: InFlight,
+}
+
+/// The writer's own state.
+pub struct Writer {
+    common: Arc<Common>,
+    disk: Arc<dyn Disk>,
+    options: Options,
+    jobs: Receiver<Job>,
+    /// `None`: the last reopening failed.
+    ring: Option<Ring>,
+    meta: Meta,
+    /// Counts openings of the database, so that marks of an earlier one are known.
+    epoch: u64,
+    /// Since when something waits for a checkpoint.
+    dirty_since: Option<Instant>,
+    batch: Batch,
+}
+
+/// A job whose answer is known once the batch is durable.
+enum Answer {
+    Apply {
+        answer: Sender<Result<Done, Trouble>>,
+        result: Result<Done, Trouble>,
+        admitted: Option<Staged>,
+        _flight: InFlight,
+    },
+    Stage {
+        answer: Sender<Result<Staged, Trouble>>,
+        result: Result<Staged, Trouble>,
+        _flight: InFlight,
+    },
+}
+
+/// What a batch has come to so far.
+#[derive(Default)]
+struct Tally {
+    answers: Vec<Answer>,
+    rung: Vec<Watched>,
+    /// Something changes.
+    changes: bool,
+    /// Something changes that the ring cannot carry.
+    wants_checkpoint: bool,
+}
+
+/// How a batch becomes durable.
+enum Way {
+    /// By a record in the ring at that place.
+    Ring(Place),
+    /// By the redb file itself.
+    Checkpoint,
+    /// Not yet: only pieces were staged, which a checkpoint will make durable with their Op.
+    Later,
+}
+
+impl Writer {
+    pub fn new(
+        common: Arc<Common>,
+        disk: Arc<dyn Disk>,
+        options: Options,
+        jobs: Receiver<Job>,
+        ring: Ring,
+        meta: Meta,
+    ) -> Writer {
+        let batch = Batch::new();
+        Writer { common, disk, options, jobs, ring: Some(ring), meta, epoch: 0, dirty_since: None, batch }
+    }
+
+    /// Works until it is told to close or nobody can ask any more.
+    pub fn run(mut self) {
+        let answer = loop {
+            let deadline = match &self.ring {
+                None => Some(Instant::now() + REOPEN_AFTER),
+                Some(_) => self.dirty_since.map(|since| since + self.options.checkpoint_after),
+            };
+            match receive(&self.jobs, deadline) {
+                Received::Job(first) => {
+                    if let Some(answer) = self.work_off(first) {
+                        break Some(answer);
+                    }
+                }
+                Received::TimedOut => {
+                    // Quiet, or busy for so long that it is time.
+                    self.common.deflaters.release();
+                    if self.ring.is_none() {
+                        self.recover();
+                    } else {
+                        self.free_given_back();
+                        self.checkpoint();
+                    }
+                }
+                Received::Closed => break None,
+            }
+        };
+        self.jobs.close();
+        let result = self.close();
+        if let Err(trouble) = &result {
+            log::error!("event=store-close-failed cause={trouble:?}");
+        }
+        if let Some(answer) = answer {
+            let _ = answer.try_send(result);
+        }
+    }
+
+    /// Takes what waits as batches, until nothing waits. Returns who asked to close.
+    fn work_off(&mut self, first: Job) -> Option<Sender<Result<(), Trouble>>> {
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        let mut closing = None;
+        while let Some(job) = next {
+            match job {
+                Job::Close(answer) => closing = Some(answer),
+                job => {
+                    bytes += held_bytes(&job);
+                    jobs.push(job);
+                }
+            }
+            let is_full = bytes >= BATCH_BYTES_FULL || jobs.len() >= STORE_CHANGES_WAITING_MAX;
+            next = if is_full || closing.is_some() { None } else { self.jobs.try_recv().ok() };
+        }
+        if !jobs.is_empty() {
+            self.work(jobs);
+        }
+        let due = self.dirty_since.is_some_and(|since| since.elapsed() >= self.options.checkpoint_after);
+        if closing.is_none() && (due || self.ring.as_ref().is_some_and(Ring::is_half_full)) {
+            self.checkpoint();
+        }
+        closing
+    }
+
+    /// One batch, from decision to answers.
+    fn work(&mut self, jobs: Vec<Job>) {
+        if self.ring.is_none() {
+            self.recover();
+        }
+        let common = self.common.clone();
+        let number = self.meta.batch;
+        let before = self.meta.clone();
+        let mut tally = Tally::default();
+        let result = {
+            let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+            match database.as_ref() {
+                Some(database) => self.write(database, jobs, &mut tally),
+                // The jobs are dropped, and who waits for them learns that the store is closed.
+                None => return,
+            }
+        };
+        let result = match result {
+            Ok(()) => Ok(()),
+            Err(trouble) => {
+                log::error!("event=batch-failed batch={number} cause={trouble:?}");
+                self.meta = before;
+                // The batch may have reached the disk all the same: then it counts.
+                if self.recover().is_some_and(|next| next > number) { Ok(()) } else { Err(trouble) }
+            }
+        };
+        if result.is_ok() {
+            tally.rung.sort_unstable();
+            tally.rung.dedup();
+            for watched in tally.rung.drain(..) {
+                self.common.bells.ring(watched);
+            }
+        }
+        for answer in tally.answers {
+            answer.give(&result);
+        }
+    }
+
+    /// Decides and applies the jobs, and makes them durable.
+    fn write(&mut self, database: &Database, jobs: Vec<Job>, tally: &mut Tally) -> Result<(), Trouble> {
+        self.batch.clear();
+        let mut low = None;
+        let mut txn = begin(database, Durability::None)?;
+        let mut tables = Tables::open(&txn)?;
+        let mut fault = None;
+        for job in jobs {
+            let is_low = takes_in(&job) && *low.get_or_insert_with(|| self.is_low());
+            let result = match job {
+                Job::Apply(job) => self.apply(job, is_low, &mut tables, tally),
+                Job::Stage(job) => self.stage(job, is_low, &mut tables, tally),
+                Job::Close(_) => Ok(()),
+            };
+            // Every job still gets its answer, and the first fault is the batch's.
+            fault = fault.or(result.err());
+        }
+        if let Some(trouble) = fault {
+            return Err(trouble);
+        }
+        self.unstage_given_back(&mut tables, tally)?;
+        if !tally.changes {
+            drop(tables);
+            return Ok(txn.abort()?);
+        }
+        let number = self.meta.batch;
+        let way = self.choose(tally.wants_checkpoint);
+        if !matches!(way, Way::Later) {
+            self.meta.batch += 1;
+        }
+        if let Way::Ring(place) = way {
+            self.meta.position = place.next;
+        }
+        self.meta.closed = false;
+        tables.meta.insert(0, &self.meta.encode()[..])?;
+        drop(tables);
+        let ring = self.ring.as_mut().ok_or_else(closed)?;
+        match way {
+            Way::Ring(place) => {
+                ring.write(&mut self.batch, place, number)?;
+                txn.commit()?;
+                self.dirty_since.get_or_insert_with(Instant::now);
+            }
+            Way::Checkpoint => {
+                txn.set_durability(Durability::Immediate).map_err(|error| Trouble::Failed(error.to_string()))?;
+                txn.set_quick_repair(true);
+                txn.commit()?;
+                ring.forget();
+                self.dirty_since = None;
+            }
+            Way::Later => {
+                txn.commit()?;
+                self.dirty_since.get_or_insert_with(Instant::now);
+            }
+        }
+        Ok(())
+    }
+
+    fn choose(&self, wants_checkpoint: bool) -> Way {
+        if wants_checkpoint {
+            return Way::Checkpoint;
+        }
+        if self.batch.is_empty() {
+            return Way::Later;
+        }
+        self.ring.as_ref().and_then(|ring| ring.place(&self.batch)).map_or(Way::Checkpoint, Way::Ring)
+    }
+
+    fn apply(
+        &mut self,
+        job: ApplyJob,
+        is_low: bool,
+        tables: &mut Tables<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        let ApplyJob { op, answer, flight } = job;
+        let decision = if is_low { Err(Trouble::Full) } else { decide(op, tables, &self.meta) };
+        let (result, admitted, fault) = match decision {
+            Err(trouble) => (Err(trouble), None, None),
+            Ok(mut decision) => {
+                let mut fault = None;
+                for step in &decision.steps {
+                    tally.changes = true;
+                    tally.wants_checkpoint |= !step.is_journaled();
+                    if let Err(trouble) = tables.apply(step, &mut self.meta, &mut tally.rung) {
+                        fault = Some(trouble);
+                        break;
+                    }
+                    step.encode(self.batch.payload());
+                }
+                let completed = complete(&mut decision.done, tables);
+                (Ok(decision.done), decision.staged, fault.or(completed.err()))
+            }
+        };
+        tally.answers.push(Answer::Apply { answer, result, admitted, _flight: flight });
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn stage(
+        &mut self,
+        job: StageJob,
+        is_low: bool,
+        tables: &mut Tables<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        let StageJob { staged, pieces, answer, flight } = job;
+        let mark = match staged {
+            _ if is_low => Err(Trouble::Full),
+            Some(mark) if mark.epoch() != self.epoch => {
+                Err(Trouble::Failed("the disk failed while the body arrived".into()))
+            }
+            Some(mark) => Ok(mark),
+            None => {
+                let body = BodyId(self.meta.body);
+                self.meta.body += 1;
+                Ok(Staged::new(body, self.epoch, self.common.clone()))
+            }
+        };
+        let written = match &mark {
+            Ok(mark) => {
+                tally.changes = true;
+                tables.stage(mark.body(), &pieces)
+            }
+            Err(_) => Ok(()),
+        };
+        tally.answers.push(Answer::Stage { answer, result: mark, _flight: flight });
+        written
+    }
+
+    /// Frees what dropped bodies gave back.
+    fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally) -> Result<(), Trouble> {
+        let given_back = std::mem::take(&mut *self.common.given_back.lock().unwrap_or_else(PoisonError::into_inner));
+        for (body, epoch) in given_back {
+            if epoch == self.epoch {
+                tally.changes = true;
+                tables.unstage(body)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees what dropped bodies gave back, when no other change comes along.
+    fn free_given_back(&mut self) {
+        let waits = !self.common.given_back.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if waits {
+            self.work(Vec::new());
+        }
+    }
+
+    /// Whether the disk is too full for new mail.
+    fn is_low(&self) -> bool {
+        match self.disk.free_bytes() {
+            Ok(bytes) => bytes < DISK_RESERVE_BYTES,
+            Err(error) => {
+                log::warn!("event=free-space-unknown cause={error:?}");
+                false
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let common = self.common.clone();
+        let result = {
+            let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+            match (database.as_ref(), self.ring.as_mut()) {
+                (Some(database), Some(ring)) => checkpoint(database, ring),
+                _ => return,
+            }
+        };
+        self.dirty_since = None;
+        if let Err(trouble) = result {
+            log::error!("event=checkpoint-failed cause={trouble:?}");
+            self.recover();
+        }
+    }
+
+    /// Closes the database and opens it again from what is on the disk, the journal replayed; questions wait meanwhile.
+    /// After an I/O error redb refuses all work until this is done. Returns the number that the disk gave the next
+    /// batch; batches below it are durable, this one and later ones never happened.
+    fn recover(&mut self) -> Option<u64> {
+        let common = self.common.clone();
+        let mut slot = common.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.ring = None;
+        drop(slot.take());
+        self.epoch += 1;
+        match open::open(self.disk.as_ref(), &self.options).and_then(|opened| self.adopt(opened)) {
+            Ok((database, next)) => {
+                log::warn!("event=store-reopened batch={next}");
+                *slot = Some(database);
+                Some(next)
+            }
+            Err(trouble) => {
+                log::error!("event=store-reopen-failed cause={trouble:?}");
+                None
+            }
+        }
+    }
+
+    /// Goes on from a reopened database. The number of a batch that failed is not used again, so that its remains in
+    /// the ring can never be taken for the next batch.
+    fn adopt(&mut self, opened: Opened) -> Result<(Database, u64), Trouble> {
+        let Opened { database, mut ring, mut meta } = opened;
+        let next = meta.batch;
+        meta.batch += 1;
+        meta.closed = false;
+        let txn = begin(&database, Durability::Immediate)?;
+        txn.open_table(super::tables::META)?.insert(0, &meta.encode()[..])?;
+        txn.commit()?;
+        ring.forget();
+        (self.ring, self.meta, self.dirty_since) = (Some(ring), meta, None);
+        Ok((database, next))
+    }
+
+    /// The last checkpoint; afterwards reopening has nothing to replay.
+    fn close(&mut self) -> Result<(), Trouble> {
+        self.free_given_back();
+        let database = self.common.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(database), true) = (database, self.ring.is_some()) else { return Err(closed()) };
+        self.meta.closed = true;
+        let txn = begin(&database, Durability::Immediate)?;
+        txn.open_table(super::tables::META)?.insert(0, &self.meta.encode()[..])?;
+        txn.commit()?;
+        database.close()?;
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// Tells who waits. `batch`: whether the batch became durable.
+    fn give(self, batch: &Result<(), Trouble>) {
+        let failed = batch.as_ref().err();
+        match self {
+            Answer::Apply { answer, result, admitted, _flight } => {
+                let result = match (result, failed) {
+                    (Ok(_), Some(trouble)) => Err(trouble.clone()),
+                    (result, _) => result,
+                };
+                if let (Ok(_), Some(staged)) = (&result, admitted) {
+                    staged.keep();
+                }
+                let _ = answer.try_send(result);
+            }
+            Answer::Stage { answer, result, _flight } => {
+                let result = match failed {
+                    Some(trouble) => Err(trouble.clone()),
+                    None => result,
+                };
+                let _ = answer.try_send(result);
+            }
+        }
+    }
+}
+
+/// Whether the job brings something new onto the disk; those wait outside when it is nearly full.
+fn takes_in(job: &Job) -> bool {
+    match job {
+        Job::Apply(job) => matches!(job.op, Op::Deliver(_) | Op::Enqueue(_)),
+        Job::Stage(_) => true,
+        Job::Close(_) => false,
+    }
+}
+
+/// Bytes that the job's record will have, roughly.
+fn held_bytes(job: &Job) -> usize {
+    match job {
+        Job::Apply(job) => match &job.op {
+            Op::Deliver(deliver) => deliver.body.held_bytes(),
+            Op::Enqueue(enqueue) => enqueue.body.held_bytes(),
+            Op::Settle(settle) => settle.notice.as_ref().map_or(0, |(body, _)| body.held_bytes()),
+            _ => 0,
+        },
+        Job::Stage(job) => job.pieces.iter().map(|(_, piece)| piece.len()).sum(),
+        Job::Close(_) => 0,
+    }
+}
+
+enum Received {
+    Job(Job),
+    TimedOut,
+    Closed,
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The next job, or the deadline.
+fn receive(jobs: &Receiver<Job>, deadline: Option<Instant>) -> Received {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut next = pin!(jobs.recv());
+    loop {
+        if let Poll::Ready(job) = next.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return job.map_or(Received::Closed, Received::Job);
+        }
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => return Received::TimedOut,
+            Some(left) => std::thread::park_timeout(left),
+        }
+    }
+}

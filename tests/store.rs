@@ -1,0 +1,228 @@
+//! The store through its own doors: every Op, bodies of every size, bells, reopening.
+
+use futures_lite::future::block_on;
+use hauspost::mail::index::BodyIndex;
+use hauspost::mail::message::*;
+use hauspost::store::*;
+use hauspost::wire::address::{Address, Domain, ReversePath};
+use hauspost::wire::date::Timestamp;
+use std::sync::Arc;
+
+fn body(store: &Store, bytes: &[u8]) -> NewBody {
+    let mut writer = store.body_writer();
+    for piece in bytes.chunks(10_000) {
+        block_on(writer.write(piece)).expect("taken in");
+    }
+    block_on(writer.finish(BodyIndex { envelope: b"(NIL)".to_vec(), ..BodyIndex::default() })).expect("a body")
+}
+
+fn target(mailbox: MailboxId, keywords: &[&str]) -> Target {
+    let keywords = keywords.iter().map(|name| name.to_string()).collect();
+    Target { mailbox, flags: Flags { system: SystemFlags::default(), keywords } }
+}
+
+fn deliver(store: &Store, bytes: &[u8], targets: Vec<Target>) -> Result<Done, Trouble> {
+    let body = body(store, bytes);
+    block_on(store.apply(Op::Deliver(Deliver { body, targets, internal_date: Timestamp(5), now: Timestamp(6) })))
+}
+
+fn whole(store: &Store, body: BodyId) -> Vec<u8> {
+    block_on(store.read(move |snapshot| snapshot.body_range(body, 0..u64::MAX))).expect("readable")
+}
+
+fn rows(store: &Store, mailbox: MailboxId) -> Vec<MessageRow> {
+    block_on(store.read(move |snapshot| snapshot.messages(mailbox, Uid(1), Uid(u32::MAX), usize::MAX))).expect("rows")
+}
+
+fn mailbox(store: &Store, name: &str) -> Option<Mailbox> {
+    let name = name.to_owned();
+    block_on(store.read(move |snapshot| snapshot.mailbox_named(&name))).expect("readable")
+}
+
+/// Text that compresses, differently everywhere.
+fn text(bytes: usize) -> Vec<u8> {
+    let mut out = b"From: a@example.org\r\nSubject: x\r\n\r\n".to_vec();
+    let mut state = bytes as u32;
+    while out.len() < bytes {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        out.extend_from_slice(format!("line {} of the text\r\n", state >> 12).as_bytes());
+    }
+    out.truncate(bytes);
+    out
+}
+
+/// Bytes that do not compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn a_new_store_has_its_first_mailboxes() {
+    let store = Store::in_memory().expect("a store");
+    let all = block_on(store.read(Snapshot::mailboxes)).expect("readable");
+    let names: Vec<_> = all.iter().map(|mailbox| &mailbox.name[..]).collect();
+    assert_eq!(names, ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"]);
+    assert!(all.iter().all(|mailbox| mailbox.subscribed && mailbox.uid_next == Uid(1)));
+    assert_eq!(all[0].id, INBOX);
+    let mut validities: Vec<_> = all.iter().map(|mailbox| mailbox.uid_validity).collect();
+    validities.dedup();
+    assert_eq!(validities.len(), 6, "each its own UIDVALIDITY");
+}
+
+#[test]
+fn a_message_comes_back_as_it_went_in() {
+    let store = Store::in_memory().expect("a store");
+    for bytes in [0, 1, 4_000, 32_767, 32_768, 32_769, 100_000, 1_000_000, 5_000_000] {
+        let sent = text(bytes);
+        let done = deliver(&store, &sent, vec![target(INBOX, &[])]).expect("delivered");
+        let Done::Delivered(places) = done else { panic!("{done:?}") };
+        let uid = places[0].uid;
+        let row = block_on(store.read(move |snapshot| snapshot.message(INBOX, uid))).expect("readable").expect("there");
+        assert_eq!(row.bytes as usize, bytes);
+        assert!(whole(&store, row.body) == sent, "{bytes} bytes");
+        for start in [0usize, 1, 30_000, 32_768, 99_999, 999_990] {
+            let range = start as u64..start as u64 + 40_000;
+            let piece = block_on(store.read(move |snapshot| snapshot.body_range(row.body, range))).expect("readable");
+            let end = (start + 40_000).min(bytes);
+            assert!(piece == sent.get(start.min(bytes)..end).unwrap_or_default(), "{bytes} bytes from {start}");
+        }
+        let index = block_on(store.read(move |snapshot| snapshot.body_index(row.body))).expect("readable");
+        assert_eq!(index.envelope, b"(NIL)");
+    }
+    store.close().expect("closed");
+    assert!(matches!(deliver(&store, b"", vec![]), Err(Trouble::Failed(_))), "closed is closed");
+}
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let disk = Arc::new(MemoryDisk::new());
+    let options = Options { ring_bytes: 1 << 20, ..Options::new("") };
+    let store = Store::open_on(disk.clone(), options.clone()).expect("a store");
+    deliver(&store, &text(5_000), vec![target(INBOX, &["$Forwarded"]), target(MailboxId(2), &[])]).expect("delivered");
+    let before = rows(&store, INBOX);
+    store.close().expect("closed");
+    let store = Store::open_on(disk, options).expect("a store");
+    assert_eq!(rows(&store, INBOX), before);
+    assert_eq!(rows(&store, MailboxId(2))[0].body, before[0].body, "two mailboxes, one body");
+    assert_eq!(whole(&store, before[0].body), text(5_000));
+    assert_eq!(block_on(store.read(Snapshot::latest_time)), Ok(Timestamp(6)));
+}
+
+#[test]
+fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
+    let store = Store::in_memory().expect("a store");
+    let address = |local: &str| Address { local: local.into(), domain: Domain::new("far.example") };
+    let enqueue = Enqueue {
+        body: body(&store, &text(3_000)),
+        reverse_path: ReversePath::Address(address("me")),
+        recipients: vec![address("A"), address("b")],
+        copies: vec![target(MailboxId(3), &[])],
+        not_before: Timestamp(100),
+        now: Timestamp(90),
+    };
+    let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
+    let Done::Enqueued(id) = done else { panic!("{done:?}") };
+    let due = |now| block_on(store.read(move |snapshot| snapshot.queue_due(Timestamp(now), 10))).expect("readable");
+    assert_eq!((due(99).len(), due(100).len()), (0, 1));
+    let settle = |outcomes, next_due, notice| {
+        let settle = Settle { entry: id, outcomes, next_due: Timestamp(next_due), notice, now: Timestamp(110) };
+        block_on(store.apply(Op::Settle(settle)))
+    };
+    let later = (address("B"), Outcome::Deferred("451 later\r\nplease".into()));
+    settle(vec![(address("a"), Outcome::Delivered), later], 200, None).expect("settled");
+    assert_eq!(block_on(store.read(Snapshot::queue_next_due)), Ok(Some(Timestamp(200))));
+    let entry = due(200).remove(0);
+    assert_eq!(entry.recipients.len(), 1);
+    assert_eq!((entry.recipients[0].attempts, &entry.recipients[0].last_reply[..]), (1, "451 later  please"));
+    let notice = Some((body(&store, b"Subject: failed\r\n\r\n"), target(INBOX, &[])));
+    settle(vec![(address("b"), Outcome::Failed)], 300, notice).expect("settled");
+    assert_eq!(due(1_000), []);
+    assert_eq!(rows(&store, INBOX).len(), 1);
+    assert_eq!(settle(vec![], 1, None), Err(Trouble::NotFound));
+    let copy = rows(&store, MailboxId(3)).remove(0);
+    assert_eq!(whole(&store, copy.body), text(3_000), "the copy keeps the body");
+    block_on(store.apply(Op::DeleteMailbox { name: "Sent".into() })).expect("deleted");
+    let gone = block_on(store.read(move |snapshot| snapshot.body_bytes(copy.body)));
+    assert_eq!(gone, Err(Trouble::NotFound), "nothing refers to it any more");
+}
+
+#[test]
+fn mailboxes_are_made_renamed_and_deleted() {
+    let store = Store::in_memory().expect("a store");
+    let create = |name: &str| block_on(store.apply(Op::CreateMailbox { name: name.into(), special_use: None }));
+    let rename = |from: &str, to: &str| block_on(store.apply(Op::RenameMailbox { from: from.into(), to: to.into() }));
+    let delete = |name: &str| block_on(store.apply(Op::DeleteMailbox { name: name.into() }));
+    create("a/b/c").expect("created with its parents");
+    assert!(mailbox(&store, "a/b").is_some());
+    assert_eq!(create("inbox"), Err(Trouble::Exists));
+    assert!(matches!(delete("a/b"), Err(Trouble::Refused(_))), "there is a mailbox inside");
+    assert!(matches!(delete("INBOX"), Err(Trouble::Refused(_))));
+    assert_eq!(delete("nothing"), Err(Trouble::NotFound));
+    let before = mailbox(&store, "a/b/c").expect("there");
+    assert!(matches!(rename("a", "a/d"), Err(Trouble::Refused(_))));
+    rename("a", "new/a").expect("renamed");
+    let after = mailbox(&store, "new/a/b/c").expect("moved along");
+    assert_eq!((after.id, after.uid_validity), (before.id, before.uid_validity));
+    assert!(mailbox(&store, "a").is_none() && mailbox(&store, "new").is_some());
+    delete("new/a/b/c").expect("deleted");
+    create("new/a/b/c").expect("made again");
+    let again = mailbox(&store, "new/a/b/c").expect("there");
+    assert!(again.uid_validity > before.uid_validity && again.id != before.id);
+
+    deliver(&store, b"x", vec![target(INBOX, &["k"])]).expect("delivered");
+    deliver(&store, b"y", vec![target(INBOX, &[])]).expect("delivered");
+    rename("INBOX", "old").expect("RFC 3501 section 6.3.5");
+    let (inbox, old) = (mailbox(&store, "INBOX").expect("stays"), mailbox(&store, "old").expect("made"));
+    assert_eq!((inbox.messages, inbox.uid_next, old.messages), (0, Uid(3), 2));
+    assert_eq!(old.keywords, ["k"]);
+    assert_eq!(rows(&store, old.id)[0].keywords, 1);
+    let changes = block_on(store.read(|snapshot| snapshot.changes_since(INBOX, ModSeq(0)))).expect("readable");
+    assert_eq!(changes.expunged, [Uid(1), Uid(2)]);
+}
+
+#[test]
+fn keywords_are_named_once_and_bounded() {
+    let store = Store::in_memory().expect("a store");
+    let names: Vec<String> = (0..64).map(|n| format!("k{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    deliver(&store, b"x", vec![target(INBOX, &names)]).expect("delivered");
+    deliver(&store, b"x", vec![target(INBOX, &["K5"])]).expect("known in any case");
+    let refused = deliver(&store, b"x", vec![target(INBOX, &["one more"])]);
+    assert!(matches!(refused, Err(Trouble::Refused(_))));
+    assert_eq!(rows(&store, INBOX).iter().map(|row| row.keywords).collect::<Vec<_>>(), [u64::MAX, 1 << 5]);
+    assert_eq!(mailbox(&store, "INBOX").expect("there").uid_next, Uid(3), "a refusal leaves no trace");
+}
+
+#[test]
+fn a_bell_rings_with_the_answer() {
+    let store = Store::in_memory().expect("a store");
+    let mut inbox = store.bell(Watched::Mailbox(INBOX));
+    let mut list = store.bell(Watched::MailboxList);
+    deliver(&store, b"x", vec![target(INBOX, &[])]).expect("delivered");
+    assert!(inbox.take_ring() && !list.take_ring());
+    block_on(store.apply(Op::Subscribe { name: "Junk".into(), subscribed: false })).expect("applied");
+    assert!(!inbox.take_ring() && list.take_ring());
+}
+
+#[test]
+fn a_full_disk_refuses_mail_and_nothing_else() {
+    let disk = Arc::new(MemoryDisk::new());
+    let store = Store::open_on(disk.clone(), Options { ring_bytes: 1 << 20, ..Options::new("") }).expect("a store");
+    deliver(&store, b"x", vec![target(INBOX, &[])]).expect("delivered");
+    disk.set_free_bytes(1 << 20);
+    assert_eq!(deliver(&store, b"y", vec![target(INBOX, &[])]), Err(Trouble::Full));
+    let mut writer = store.body_writer();
+    assert_eq!(block_on(writer.write(&noise(400_000))), Err(Trouble::Full), "staging");
+    let expunge = Expunge { mailbox: INBOX, which: Expungeable::These(vec![Uid(1)]) };
+    let done = block_on(store.apply(Op::Expunge(expunge))).expect("the owner can make room");
+    assert!(matches!(done, Done::Expunged { uids, .. } if uids == [Uid(1)]));
+    disk.set_free_bytes(1 << 40);
+    deliver(&store, b"y", vec![target(INBOX, &[])]).expect("delivered");
+}
