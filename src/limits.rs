@@ -161,6 +161,31 @@ pub const IMAP_WRITE_SECONDS_MAX: u64 = 2 * 60;
 
 // ---- POP3
 
+/// Bytes of a command line. RFC 2449 section 4 has 255; some clients send long passwords and initial responses.
+pub const POP3_LINE_BYTES_MAX: usize = 512;
+/// Replies that pile up before they are written out: answers to pipelined commands share packets.
+pub const POP3_REPLIES_BYTES: usize = 16 << 10;
+/// Bytes of a message that RETR asks the store for at once.
+pub const POP3_PIECE_BYTES: u64 = 64 << 10;
+/// The same for TOP, which mostly wants the header.
+pub const POP3_TOP_PIECE_BYTES: u64 = 8 << 10;
+/// Messages of a maildrop; the oldest first, the others appear when these are gone. 24 bytes each: 6 MB.
+pub const POP3_MESSAGES_MAX: usize = 250_000;
+/// Rows that one read of the store returns while a maildrop is opened.
+pub const POP3_ROWS_PER_READ: usize = 2000;
+/// Commands that cannot be obeyed before the session is ended.
+pub const POP3_ERRORS_MAX: u32 = 20;
+/// Wrong passwords before the session is ended.
+pub const POP3_LOGINS_FAILED_MAX: u32 = 5;
+/// Silence before the session is ended, at least 10 minutes (RFC 1939 section 3).
+pub const POP3_IDLE_SECONDS: u64 = 600;
+/// Silence before login: nobody types commands by hand.
+pub const POP3_LOGIN_SECONDS: u64 = 120;
+/// Time a client has to take what was sent.
+pub const POP3_WRITE_SECONDS: u64 = 120;
+/// Time for the TLS handshake after STLS.
+pub const POP3_TLS_SECONDS: u64 = 60;
+
 // ---- MIME
 
 /// A boundary has 70 octets at most (RFC 2046 section 5.1.1); longer ones are told apart by this much.

@@ -6,6 +6,7 @@ mod admission;
 pub mod imap;
 mod intake;
 mod login;
+pub mod pop3;
 pub mod relay;
 mod site;
 pub mod smtp;

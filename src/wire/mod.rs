@@ -9,5 +9,6 @@ pub mod date;
 pub mod header;
 pub mod imap;
 pub mod mime;
+pub mod pop3;
 pub mod sasl;
 pub mod smtp;

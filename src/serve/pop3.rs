@@ -1,0 +1,204 @@
+//! One POP3 connection: carries the conversation of [`crate::wire::pop3`] out with the store and the network.
+//!
+//! A maildrop is INBOX as it was at login. Deleting waits for QUIT and is one [`Op::Expunge`]; a lost connection deletes
+//! nothing. Several sessions may be open at once and beside IMAP, so there is no [IN-USE]: nothing here depends on what
+//! others do, messages that they delete meanwhile are answered with an error.
+
+use crate::limits::*;
+use crate::mail::message::{BodyId, INBOX, Uid};
+use crate::net::Stream;
+use crate::serve::{Context, Site, Verdict};
+use crate::store::{Expunge, Expungeable, Op, Trouble};
+use crate::wire::pop3::{LoginAnswer, Maildrop, Message, Server, Settings, Want};
+use crate::wire::sasl::Password;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Serves POP3 until the client goes, is idle for too long, or the node stops.
+pub async fn run_pop3(context: Context, stream: Stream) {
+    let peer = stream.peer();
+    let mut session = Session::new(context, stream);
+    let end = session.run().await;
+    let Counts { sent, deleted } = session.counts;
+    match end {
+        Ok(()) => log::info!("event=pop3-end peer={peer} sent={sent} deleted={deleted}"),
+        Err(error) => log::info!("event=pop3-lost peer={peer} sent={sent} deleted={deleted} error={error}"),
+    }
+}
+
+/// What the log says at the end.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    sent: u64,
+    deleted: usize,
+}
+
+struct Session {
+    context: Context,
+    site: Arc<Site>,
+    /// Not there only while it changes to TLS.
+    stream: Option<Stream>,
+    server: Server,
+    logged_in: bool,
+    out: Vec<u8>,
+    counts: Counts,
+}
+
+impl Session {
+    fn new(context: Context, stream: Stream) -> Session {
+        let site = context.site();
+        let settings = Settings {
+            hostname: site.hostname.to_string(),
+            stls: site.tls.is_some(),
+            tls: stream.tls().is_some(),
+            plaintext_login: site.plaintext_login(stream.peer().ip()),
+        };
+        let (server, stream) = (Server::new(settings), Some(stream));
+        Session { context, site, stream, server, logged_in: false, out: Vec::new(), counts: Counts::default() }
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        self.server.greet(&mut self.out);
+        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let (mut start, mut end) = (0, 0);
+        loop {
+            let input = buffer.get(start..end).unwrap_or_default();
+            let (used, want) = self.server.step(input, &mut self.out);
+            start += used;
+            match want {
+                Want::Input => {
+                    self.flush().await?;
+                    (start, end) = (0, self.read(&mut buffer).await?);
+                    if end == 0 {
+                        return self.close().await;
+                    }
+                }
+                Want::Flush => self.flush().await?,
+                Want::Login(password) => self.log_in(password).await,
+                Want::Piece { body, start, bytes } => self.send_piece(body, start, bytes).await,
+                Want::Expunge(uids) => self.expunge(uids).await,
+                Want::StartTls => {
+                    (start, end) = (0, 0);
+                    self.start_tls().await?;
+                }
+                Want::Close => {
+                    self.flush().await?;
+                    return self.close().await;
+                }
+            }
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.stream()?.close(Duration::from_secs(POP3_WRITE_SECONDS)).await
+    }
+
+    /// 0 when the client has gone or the node stops: POP3 has no word for that.
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let seconds = if self.logged_in { POP3_IDLE_SECONDS } else { POP3_LOGIN_SECONDS };
+        let stopping = self.context.stopping.clone();
+        let stopped = async {
+            stopping.asked().await;
+            Ok(0)
+        };
+        futures_lite::future::or(self.stream()?.read(buffer, Duration::from_secs(seconds)), stopped).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut self.out);
+        self.stream()?.write_all(&out, Duration::from_secs(POP3_WRITE_SECONDS)).await?;
+        out.clear();
+        // An idle session keeps no large buffer.
+        out.shrink_to(READ_BUFFER_BYTES);
+        self.out = out;
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let (Some(config), Some(stream)) = (self.site.tls.clone(), self.stream.take()) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        self.stream = Some(stream.accept_tls(config, Duration::from_secs(POP3_TLS_SECONDS)).await?);
+        self.server.tls_started();
+        Ok(())
+    }
+
+    async fn log_in(&mut self, given: Password) {
+        let Some(peer) = self.stream.as_ref().map(Stream::peer) else { return };
+        let context = self.context.clone();
+        let answer = match context.logins.check(&context, peer.ip(), &given.login, &given.password).await {
+            Verdict::Welcome(_) => match self.open_maildrop().await {
+                Ok(maildrop) => {
+                    self.logged_in = true;
+                    LoginAnswer::Opened(maildrop)
+                }
+                Err(trouble) => {
+                    log::error!("event=maildrop-unavailable peer={peer} trouble={trouble:?}");
+                    LoginAnswer::Unavailable
+                }
+            },
+            Verdict::Wrong => LoginAnswer::Wrong,
+            Verdict::Unavailable => LoginAnswer::Unavailable,
+        };
+        self.server.answer_login(answer, &mut self.out);
+    }
+
+    /// Reads all rows of INBOX, a page at a time.
+    async fn open_maildrop(&self) -> Result<Maildrop, Trouble> {
+        let store = &self.context.store;
+        let inbox = store.read(|snapshot| snapshot.mailbox(INBOX)).await?.ok_or(Trouble::NotFound)?;
+        let mut messages: Vec<Message> = Vec::new();
+        let mut first = 1;
+        while messages.len() < POP3_MESSAGES_MAX {
+            let page = move |snapshot: &crate::store::Snapshot| {
+                snapshot.messages(INBOX, Uid(first), Uid(u32::MAX), POP3_ROWS_PER_READ)
+            };
+            let rows = store.read(page).await?;
+            let full = rows.len() == POP3_ROWS_PER_READ;
+            messages.extend(rows.iter().map(|row| Message {
+                uid: row.uid.0,
+                deleted: false,
+                body: row.body.0,
+                bytes: row.bytes,
+            }));
+            match messages.last().and_then(|last| last.uid.checked_add(1)) {
+                Some(next) if full => first = next,
+                _ => break,
+            }
+        }
+        messages.shrink_to_fit();
+        Ok(Maildrop::new(inbox.uid_validity.0, messages))
+    }
+
+    async fn send_piece(&mut self, body: u64, start: u64, bytes: u64) {
+        let range = start..start.saturating_add(bytes);
+        let piece = self.context.store.read(move |snapshot| snapshot.body_range(BodyId(body), range)).await;
+        match &piece {
+            Ok(_) => self.counts.sent += u64::from(start == 0),
+            // Somebody else has deleted the message.
+            Err(Trouble::NotFound) => {}
+            Err(trouble) => log::error!("event=body-unreadable body={body} trouble={trouble:?}"),
+        }
+        self.server.answer_piece(piece.ok().as_deref(), &mut self.out);
+    }
+
+    async fn expunge(&mut self, uids: Vec<u32>) {
+        let count = uids.len();
+        let which = Expungeable::These(uids.into_iter().map(Uid).collect());
+        let done = self.context.store.apply(Op::Expunge(Expunge { mailbox: INBOX, which })).await;
+        match &done {
+            Ok(_) => self.counts.deleted = count,
+            Err(trouble) => log::error!("event=expunge-failed trouble={trouble:?}"),
+        }
+        self.server.answer_expunge(done.is_ok(), &mut self.out);
+    }
+}
