@@ -10,7 +10,6 @@ use crate::serve::SmarthostSecurity;
 use crate::wire::address::{Address, Domain};
 use log::LevelFilter;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -204,78 +203,77 @@ fn check(settings: &Settings) -> Result<(), (&'static str, String)> {
 impl Slot {
     /// Puts a value in its place, or says what was expected.
     fn read(&self, value: &DeValue<'_>, settings: &mut Settings) -> Result<(), String> {
+        let text = value.as_str();
         match *self {
             Slot::Domain(place) => {
-                let name = value
-                    .as_str()
-                    .filter(|text| text.is_ascii())
-                    .and_then(parse_domain)
-                    .ok_or("a host name in quotes, like \"mail.example.org\"")?;
-                *place(settings) = name;
+                let name = text.filter(|text| text.is_ascii()).and_then(parse_domain);
+                put(place(settings), name, "a host name in quotes, like \"mail.example.org\"")
             }
             Slot::Domains(place) => {
-                *place(settings) = list(value, parse_domain).ok_or("a list of domains, like [\"example.org\"]")?;
+                put(place(settings), list(value, parse_domain), "a list of domains, like [\"example.org\"]")
             }
             Slot::Addresses(place) => {
-                *place(settings) =
-                    list(value, parse_address).ok_or("a list of addresses, like [\"me@example.org\"]")?;
+                put(place(settings), list(value, parse_address), "a list of addresses, like [\"me@example.org\"]")
             }
             Slot::Text(place) => {
-                let text = value.as_str().filter(|text| !text.contains(char::is_control)).ok_or("text in quotes")?;
-                *place(settings) = text.to_string();
+                let plain = text.filter(|text| !text.contains(char::is_control)).map(str::to_string);
+                put(place(settings), plain, "text in quotes")
             }
             Slot::Path(place) => {
-                let text = value.as_str().filter(|text| !text.contains('\0')).ok_or("a file name in quotes")?;
-                *place(settings) = text.into();
+                let path = text.filter(|text| !text.contains('\0')).map(Into::into);
+                put(place(settings), path, "a file name in quotes")
             }
             Slot::Sockets(place) => {
-                *place(settings) = list(value, |text| text.parse::<SocketAddr>().ok())
-                    .ok_or("a list of addresses with ports, like [\"[::]:25\", \"192.0.2.1:25\"]")?;
+                let sockets = list(value, |text| text.parse().ok());
+                put(place(settings), sockets, "a list of addresses with ports, like [\"[::]:25\", \"192.0.2.1:25\"]")
             }
             Slot::Socket(place) => {
-                let text = value.as_str().ok_or("an address with port in quotes, like \"192.0.2.53:53\"")?;
-                *place(settings) = match text {
-                    "" => None,
-                    text => Some(text.parse().map_err(|_| "an address with port, like \"192.0.2.53:53\"")?),
+                let socket = match text {
+                    Some("") => Some(None),
+                    text => text.and_then(|text| text.parse().ok()).map(Some),
                 };
+                put(place(settings), socket, "an address with port in quotes, like \"192.0.2.53:53\"")
             }
-            Slot::Switch(place) => *place(settings) = value.as_bool().ok_or("true or false")?,
+            Slot::Switch(place) => put(place(settings), value.as_bool(), "true or false"),
             Slot::Count(place, min, max) => {
                 let number = integer(value).filter(|number| (min..=max).contains(number));
-                *place(settings) = number.ok_or_else(|| format!("a number from {min} to {max}"))?;
+                put(place(settings), number, &format!("a number from {min} to {max}"))
             }
             Slot::Size(place, min, max) => {
-                let bytes = value.as_str().and_then(parse_size).filter(|bytes| (min..=max).contains(bytes));
-                *place(settings) = bytes.ok_or_else(|| {
-                    format!("a size like \"50MB\" or \"16MiB\", from {} to {}", encode_size(min), encode_size(max))
-                })?;
+                let bytes = text.and_then(parse_size).filter(|bytes| (min..=max).contains(bytes));
+                let (min, max) = (encode_size(min), encode_size(max));
+                put(place(settings), bytes, &format!("a size like \"50MB\" or \"16MiB\", from {min} to {max}"))
             }
             Slot::Wait(place, min, max) => {
                 let (min, max) = (Duration::from_secs(min), Duration::from_secs(max));
-                let wait = value.as_str().and_then(parse_wait).filter(|wait| (min..=max).contains(wait));
-                *place(settings) = wait.ok_or_else(|| {
-                    format!("a duration like \"90s\" or \"5d\", from {} to {}", encode_wait(min), encode_wait(max))
-                })?;
+                let wait = text.and_then(parse_wait).filter(|wait| (min..=max).contains(wait));
+                let (min, max) = (encode_wait(min), encode_wait(max));
+                put(place(settings), wait, &format!("a duration like \"90s\" or \"5d\", from {min} to {max}"))
             }
             Slot::Waits(place) => {
                 let waits = list(value, |text| parse_wait(text).filter(|wait| !wait.is_zero()));
-                *place(settings) = waits
-                    .filter(|waits| !waits.is_empty())
-                    .ok_or("a list of durations, like [\"5m\", \"1h\"], at least one and none of them zero")?;
+                let waits = waits.filter(|waits| !waits.is_empty());
+                put(place(settings), waits, "a list of durations above zero, like [\"5m\", \"1h\"], at least one")
             }
             Slot::Security(place) => {
-                *place(settings) = match value.as_str() {
-                    Some("tls") => SmarthostSecurity::Implicit,
-                    Some("starttls") => SmarthostSecurity::StartTls,
-                    Some("plain") => SmarthostSecurity::Plain,
-                    _ => return Err("\"tls\", \"starttls\" or \"plain\"".into()),
-                };
+                put(place(settings), text.and_then(parse_security), "\"tls\", \"starttls\" or \"plain\"")
             }
-            Slot::Level(place) => {
-                *place(settings) = value.as_str().and_then(parse_level).ok_or(LEVELS_EXPECTED)?;
-            }
+            Slot::Level(place) => put(place(settings), text.and_then(parse_level), LEVELS_EXPECTED),
         }
-        Ok(())
+    }
+}
+
+fn put<T>(place: &mut T, value: Option<T>, expected: &str) -> Result<(), String> {
+    *place = value.ok_or(expected)?;
+    Ok(())
+}
+
+fn parse_security(text: &str) -> Option<SmarthostSecurity> {
+    match text {
+        "tls" => Some(SmarthostSecurity::Implicit),
+        "starttls" => Some(SmarthostSecurity::StartTls),
+        "plain" => Some(SmarthostSecurity::Plain),
+        _ => None,
     }
 }
 
