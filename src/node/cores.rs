@@ -7,6 +7,7 @@ use crate::limits::{CORE_STACK_BYTES, CORE_THREADS_MAX, TLS_HANDSHAKE_SECONDS_MA
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Port;
 use crate::serve::imap::run_imap;
+use crate::serve::pop3::run_pop3;
 use crate::serve::smtp::run_smtp;
 use crate::serve::{Context, Service, Ticket};
 use async_channel::Sender;
@@ -123,10 +124,11 @@ async fn converse(context: Context, socket: Async<TcpStream>, port: Port) -> io:
         };
         stream = futures_lite::future::or(handshake, stopped).await?;
     }
+    // Boxed each, so that a session takes the memory of its own protocol and not of the largest one.
     match port.service {
-        Service::Imap => run_imap(context, stream).await,
-        service @ (Service::Mx | Service::Submission) => run_smtp(context, service, stream).await,
-        Service::Pop3 => drop(stream),
+        Service::Mx | Service::Submission => Box::pin(run_smtp(context, port.service, stream)).await,
+        Service::Imap => Box::pin(run_imap(context, stream)).await,
+        Service::Pop3 => Box::pin(run_pop3(context, stream)).await,
     }
     Ok(())
 }
