@@ -130,11 +130,10 @@ impl Drop for Connection {
 
 impl Connection {
     async fn work(self) {
-        let site = self.relay.context.site();
         let mut session: Option<Session> = None;
         let mut jobs_done = 0;
         while let Some(job) = self.next_job(session.is_some()).await {
-            attempt(&self.relay, &site, &self.destination, &mut session, &job).await;
+            attempt(&self.relay, &self.destination, &mut session, &job).await;
             jobs_done += 1;
             if jobs_done >= RELAY_MESSAGES_PER_CONNECTION {
                 break;

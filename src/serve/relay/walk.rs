@@ -23,18 +23,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Brings a job to its end and reports it; leaves in `session` a connection that can be used again, or none.
-pub(super) async fn attempt(
-    relay: &Rc<Relay>,
-    site: &Site,
-    destination: &Destination,
-    session: &mut Option<Session>,
-    job: &Job,
-) {
+pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, session: &mut Option<Session>, job: &Job) {
+    // The configuration by which the job was routed, also when a new one has come since.
+    let site = &*job.round.site;
     let mut open = job.recipients.clone();
     let mut walk = Walk::new(relay, site, destination);
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
-        transact(relay, site, used, job, &mut open, &mut walk.last).await;
+        transact(relay, used, job, &mut open, &mut walk.last).await;
     }
     while !open.is_empty() {
         let left = session.take();
@@ -42,7 +38,7 @@ pub(super) async fn attempt(
             left.quit().await;
         }
         let Some(mut next) = walk.next(relay, site).await else { break };
-        transact(relay, site, &mut next, job, &mut open, &mut walk.last).await;
+        transact(relay, &mut next, job, &mut open, &mut walk.last).await;
         *session = Some(next);
     }
     if session.as_ref().is_some_and(|session| !session.is_ready()) {
@@ -64,14 +60,7 @@ pub(super) async fn attempt(
 type Last = Option<(Reason, Option<String>)>;
 
 /// Sends the job's message to those still open; those it decides leave `open` and are reported.
-async fn transact(
-    relay: &Rc<Relay>,
-    site: &Site,
-    session: &mut Session,
-    job: &Job,
-    open: &mut Vec<usize>,
-    last: &mut Last,
-) {
+async fn transact(relay: &Rc<Relay>, session: &mut Session, job: &Job, open: &mut Vec<usize>, last: &mut Last) {
     let entry = &job.round.entry;
     let recipients = open.iter().filter_map(|&at| entry.recipients.get(at)).map(|r| r.address.clone()).collect();
     let envelope =
@@ -84,7 +73,7 @@ async fn transact(
             Verdict::Delivered(answer) => Fate::Delivered(Reason::Answered(answer)),
             // 530 and 538 say that this session lacks TLS or a login: our settings are wrong, not the message.
             Verdict::Permanent(answer, Verb::Mail)
-                if site.relay.smarthost.is_some() && matches!(answer.code, 530 | 535 | 538) =>
+                if job.round.site.relay.smarthost.is_some() && matches!(answer.code, 530 | 535 | 538) =>
             {
                 Fate::Temporary(Reason::Answered(answer))
             }
