@@ -219,3 +219,53 @@ fn only_limits_are_bounds() {
     });
     report("every bound has its reason above it", broken.map(|(_, line)| line.to_string()).collect());
 }
+
+/// Where each protocol keeps the table of its verbs, and the services of a dialogue that speak it.
+const VERB_TABLES: &[(&str, &[&str])] = &[
+    ("src/wire/smtp/command.rs", &["smtp", "submission", "submissions"]),
+    ("src/wire/imap/grammar/mod.rs", &["imap", "imaps"]),
+    ("src/wire/pop3/command.rs", &["pop3", "pop3s"]),
+];
+
+#[test]
+fn every_verb_has_a_dialogue() {
+    let said = verbs_said();
+    let mut broken = Vec::new();
+    for (file, services) in VERB_TABLES {
+        let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let table = source.split("const VERBS").nth(1).and_then(|rest| rest.split("\n];").next()).unwrap();
+        let verbs: Vec<&str> = table.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        assert!(verbs.len() > 10, "{file}: the table of verbs is not where it was");
+        for verb in verbs {
+            if !said.iter().any(|(service, word)| services.contains(&service.as_str()) && word == verb) {
+                broken.push(format!("{verb} of {file}"));
+            }
+        }
+    }
+    report("every verb stands in a dialogue", broken);
+}
+
+/// What the clients of all dialogues say: (service, word) of the first two words of each line.
+fn verbs_said() -> Vec<(String, String)> {
+    let mut said = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
+    let folders = fs::read_dir(root).unwrap().map(|folder| folder.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()));
+    for file in files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut services: Vec<(String, String)> = Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["open", client, service, ..] => services.push((format!("{client}>"), service.to_string())),
+                [speaker, first, rest @ ..] => {
+                    let Some((_, service)) = services.iter().rfind(|(client, _)| client == speaker) else { continue };
+                    said.push((service.clone(), first.to_uppercase()));
+                    said.extend(rest.first().map(|second| (service.clone(), second.to_uppercase())));
+                }
+                _ => {}
+            }
+        }
+    }
+    said
+}

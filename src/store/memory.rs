@@ -64,6 +64,20 @@ impl MemoryDisk {
         disk.state().history = Some(Vec::new());
         disk
     }
+    /// Forgets the past and remembers from here on; what is on the disk now counts as synced.
+    pub fn remember(&self) {
+        let mut state = self.state();
+        let mut history = Vec::new();
+        for (file, bytes) in state.files.iter().enumerate() {
+            history.push(Event::Draft { bytes: 0 });
+            history.push(Event::Write { file, offset: 0, data: bytes.clone() });
+            history.push(Event::Sync { file });
+        }
+        let parts = [Part::Database, Part::Journal];
+        let published = parts.into_iter().filter_map(|part| Some((part, state.names[slot(part)]?)));
+        history.extend(published.map(|(part, file)| Event::Publish { part, file }));
+        state.history = Some(history);
+    }
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

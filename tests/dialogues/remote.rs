@@ -14,7 +14,6 @@ pub const PORTS: [u16; 3] = [25, 465, 587];
 
 pub struct Remote {
     pub address: IpAddr,
-    pub up: bool,
     pub rules: Rc<RefCell<Rules>>,
     listening: Vec<Task<()>>,
 }
@@ -67,7 +66,7 @@ impl Remote {
             offers: ["PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES"].map(str::to_owned).to_vec(),
             ..Rules::default()
         };
-        Remote { address, up: false, rules: Rc::new(RefCell::new(rules)), listening: Vec::new() }
+        Remote { address, rules: Rc::new(RefCell::new(rules)), listening: Vec::new() }
     }
 
     /// Serves the connections that come out of these listeners, until the next call.
@@ -184,7 +183,11 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
     while let Some(line) = session.read_line().await {
         rules.borrow_mut().heard.push(line.clone());
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
-        let default = default_reply(&verb, &host, &rules.borrow(), &session.stream);
+        let default = match verb.as_str() {
+            // RFC 5321 section 3.3: there is nobody to send it to.
+            "DATA" if mail.to.is_empty() => "554 5.5.1 no valid recipients".to_owned(),
+            _ => default_reply(&verb, &host, &rules.borrow(), &session.stream),
+        };
         let action = rules.borrow_mut().action(&verb, &line, &default);
         let Some(accepted) = session.answer(action).await else { return };
         match verb.as_str() {

@@ -326,3 +326,20 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     }
     (!text.is_empty()).then_some(total)
 }
+
+/// What the runner believes about its own words; run with the dialogues.
+pub fn check_words() {
+    assert_eq!(unescape("a\\r\\n\\0\\x41\\\\ \\Seen \\\"").unwrap(), b"a\r\n\0A\\ \\Seen \\\"");
+    assert_eq!(unescape("<\\{3*ab}>").unwrap(), b"<ababab>");
+    assert!(unescape("\\xZZ").is_err());
+    assert_eq!(parse_duration("2h30m").map(|wait| wait.as_secs()), Some(9000));
+    assert_eq!(parse_duration("5"), None);
+    assert_eq!(words("mx HOST replies RCPT \"451 4.7.1 later\"").unwrap().last().unwrap(), "451 4.7.1 later");
+    let parsed = parse("# Shows it\n# modes: whole bytes, because of the reason\nA>> x\nA silent\n")
+        .unwrap_or_else(|_| panic!());
+    assert_eq!(parsed.modes, [Mode::Whole, Mode::Bytes]);
+    assert!(matches!(&parsed.steps[0].what, What::Say { bytes, .. } if bytes == b"x"));
+    assert!(parse("# Shows it\n# modes: whole\nA silent\n").is_err());
+    assert!(parse("A silent\n").is_err());
+    assert_eq!(parse("# Shows it\nA sings\n").err().map(|(line, _)| line), Some(2));
+}

@@ -5,6 +5,7 @@ use crate::world::{Outcome, World};
 use hauspost::mail::message::{Flags, INBOX, MailboxId, QueueId, SystemFlags, Uid};
 use hauspost::serve::Intake;
 use hauspost::store::{Deliver, Done, Op, Store, Target, Trouble};
+use std::path::Path;
 
 impl World {
     pub fn preload(&mut self, mailbox: &str, message: &[u8], flags: &[String]) -> Outcome {
@@ -125,6 +126,11 @@ fn to_flags(words: &[String]) -> Result<Flags, String> {
         flags.system = flags.system.union(system);
     }
     Ok(flags)
+}
+
+/// A message in a file, its lines ended by CRLF whatever they end with there.
+pub fn read_mail(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map(|text| to_crlf(&text)).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn to_crlf(text: &[u8]) -> Vec<u8> {

@@ -7,11 +7,12 @@ use crate::client::Client;
 use crate::pattern::matches;
 use crate::remote::Remote;
 use crate::script::{Mode, Script, Service, Step, What};
+use crate::stored::read_mail;
 use hauspost::net::twin::Twin;
 use hauspost::net::{Net, Stream, tls};
 use hauspost::node::{configuration, site};
 use hauspost::serve::{Context, Site, Stopping};
-use hauspost::store::{MemoryDisk, Store};
+use hauspost::store::{MemoryDisk, Options, Store};
 use smol::{LocalExecutor, Task, Timer};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,6 +27,8 @@ pub const OWNER: &str = "me@home.test";
 pub const PASSWORD: &str = "password";
 /// Real time after which a dialogue counts as hanging. Nothing else depends on it.
 const HANG: Duration = Duration::from_secs(60);
+/// Small, so that a dialogue starts at once and long ones meet its end.
+const RING_BYTES: u64 = 1 << 20;
 /// How often the gauges are looked at while the store works and nothing has woken us.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Sleepers woken in one `at`: more means that something wakes itself all the time.
@@ -49,6 +52,7 @@ pub struct World {
     disk: MemoryDisk,
     node: Option<Running>,
     settings: BTreeMap<String, String>,
+    settings_changed: bool,
     tls_off: bool,
     folder: tempfile::TempDir,
     /// Trusts our certificate, and is what clients use.
@@ -153,6 +157,7 @@ impl World {
             disk: if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() },
             node: None,
             settings: BTreeMap::new(),
+            settings_changed: false,
             tls_off: false,
             folder,
             clients: BTreeMap::new(),
@@ -162,6 +167,7 @@ impl World {
         };
         world.set("hostname", "\"mail.home.test\"")?;
         world.set("addresses", &format!("[\"{OWNER}\"]"))?;
+        world.set("plaintext_login_on_loopback", "true")?;
         world.start()?;
         world.make_owner()?;
         Ok(world)
@@ -171,16 +177,16 @@ impl World {
         if !matches!(step.what, What::Expect { .. }) {
             let _ = writeln!(self.transcript, "{}", step.text);
         }
-        let texts = |words: &'_ [String]| -> Vec<String> { words.to_vec() };
+        if !matches!(step.what, What::Set(_)) {
+            self.reload()?;
+        }
         match &step.what {
             What::Mail { mailbox, files, flags, inline } => {
-                let inline = inline.iter().map(|text| Ok(text.as_bytes().to_vec()));
-                let files = files.iter().map(|file| {
-                    std::fs::read(mail.join(file))
-                        .map_err(|error| format!("{file}: {error}"))
-                        .map(|text| to_crlf(&text))
-                });
-                inline.chain(files).try_for_each(|message| self.preload(mailbox, &message?, flags))
+                let messages = match inline {
+                    Some(text) => vec![text.as_bytes().to_vec()],
+                    None => files.iter().map(|file| read_mail(&mail.join(file))).collect::<Result<_, _>>()?,
+                };
+                messages.iter().try_for_each(|message| self.preload(mailbox, message, flags))
             }
             What::Open { client, service, login, from } => self.open(client, *service, *login, from.as_deref()),
             What::Say { client, bytes } => self.say(client, bytes),
@@ -199,13 +205,12 @@ impl World {
             What::Advance(wait) => self.advance(*wait),
             What::CutPower => self.cut_power(),
             What::Restart => self.restart(),
-            What::Dns(words) => self.script_dns(&texts(words)),
-            What::Mx(words) => self.script_mx(&texts(words)),
+            What::Dns(words) => self.script_dns(words),
+            What::Mx(words) => self.script_mx(words),
             What::Set(words) => match words.as_slice() {
                 [key, ..] => {
                     let value = step.text.split_once(key.as_str()).map_or("", |(_, value)| value.trim());
-                    self.set(key, value)?;
-                    self.settle()
+                    self.set(key, value)
                 }
                 [] => Err("set KEY VALUE".to_owned()),
             },
@@ -217,7 +222,9 @@ impl World {
     // ---- the node
 
     fn start(&mut self) -> Outcome {
-        let store = Store::open_on(self.disk.clone()).map_err(|trouble| format!("the store: {trouble:?}"))?;
+        let options = Options { ring_bytes: RING_BYTES, ..Options::new("") };
+        let store = Store::open_on(Arc::new(self.disk.clone()), options)
+            .map_err(|trouble| format!("the store: {trouble:?}"))?;
         let site = self.make_site()?;
         let context = Context {
             store,
@@ -257,9 +264,17 @@ impl World {
             }
             _ => drop(self.settings.insert(key.to_owned(), value.to_owned())),
         }
-        let Some(node) = &self.node else { return Ok(()) };
-        let site = Arc::new(self.make_site()?);
-        *node.context.current_site.write().map_err(|error| error.to_string())? = site;
+        self.settings_changed = true;
+        Ok(())
+    }
+
+    /// Reloads the configuration, once all `set` in a row have been read: together they must make sense.
+    fn reload(&mut self) -> Outcome {
+        if let (true, Some(node)) = (self.settings_changed, &self.node) {
+            let site = Arc::new(self.make_site()?);
+            *node.context.current_site.write().map_err(|error| error.to_string())? = site;
+        }
+        self.settings_changed = false;
         Ok(())
     }
 
@@ -284,6 +299,7 @@ impl World {
     /// Everything stops where it is; what the disk had not been asked to keep is lost.
     fn cut_power(&mut self) -> Outcome {
         self.disk = self.disk.cut(self.disk.events(), || false);
+        self.disk.remember();
         self.node = None;
         self.start()?;
         self.settle()
