@@ -314,7 +314,16 @@ pub const RELAY_ENTRIES_TAKEN_MAX: usize = 256;
 /// Recipients in memory at once, over all entries; an entry that has more is taken alone.
 pub const RELAY_RECIPIENTS_TAKEN_MAX: usize = 2048;
 /// Queue entries one look into the store brings.
-pub const RELAY_SCAN_ENTRIES: usize = 64;
+pub const RELAY_LOOK_ENTRIES: usize = 64;
+/// Rows of the queue's order read at once during a look.
+pub const RELAY_LOOK_PAGE: usize = 256;
+/// Queue entries to the same domain in memory at once: the rest of the room is for others.
+pub const RELAY_ENTRIES_PER_DOMAIN: usize = 64;
+/// After a look that passed over more entries than this, the next one waits for room or for
+/// [`RELAY_LOOK_GAP_SECONDS`].
+pub const RELAY_PASSED_OVER_MAX: usize = 256;
+/// See [`RELAY_PASSED_OVER_MAX`], in seconds.
+pub const RELAY_LOOK_GAP_SECONDS: u64 = 1;
 /// Deliveries whose settlement may be under way while the next message is sent: what a power cut can duplicate.
 pub const RELAY_UNSETTLED_MAX: usize = 32;
 /// Domains looked up at once.

@@ -129,21 +129,23 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     };
     let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
     let Done::Enqueued(id) = done else { panic!("{done:?}") };
-    let due = |now| block_on(store.read(move |snapshot| snapshot.queue_due(Timestamp(now), 10))).expect("readable");
-    assert_eq!((due(99).len(), due(100).len()), (0, 1));
+    let order = |after| block_on(store.read(move |snapshot| snapshot.queue_order(after, 10))).expect("readable");
+    assert_eq!(order(None), [(Timestamp(100), id)]);
+    assert_eq!(order(Some((Timestamp(99), QueueId(u64::MAX)))), [(Timestamp(100), id)]);
+    assert_eq!(order(Some((Timestamp(100), id))), []);
     let settle = |outcomes, next_due, notice| {
         let settle = Settle { entry: id, outcomes, next_due: Timestamp(next_due), notice, now: Timestamp(110) };
         block_on(store.apply(Op::Settle(settle)))
     };
     let later = (address("B"), Outcome::Deferred("451 later\r\nplease".into()));
     settle(vec![(address("a"), Outcome::Delivered), later], 200, None).expect("settled");
-    assert_eq!(block_on(store.read(Snapshot::queue_next_due)), Ok(Some(Timestamp(200))));
-    let entry = due(200).remove(0);
+    assert_eq!(order(None), [(Timestamp(200), id)]);
+    let entry = block_on(store.read(move |snapshot| snapshot.queue_entry(id))).expect("readable").expect("there");
     assert_eq!(entry.recipients.len(), 1);
     assert_eq!((entry.recipients[0].attempts, &entry.recipients[0].last_reply[..]), (1, "451 later  please"));
     let notice = Some((body(&store, b"Subject: failed\r\n\r\n"), target(INBOX, &[])));
     settle(vec![(address("b"), Outcome::Failed)], 300, notice).expect("settled");
-    assert_eq!(due(1_000), []);
+    assert_eq!(order(None), []);
     assert_eq!(rows(&store, INBOX).len(), 1);
     assert_eq!(settle(vec![], 1, None), Err(Trouble::NotFound));
     let copy = rows(&store, MailboxId(3)).remove(0);

@@ -12,6 +12,7 @@
 
 mod backoff;
 mod desk;
+mod look;
 mod round;
 mod session;
 mod walk;
@@ -21,15 +22,17 @@ use crate::mail::message::QueueId;
 use crate::mail::retry::QueueClock;
 use crate::serve::Context;
 use crate::store::{Bell, QueueEntry, Trouble, Watched};
+use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
 use backoff::Backoff;
 use desk::Desks;
 use event_listener::Event;
+use look::{Looking, domain_of};
 use smol::LocalExecutor;
 use smol::future::{FutureExt, pending};
 use smol::lock::Semaphore;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -60,8 +63,7 @@ struct Relay {
     /// Weak: tasks hold the relay, and the executor holds the tasks.
     tasks: Weak<LocalExecutor<'static>>,
     clock: RefCell<QueueClock>,
-    /// Entries in a round, with the number of their recipients.
-    rounds: RefCell<HashMap<QueueId, usize>>,
+    rounds: RefCell<HashMap<QueueId, Taken>>,
     desks: RefCell<Desks>,
     backoff: RefCell<Backoff>,
     lookups: Semaphore,
@@ -72,90 +74,131 @@ struct Relay {
     changed: Event,
 }
 
+/// An entry in a round, as far as the next look needs to know.
+struct Taken {
+    recipients: usize,
+    domain: Option<Domain>,
+}
+
+/// How long, and for what, the relay pauses.
+struct Pause {
+    wait: Duration,
+    /// New entries are not worth a look before this has passed.
+    deaf: Duration,
+}
+
 impl Relay {
     async fn work(self: &Rc<Self>) {
         let mut bell = self.context.store.bell(Watched::Queue);
         while !self.context.stopping.is_set() {
-            let wait = match self.take_due().await {
-                Ok(wait) => wait,
+            match self.take_due().await {
+                Ok(Some(pause)) => self.pause(&mut bell, pause).await,
+                Ok(None) => {}
                 Err(trouble) => {
                     log::error!("event=queue_unreadable trouble={trouble:?}");
-                    Duration::from_secs(RELAY_STORE_RETRY_SECONDS)
+                    let wait = Duration::from_secs(RELAY_STORE_RETRY_SECONDS);
+                    self.pause(&mut bell, Pause { wait, deaf: wait }).await;
                 }
-            };
-            if !wait.is_zero() {
-                self.pause(&mut bell, wait).await;
             }
         }
         self.finish().await;
     }
 
     /// Waits for work, for room for work that waits, or for the end.
-    async fn pause(&self, bell: &mut Bell, wait: Duration) {
+    async fn pause(&self, bell: &mut Bell, pause: Pause) {
         let full = self.is_full();
         let changed = async {
             loop {
                 let changed = self.changed.listen();
-                if self.look_again.take() || (full && !self.is_full()) {
+                if self.look_again.take() || (full && self.has_room()) {
                     return;
                 }
                 changed.await;
             }
         };
-        // Without room there is no use in looking, whatever the bell says.
-        let rung = async { if full { pending().await } else { bell.rung().await } };
-        let due = self.context.net.clock().sleep(wait);
-        changed.or(rung).or(due).or(self.context.stopping.asked()).await;
+        let clock = self.context.net.clock();
+        let rung = async {
+            // Without room there is no use in looking, whatever the bell says.
+            if full {
+                pending::<()>().await;
+            }
+            if !pause.deaf.is_zero() {
+                clock.sleep(pause.deaf).await;
+            }
+            bell.rung().await;
+        };
+        changed.or(rung).or(clock.sleep(pause.wait)).or(self.context.stopping.asked()).await;
+    }
+
+    /// Entries and recipients under way.
+    fn room_used(&self) -> (usize, usize) {
+        let rounds = self.rounds.borrow();
+        (rounds.len(), rounds.values().map(|taken| taken.recipients).sum())
     }
 
     fn is_full(&self) -> bool {
-        let rounds = self.rounds.borrow();
-        let recipients: usize = rounds.values().sum();
-        rounds.len() >= RELAY_ENTRIES_TAKEN_MAX || recipients >= RELAY_RECIPIENTS_TAKEN_MAX
+        let (entries, recipients) = self.room_used();
+        entries >= RELAY_ENTRIES_TAKEN_MAX || recipients >= RELAY_RECIPIENTS_TAKEN_MAX
     }
 
-    /// Begins a round for each entry that is due, as far as there is room. Returns how long nothing more is due; zero when
-    /// there may be more now.
-    async fn take_due(self: &Rc<Self>) -> Result<Duration, Trouble> {
-        let taken: HashSet<QueueId> = self.rounds.borrow().keys().copied().collect();
-        let limit = taken.len() + RELAY_SCAN_ENTRIES;
+    /// Enough room again to be worth a look.
+    fn has_room(&self) -> bool {
+        let (entries, recipients) = self.room_used();
+        entries <= RELAY_ENTRIES_TAKEN_MAX / 4 * 3 && recipients <= RELAY_RECIPIENTS_TAKEN_MAX / 4 * 3
+    }
+
+    /// Begins a round for each entry that is due, as far as there is room. `None`: there may be more now.
+    async fn take_due(self: &Rc<Self>) -> Result<Option<Pause>, Trouble> {
         self.look_again.set(false);
-        // Entries in a round are still due in the store; those that are not due yet tell when to look again.
-        let look = move |snapshot: &crate::store::Snapshot| {
-            let mut soonest = snapshot.queue_due(Timestamp(i64::MAX), limit)?;
-            soonest.retain(|entry| !taken.contains(&entry.id));
-            Ok(soonest)
-        };
-        let soonest = self.context.store.read(look).await?;
+        let looking = self.looking();
+        let found = self.context.store.read(move |snapshot| looking.look(snapshot)).await?;
         let now = self.now();
-        let mut next = Duration::from_secs(RELAY_LOOK_AGAIN_SECONDS);
-        let all_due = soonest.len() >= RELAY_SCAN_ENTRIES && soonest.iter().all(|entry| entry.due <= now);
-        for entry in soonest {
-            if entry.due > now {
-                return Ok(next.min(entry.due.since(now)));
-            }
+        for entry in found.entries {
             if self.is_full() {
-                return Ok(next);
+                break;
             }
             self.begin(entry);
         }
-        if all_due {
-            next = Duration::ZERO;
+        if found.more && !self.is_full() {
+            return Ok(None);
         }
-        Ok(next)
+        let longest = Duration::from_secs(RELAY_LOOK_AGAIN_SECONDS);
+        let wait = found.next_due.map_or(longest, |due| due.since(now).min(longest));
+        let gap = if found.passed_over > RELAY_PASSED_OVER_MAX { RELAY_LOOK_GAP_SECONDS } else { 0 };
+        Ok(Some(Pause { wait, deaf: Duration::from_secs(gap) }))
+    }
+
+    fn looking(&self) -> Looking {
+        let rounds = self.rounds.borrow();
+        let mut domains: HashMap<Domain, usize> = HashMap::new();
+        for domain in rounds.values().filter_map(|taken| taken.domain.as_ref()) {
+            *domains.entry(domain.clone()).or_default() += 1;
+        }
+        let one_way = self.context.site().relay.smarthost.is_some();
+        Looking { now: self.now(), taken: rounds.keys().copied().collect(), domains: (!one_way).then_some(domains) }
     }
 
     fn begin(self: &Rc<Self>, entry: QueueEntry) {
-        self.rounds.borrow_mut().insert(entry.id, entry.recipients.len());
+        let taken = Taken { recipients: entry.recipients.len(), domain: domain_of(&entry).cloned() };
+        self.rounds.borrow_mut().insert(entry.id, taken);
         let relay = self.clone();
         self.spawn(async move {
             let id = entry.id;
             let waits_again = round::run_round(&relay, entry).await;
-            relay.rounds.borrow_mut().remove(&id);
-            // The bell of its settlement may have rung while the entry still counted as taken.
-            relay.look_again.set(relay.look_again.get() || waits_again);
-            relay.changed.notify(usize::MAX);
+            relay.end(id, waits_again);
         });
+    }
+
+    fn end(&self, id: QueueId, waits_again: bool) {
+        let mut rounds = self.rounds.borrow_mut();
+        let ended = rounds.remove(&id);
+        let domain = ended.and_then(|taken| taken.domain);
+        let left = rounds.values().filter(|taken| taken.domain == domain).count();
+        // Its own bell may have rung while it still counted as taken; and entries to a domain that was crowded may wait.
+        if waits_again || left == RELAY_ENTRIES_PER_DOMAIN / 2 {
+            self.look_again.set(true);
+        }
+        self.changed.notify(usize::MAX);
     }
 
     /// The node stops: nothing new is begun, what is under way gets [`RELAY_STOP_SECONDS`], then it is cut.

@@ -12,7 +12,7 @@ use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 use std::cell::RefCell;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -174,20 +174,22 @@ impl Snapshot {
         Ok(out)
     }
 
-    fn queue_entry(&self, id: QueueId) -> Result<QueueEntry, Trouble> {
-        let row = self.table(QUEUE)?.get(id.0)?.ok_or(Trouble::NotFound)?;
-        Ok(decode_queue_entry(id, row.value())?)
+    /// One queue entry.
+    pub fn queue_entry(&self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
+        let row = self.table(QUEUE)?.get(id.0)?;
+        row.map(|row| decode_queue_entry(id, row.value())).transpose().map_err(Trouble::from)
     }
-    /// Queue entries with something due at or before `now`, soonest first, at most `limit`.
-    pub fn queue_due(&self, now: Timestamp, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
+    /// When each queue entry is due, soonest first, from the one behind `after` on, at most `limit`. Reads no entry, so
+    /// that whoever looks for work can pass over what is under way at little cost.
+    pub fn queue_order(
+        &self,
+        after: Option<(Timestamp, QueueId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, QueueId)>, Trouble> {
         let due = self.table(DUE)?;
-        let rows = due.range(..=due_key(now, QueueId(u64::MAX)))?.take(limit);
-        rows.map(|row| self.queue_entry(due_parts(row?.0.value()).1)).collect()
-    }
-    /// When the next queue entry becomes due.
-    pub fn queue_next_due(&self) -> Result<Option<Timestamp>, Trouble> {
-        use redb::ReadableTable;
-        Ok(self.table(DUE)?.first()?.map(|(key, _)| due_parts(key.value()).0))
+        let from = after.map_or(Bound::Unbounded, |(due, id)| Bound::Excluded(due_key(due, id)));
+        let rows = due.range((from, Bound::Unbounded))?.take(limit);
+        rows.map(|row| Ok(due_parts(row?.0.value()))).collect()
     }
     /// All queue entries with id greater than `after`, at most `limit`.
     pub fn queue(&self, after: QueueId, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
