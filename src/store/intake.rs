@@ -6,7 +6,7 @@
 
 use super::body::{BodyRow, Chunk, PIECE_BYTES, header_end, pieces};
 use super::writer::{Job, StageJob};
-use super::{Common, Front, InFlight, Trouble};
+use super::{Front, InFlight, Shared, Trouble};
 use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX};
 use crate::mail::index::BodyIndex;
 use crate::mail::message::BodyId;
@@ -17,13 +17,13 @@ pub struct Staged {
     body: BodyId,
     /// Which opening of the database knows the mark: a reopened one has freed it.
     epoch: u64,
-    common: Option<Arc<Common>>,
+    shared: Option<Arc<Shared>>,
 }
 
 impl Staged {
     /// A mark that the writer has just set.
-    pub fn new(body: BodyId, epoch: u64, common: Arc<Common>) -> Staged {
-        Staged { body, epoch, common: Some(common) }
+    pub fn new(body: BodyId, epoch: u64, shared: Arc<Shared>) -> Staged {
+        Staged { body, epoch, shared: Some(shared) }
     }
     /// The body.
     pub fn body(&self) -> BodyId {
@@ -35,15 +35,15 @@ impl Staged {
     }
     /// An Op has admitted the body: nothing to give back.
     pub fn keep(mut self) {
-        self.common = None;
+        self.shared = None;
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if let Some(common) = &self.common {
+        if let Some(shared) = &self.shared {
             // The writer frees it with its next batch.
-            common.given_back.lock().unwrap_or_else(PoisonError::into_inner).push((self.body, self.epoch));
+            shared.given_back.lock().unwrap_or_else(PoisonError::into_inner).push((self.body, self.epoch));
         }
     }
 }
@@ -169,7 +169,7 @@ impl BodyWriter {
 
     fn compress(&mut self, bytes: usize) {
         let chunk = self.raw.get(..bytes).unwrap_or_default();
-        self.chunks.push(self.front.common.deflaters.deflate(chunk, &mut self.stored));
+        self.chunks.push(self.front.shared.deflaters.deflate(chunk, &mut self.stored));
         self.raw.drain(..bytes);
     }
 
@@ -187,7 +187,7 @@ impl BodyWriter {
         self.staged_pieces += batch.len() as u32;
         self.broken = Some(Trouble::Failed("the body was not written to its end".into()));
         let (answer, answered) = async_channel::bounded(1);
-        let flight = InFlight::new(&self.front.common);
+        let flight = InFlight::new(&self.front.shared);
         let job = StageJob { staged: self.staged.take(), pieces: batch, answer, flight };
         let result = match self.front.changes.send(Job::Stage(job)).await {
             Ok(()) => answered.recv().await.unwrap_or_else(|_| Err(super::closed())),

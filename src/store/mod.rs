@@ -86,14 +86,14 @@ pub struct Store {
 
 /// What the callers' side of a store holds: with it go the channels, and with them the threads.
 struct Front {
-    common: Arc<Common>,
+    shared: Arc<Shared>,
     changes: async_channel::Sender<writer::Job>,
     questions: async_channel::Sender<snapshot::Question>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What callers, writer and readers share.
-struct Common {
+struct Shared {
     /// `None` while it is reopened, when that failed, and once the store is closed.
     database: RwLock<Option<Database>>,
     bells: Arc<Bells>,
@@ -104,12 +104,12 @@ struct Common {
 }
 
 /// Counts as in flight until dropped, which is after the answer was given.
-struct InFlight(Arc<Common>);
+struct InFlight(Arc<Shared>);
 
 impl InFlight {
-    fn new(common: &Arc<Common>) -> InFlight {
-        common.in_flight.fetch_add(1, Ordering::SeqCst);
-        InFlight(common.clone())
+    fn new(shared: &Arc<Shared>) -> InFlight {
+        shared.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight(shared.clone())
     }
 }
 
@@ -140,7 +140,7 @@ impl Store {
     /// Opens or makes the store on that disk; `options.dir` is not looked at.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Trouble> {
         let open::Opened { database, ring, meta } = open::open(disk.as_ref(), &options)?;
-        let common = Arc::new(Common {
+        let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
             bells: Arc::default(),
             deflaters: body::Deflaters::default(),
@@ -149,15 +149,15 @@ impl Store {
         });
         let (changes, jobs) = async_channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
         let (questions, asked) = async_channel::bounded(limits::STORE_READS_WAITING_MAX);
-        let writer = writer::Writer::new(common.clone(), disk, options, jobs, ring, meta);
+        let writer = writer::Writer::new(shared.clone(), disk, options, jobs, ring, meta);
         let mut threads = vec![Builder::new().name("store-writer".into()).spawn(|| writer.run())?];
         for number in 0..limits::STORE_READERS {
-            let (common, asked) = (common.clone(), asked.clone());
+            let (shared, asked) = (shared.clone(), asked.clone());
             let reader = Builder::new().name(format!("store-reader-{number}"));
-            threads.push(reader.spawn(move || snapshot::run_reader(&common, &asked))?);
+            threads.push(reader.spawn(move || snapshot::run_reader(&shared, &asked))?);
         }
         let threads = Mutex::new(threads);
-        Ok(Store { front: Arc::new(Front { common, changes, questions, threads }) })
+        Ok(Store { front: Arc::new(Front { shared, changes, questions, threads }) })
     }
 
     /// Applies everything waiting, checkpoints, stops the threads. Blocking. Later calls fail with `Failed`.
@@ -178,7 +178,7 @@ impl Store {
     /// Sends one change to the writer; resolves when it is durable (after its fdatasync). A change once sent happens
     /// even if the future is dropped.
     pub async fn apply(&self, op: Op) -> Result<Done, Trouble> {
-        let flight = InFlight::new(&self.front.common);
+        let flight = InFlight::new(&self.front.shared);
         let (answer, answered) = async_channel::bounded(1);
         let job = writer::Job::Apply(writer::ApplyJob { op, answer, flight });
         self.front.changes.send(job).await.map_err(|_| closed())?;
@@ -191,7 +191,7 @@ impl Store {
         &self,
         ask: impl FnOnce(&Snapshot) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        let flight = InFlight::new(&self.front.common);
+        let flight = InFlight::new(&self.front.shared);
         let (answer, answered) = async_channel::bounded(1);
         let question: snapshot::Question = Box::new(move |snapshot| {
             let _ = answer.try_send(snapshot.and_then(ask));
@@ -208,12 +208,12 @@ impl Store {
 
     /// A bell that rings after each durable change of what it watches.
     pub fn bell(&self, of: Watched) -> Bell {
-        self.front.common.bells.hang(of)
+        self.front.shared.bells.hang(of)
     }
 
     /// Changes and reads submitted and not yet answered; 0 means that the store is at rest.
     pub fn in_flight(&self) -> usize {
-        self.front.common.in_flight.load(Ordering::SeqCst)
+        self.front.shared.in_flight.load(Ordering::SeqCst)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::body::*;
 use super::tables::*;
-use super::{Changes, Common, Credential, QueueEntry, Trouble, closed};
+use super::{Changes, Credential, QueueEntry, Shared, Trouble, closed};
 use crate::limits::BODY_CHUNK_BYTES;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
@@ -20,10 +20,10 @@ use std::sync::{Arc, PoisonError};
 pub type Question = Box<dyn FnOnce(Result<&Snapshot, Trouble>) + Send>;
 
 /// Answers questions until nobody can ask any more.
-pub fn run_reader(common: &Arc<Common>, questions: &async_channel::Receiver<Question>) {
+pub fn run_reader(shared: &Arc<Shared>, questions: &async_channel::Receiver<Question>) {
     let mut inflater = Inflater::default();
     while let Ok(question) = questions.recv_blocking() {
-        let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
         let snapshot = match database.as_ref().map(ReadableDatabase::begin_read) {
             None => Err(closed()),
             Some(Err(error)) => Err(error.into()),

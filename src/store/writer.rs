@@ -11,7 +11,7 @@ use super::intake::Staged;
 use super::open::{self, Opened, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
 use super::tables::Meta;
-use super::{Common, Done, InFlight, Op, Options, Trouble, Watched, closed};
+use super::{Done, InFlight, Op, Options, Shared, Trouble, Watched, closed};
 use crate::limits::{BATCH_BYTES_FULL, DISK_RESERVE_BYTES, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use async_channel::{Receiver, Sender};
@@ -52,7 +52,7 @@ pub struct StageJob {
 
 /// The writer's own state.
 pub struct Writer {
-    common: Arc<Common>,
+    shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     options: Options,
     jobs: Receiver<Job>,
@@ -104,7 +104,7 @@ enum Way {
 
 impl Writer {
     pub fn new(
-        common: Arc<Common>,
+        shared: Arc<Shared>,
         disk: Arc<dyn Disk>,
         options: Options,
         jobs: Receiver<Job>,
@@ -112,7 +112,7 @@ impl Writer {
         meta: Meta,
     ) -> Writer {
         let batch = Batch::new();
-        Writer { common, disk, options, jobs, ring: Some(ring), meta, epoch: 0, dirty_since: None, batch }
+        Writer { shared, disk, options, jobs, ring: Some(ring), meta, epoch: 0, dirty_since: None, batch }
     }
 
     /// Works until it is told to close or nobody can ask any more.
@@ -130,7 +130,7 @@ impl Writer {
                 }
                 Received::TimedOut => {
                     // Quiet, or busy for so long that it is time.
-                    self.common.deflaters.release();
+                    self.shared.deflaters.release();
                     if self.ring.is_none() {
                         self.recover();
                     } else {
@@ -183,12 +183,12 @@ impl Writer {
         if self.ring.is_none() {
             self.recover();
         }
-        let common = self.common.clone();
+        let shared = self.shared.clone();
         let number = self.meta.batch;
         let before = self.meta.clone();
         let mut tally = Tally::default();
         let result = {
-            let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
                 Some(database) => self.write(database, jobs, &mut tally),
                 // The jobs are dropped, and who waits for them learns that the store is closed.
@@ -208,7 +208,7 @@ impl Writer {
             tally.rung.sort_unstable();
             tally.rung.dedup();
             for watched in tally.rung.drain(..) {
-                self.common.bells.ring(watched);
+                self.shared.bells.ring(watched);
             }
         }
         for answer in tally.answers {
@@ -331,7 +331,7 @@ impl Writer {
             None => {
                 let body = BodyId(self.meta.body);
                 self.meta.body += 1;
-                Ok(Staged::new(body, self.epoch, self.common.clone()))
+                Ok(Staged::new(body, self.epoch, self.shared.clone()))
             }
         };
         let written = match &mark {
@@ -347,7 +347,7 @@ impl Writer {
 
     /// Frees what dropped bodies gave back.
     fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally) -> Result<(), Trouble> {
-        let given_back = std::mem::take(&mut *self.common.given_back.lock().unwrap_or_else(PoisonError::into_inner));
+        let given_back = std::mem::take(&mut *self.shared.given_back.lock().unwrap_or_else(PoisonError::into_inner));
         for (body, epoch) in given_back {
             if epoch == self.epoch {
                 tally.changes = true;
@@ -359,7 +359,7 @@ impl Writer {
 
     /// Frees what dropped bodies gave back, when no other change comes along.
     fn free_given_back(&mut self) {
-        let waits = !self.common.given_back.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let waits = !self.shared.given_back.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if waits {
             self.work(Vec::new());
         }
@@ -377,9 +377,9 @@ impl Writer {
     }
 
     fn checkpoint(&mut self) {
-        let common = self.common.clone();
+        let shared = self.shared.clone();
         let result = {
-            let database = common.database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match (database.as_ref(), self.ring.as_mut()) {
                 (Some(database), Some(ring)) => checkpoint(database, ring),
                 _ => return,
@@ -396,8 +396,8 @@ impl Writer {
     /// After an I/O error redb refuses all work until this is done. Returns the number that the disk gave the next
     /// batch; batches below it are durable, this one and later ones never happened.
     fn recover(&mut self) -> Option<u64> {
-        let common = self.common.clone();
-        let mut slot = common.database.write().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.shared.clone();
+        let mut slot = shared.database.write().unwrap_or_else(PoisonError::into_inner);
         self.ring = None;
         drop(slot.take());
         self.epoch += 1;
@@ -432,7 +432,7 @@ impl Writer {
     /// The last checkpoint; afterwards reopening has nothing to replay.
     fn close(&mut self) -> Result<(), Trouble> {
         self.free_given_back();
-        let database = self.common.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(database), true) = (database, self.ring.is_some()) else { return Err(closed()) };
         self.meta.closed = true;
         let txn = begin(&database, Durability::Immediate)?;

@@ -346,6 +346,10 @@ impl Server {
         let State::Transaction(maildrop) = &mut self.state else { return Err("log in first") };
         let mut words = command.words();
         let first = words.next();
+        // Whoever means two messages must not lose one of them to a guess.
+        if command.verb == Verb::Dele && command.words().nth(1).is_some() {
+            return Err("one message at a time");
+        }
         match (command.verb, first) {
             (Verb::Stat, _) => {
                 let (messages, bytes) = maildrop.count();

@@ -31,6 +31,8 @@ const HANG: Duration = Duration::from_secs(60);
 const RING_BYTES: u64 = 1 << 20;
 /// How often the gauges are looked at while the store works and nothing has woken us.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// What is shown of a line that a client says.
+const TRANSCRIPT_LINE_CHARS_MAX: usize = 300;
 /// Sleepers woken in one `at`: more means that something wakes itself all the time.
 const WAKEUPS_MAX: usize = 200_000;
 
@@ -435,7 +437,10 @@ impl World {
 
     fn say(&mut self, name: &str, bytes: &[u8]) -> Outcome {
         for line in crate::pattern::show(bytes).split_inclusive("\\r\\n") {
-            let _ = writeln!(self.transcript, "{name}> {}", line.strip_suffix("\\r\\n").unwrap_or(line));
+            let line = line.strip_suffix("\\r\\n").unwrap_or(line);
+            let shown: String = line.chars().take(TRANSCRIPT_LINE_CHARS_MAX).collect();
+            let more = if shown.len() < line.len() { "..." } else { "" };
+            let _ = writeln!(self.transcript, "{name}> {shown}{more}");
         }
         let mode = self.mode;
         let client = self.client(name)?;
