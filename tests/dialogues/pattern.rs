@@ -44,6 +44,40 @@ pub fn matches(pattern: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Words that a dialogue remembers by name: `$(name)`.
+pub type Words = std::collections::BTreeMap<String, String>;
+
+/// The text with every remembered word in its place. `None`: it asks for one that was never seen.
+pub fn fill(text: &str, words: &Words) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("$(") {
+        let (name, after) = after.split_once(')')?;
+        out.push_str(before);
+        out.push_str(words.get(name)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+/// Like [`matches`]; the first `$(name)` that is not known yet stands for any text, and its word, which ends before a
+/// space or a closing bracket, is remembered.
+pub fn matches_and_learns(pattern: &str, line: &str, words: &mut Words) -> bool {
+    if let Some(known) = fill(pattern, words) {
+        return matches(&known, line);
+    }
+    let (before, after) = pattern.split_once("$(").unwrap_or((pattern, ""));
+    let (name, after) = after.split_once(')').unwrap_or((after, ""));
+    if !matches(&format!("{before}*{after}"), line) {
+        return false;
+    }
+    let from = line.rsplit_once(before.rsplit('*').next().unwrap_or(before)).map_or("", |(_, from)| from);
+    let word = from.split([' ', ']', ')']).next().unwrap_or_default();
+    words.insert(name.to_owned(), word.to_owned());
+    true
+}
+
 /// What the runner believes about its own patterns; run with the dialogues.
 pub fn check_patterns() {
     let fits = [
@@ -60,5 +94,10 @@ pub fn check_patterns() {
     for (pattern, line) in misses {
         assert!(!matches(pattern, line), "{pattern:?} {line:?}");
     }
+    let mut words = Words::new();
+    assert!(!matches_and_learns("* OK [UIDNEXT $(next)] *", "* OK [UNSEEN 5] x", &mut words) && words.is_empty());
+    assert!(matches_and_learns("* OK [UIDNEXT $(next)] *", "* OK [UIDNEXT 5] next", &mut words));
+    assert_eq!(fill("FETCH $(next):$(next)", &words).as_deref(), Some("FETCH 5:5"));
+    assert!(!matches_and_learns("* $(next) EXISTS", "* 6 EXISTS", &mut words) && fill("$(other)", &words).is_none());
     assert_eq!(show(b"a\xff\x00\ttab \xc3\xa4"), "a\\xff\\x00\ttab \u{e4}");
 }

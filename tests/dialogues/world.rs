@@ -4,7 +4,7 @@
 //! can happen any more without a new step: then an answer that is not there will never come, and silence is silence.
 
 use crate::client::Client;
-use crate::pattern::matches;
+use crate::pattern::{Words, fill, matches_and_learns};
 use crate::remote::Remote;
 use crate::script::{Mode, Script, Service, Step, What};
 use crate::stored::read_mail;
@@ -64,6 +64,7 @@ pub struct World {
     clients: BTreeMap<String, Client>,
     pub remotes: BTreeMap<String, Remote>,
     next_client_port: u16,
+    words: Words,
     transcript: String,
 }
 
@@ -112,7 +113,10 @@ fn pipeline(steps: &[Step], at: usize) -> Vec<usize> {
     let mut must_wait = must_wait_after(bytes);
     for (index, step) in steps.iter().enumerate().skip(at + 1) {
         match &step.what {
-            What::Say { client, bytes } if client == speaker && !must_wait => {
+            // A word remembered from an answer cannot be sent before it.
+            What::Say { client, bytes }
+                if client == speaker && !must_wait && !bytes.windows(2).any(|pair| pair == b"$(") =>
+            {
                 group.push(index);
                 must_wait = must_wait_after(bytes);
             }
@@ -165,6 +169,7 @@ impl World {
             clients: BTreeMap::new(),
             remotes: BTreeMap::new(),
             next_client_port: 40_000,
+            words: Words::new(),
             transcript: String::new(),
         };
         world.set("hostname", "\"mail.home.test\"")?;
@@ -436,6 +441,13 @@ impl World {
     }
 
     fn say(&mut self, name: &str, bytes: &[u8]) -> Outcome {
+        let filled = match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains("$(") => {
+                fill(text, &self.words).ok_or("a word that was never seen")?.into_bytes()
+            }
+            _ => bytes.to_vec(),
+        };
+        let bytes = filled.as_slice();
         for line in crate::pattern::show(bytes).split_inclusive("\\r\\n") {
             let line = line.strip_suffix("\\r\\n").unwrap_or(line);
             let shown: String = line.chars().take(TRANSCRIPT_LINE_CHARS_MAX).collect();
@@ -463,14 +475,14 @@ impl World {
             return Ok(());
         }
         loop {
-            let client = self.client(name)?;
+            let client = self.clients.get_mut(name).ok_or_else(|| format!("{name} is not open"))?;
             let Some(line) = client.take_line() else {
                 let end = client.end().map(|end| format!(" (the connection is {end})")).unwrap_or_default();
                 let left = client.unread();
                 let got = if left.is_empty() { "nothing".to_owned() } else { format!("an unfinished line {left:?}") };
                 return Err(format!("expected: {pattern}\n  got:      {got}{end}"));
             };
-            let fits = matches(pattern, &line);
+            let fits = matches_and_learns(pattern, &line, &mut self.words);
             let passed_over = !fits && client.skipping;
             if fits {
                 client.skipping = false;
