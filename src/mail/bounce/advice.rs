@@ -25,7 +25,7 @@ fn refused(answer: &Answer, failure: &Failure) -> (String, &'static str) {
     match (answer.status_or_class(), answer.code) {
         (Status(_, 1, 1 | 3 | 6), _) | (Status(_, 0, 0), 553) => (
             format!("{domain} knows no mailbox of that name"),
-            "check the address for a slip of the keyboard and send it again",
+            "check the address for a typing mistake and send it again",
         ),
         (Status(_, 1, 2 | 10), _) => {
             (format!("{domain} takes no mail"), "check the part of the address after the @ and send it again")
