@@ -2,6 +2,8 @@
 
 mod envelope;
 mod structure;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use crate::wire::mime::TransferEncoding;
