@@ -169,8 +169,8 @@ Hauspost {version} is running, for this machine only. Ctrl-C ends it.
 Send a message in, as another mail server would:
   swaks --server 127.0.0.1:{mx} --from friend@far.example --to {ADDRESS}
 
-Read the first message:
-  curl --user 'me:{in_url}' 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=1'
+Read the newest message:
+  curl --user 'me:{in_url}' 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=*'
 ",
         version = env!("CARGO_PKG_VERSION"),
         certificate = folder.certificate().display(),

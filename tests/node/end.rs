@@ -79,10 +79,11 @@ fn killed_while_delivering_nothing_acknowledged_is_lost() {
                         let mut sent = Vec::new();
                         for number in 0.. {
                             let id = format!("id-{round}-{sender}-{number}-");
+                            if killed.load(Ordering::Relaxed) {
+                                break;
+                            }
                             if try_deliver(address, &id) {
                                 sent.push(id);
-                            } else if killed.load(Ordering::Relaxed) {
-                                break;
                             }
                         }
                         sent
@@ -90,8 +91,8 @@ fn killed_while_delivering_nothing_acknowledged_is_lost() {
                 })
                 .collect();
             std::thread::sleep(Duration::from_millis(700));
-            killed.store(true, Ordering::Relaxed);
             node.child.kill().unwrap();
+            killed.store(true, Ordering::Relaxed);
             node.child.wait().unwrap();
             acknowledged.extend(senders.into_iter().flat_map(|sender| sender.join().unwrap()));
         });

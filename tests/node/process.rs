@@ -181,13 +181,13 @@ pub fn refused(arguments: &[&str]) -> (String, i32) {
     (text.trim().to_string(), output.status.code().unwrap())
 }
 
-/// A base on which all ports are free now. Each test of this process gets another range.
+/// A base on which all ports are free now. Steps of 13 never bring two services of different bases to one port, so the
+/// tests of this process, and with luck those of others, stay apart.
 pub fn free_base() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 20) as u16;
-    for _ in 0..40 {
-        let turn = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20;
-        let base = 11_000 + turn * 1_000;
+    let start = (std::process::id() % 1_300) as u16;
+    for _ in 0..1_300 {
+        let base = 11_000 + 13 * ((start + NEXT.fetch_add(1, Ordering::Relaxed)) % 1_300);
         if [25, 110, 143, 465, 587, 993, 995].iter().all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok()) {
             return base;
         }
