@@ -337,7 +337,7 @@ pub const RELAY_ADDRESSES_TRIED_MAX: usize = 8;
 /// Servers that were reached but did not decide, in one attempt.
 pub const RELAY_SERVERS_TRIED_MAX: usize = 3;
 /// How long an address that could not be used is left alone, in seconds: shorter than any wait between attempts.
-pub const RELAY_BACKOFF_SECONDS: u64 = 30;
+pub const RELAY_BACKOFF_SECONDS: u64 = 10;
 /// The same after a failed login, in seconds: providers lock out who tries too often.
 pub const RELAY_LOGIN_BACKOFF_SECONDS: u64 = 300;
 /// Addresses remembered as unusable.

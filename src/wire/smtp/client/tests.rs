@@ -338,3 +338,85 @@ fn login_plain_and_login() {
         assert!(matches!(line.client.ended(), Some(Ended::Unfit(_))));
     });
 }
+
+mod any_server {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WORDS: [&str; 16] = [
+        "220 hi\r\n",
+        "250 ok\r\n",
+        "250-mx\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 100\r\n",
+        "250-mx\r\n250 AUTH LOGIN\r\n",
+        "354 go\r\n",
+        "334 VXNlcm5hbWU6\r\n",
+        "235 in\r\n",
+        "450 4.2.0 later\r\n",
+        "550 5.1.1 no\r\n",
+        "421 bye\r\n",
+        "503 what\r\n",
+        "250-half\r\n",
+        "999 x\r\n",
+        "garbage",
+        "\n",
+        "221 bye\r\n",
+    ];
+
+    proptest! {
+        /// Whatever a server says, in pieces of any size: each recipient gets one verdict, nobody counts as delivered
+        /// whose message was not sent to its end, and a password leaves only over TLS when that is demanded.
+        #[test]
+        fn verdicts_are_complete_and_secrets_kept(
+            polite in 0usize..5,
+            said in prop::collection::vec(0..WORDS.len(), 0..40),
+            piece in 1usize..40,
+            recipients in 1usize..4,
+            tls in prop::sample::select(vec![TlsUse::Never, TlsUse::IfOffered, TlsUse::Required]),
+            login: bool,
+        ) {
+            let mut client = Client::new(manner(tls, login));
+            // Without some good words first most servers would not come far.
+            let beginning = [0, 2, 1, 1, 4].into_iter().take(polite);
+            let stream: String = beginning.chain(said).map(|word| WORDS[word]).collect();
+            let mut pieces = stream.as_bytes().chunks(piece);
+            let (mut open, mut sent_whole, mut over_tls) = (false, false, false);
+            loop {
+                let mut out = Vec::new();
+                if let Some(verdicts) = client.take_verdicts() {
+                    prop_assert!(open);
+                    prop_assert_eq!(verdicts.len(), recipients);
+                    let delivered = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
+                    prop_assert!(!delivered || sent_whole);
+                    (open, sent_whole) = (false, false);
+                }
+                match client.want() {
+                    Want::Reply(_) => match pieces.next() {
+                        Some(bytes) => client.receive(bytes, &mut out),
+                        None => client.lost("over"),
+                    },
+                    Want::Tls => {
+                        over_tls = true;
+                        client.tls_started(&mut out);
+                    }
+                    Want::Envelope => {
+                        client.begin(envelope(&["a", "b", "c"][..recipients]), &mut out);
+                        open = true;
+                    }
+                    Want::Content => {
+                        client.content(b"text\r\n.\r\n", &mut out);
+                        client.content_end(&mut out);
+                        sent_whole = true;
+                    }
+                    Want::Close => break,
+                }
+                let out = String::from_utf8_lossy(&out).into_owned();
+                prop_assert!(tls != TlsUse::Required || over_tls || !(out.contains("AUTH") || out.contains("MAIL")));
+                prop_assert!(!out.contains("text\r\n.\r\n.\r\n"), "dots are doubled");
+                if !open && pieces.len() == 0 && client.want() == Want::Envelope {
+                    break;
+                }
+            }
+            prop_assert!(!open || client.take_verdicts().is_some());
+        }
+    }
+}
