@@ -555,3 +555,58 @@ enum Judged {
     /// The command goes on with a literal.
     Literal(Announced),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(logged_in: bool) -> Conversation {
+        let terms = Terms { tls: true, starttls: true, plaintext_login: false, append_bytes_max: 1 << 30 };
+        let mut conversation = Conversation::new(terms);
+        if logged_in {
+            conversation.logged_in();
+        }
+        conversation
+    }
+
+    /// Feeds `piece` again and again, accepting every message; returns the largest capacity seen.
+    fn largest(mut conversation: Conversation, begin: &[u8], piece: &[u8], times: usize) -> usize {
+        let mut out = Vec::new();
+        let mut largest = 0;
+        for at in 0..=times {
+            let mut input = if at == 0 { begin } else { piece };
+            loop {
+                let step = conversation.step(&mut input, &mut out);
+                largest = largest.max(conversation.command.capacity());
+                match step {
+                    Step::Read | Step::Close => break,
+                    Step::AppendBegin(_) => conversation.accept_append(&mut out),
+                    _ => {}
+                }
+            }
+            out.clear();
+        }
+        largest
+    }
+
+    #[test]
+    fn whatever_is_sent_memory_stays_within_its_bound() {
+        // A vector grows by doubling.
+        let most = 2 * IMAP_COMMAND_BYTES_MAX;
+        let piece = [b'x'; 4096];
+        assert!(largest(session(true), b"a SEARCH TEXT ", &piece, 500) <= most);
+        assert!(largest(session(true), b"a SEARCH TEXT {16000}\r\n", b"x {16000+}\r\n", 5000) <= most);
+        assert!(largest(session(true), b"a APPEND INBOX {50000000}\r\n", &piece, 2000) <= 64);
+        assert!(largest(session(true), b"a FROB {50000000+}\r\n", &piece, 2000) <= 1024);
+        assert!(largest(session(false), b"", &piece, 500) <= 2 * IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX);
+    }
+
+    #[test]
+    fn a_long_command_leaves_no_memory_behind() {
+        let mut conversation = session(true);
+        let line = format!("a STATUS \"{}\" (MESSAGES)\r\n", "x".repeat(60_000));
+        let mut input = line.as_bytes();
+        assert!(matches!(conversation.step(&mut input, &mut Vec::new()), Step::Read));
+        assert!(conversation.command.capacity() <= IMAP_COMMAND_BUFFER_KEPT_BYTES);
+    }
+}
