@@ -26,7 +26,7 @@ impl Session {
         }
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
         let (mailbox, read_only) = (selected.mailbox, selected.read_only);
-        let uids = self.uids(fetch.uid, &fetch.set);
+        let uids = self.uids(fetch.uid, &fetch.set)?;
         if fetch.vanished {
             self.tell_vanished(mailbox, &fetch).await?;
         }

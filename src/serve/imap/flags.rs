@@ -1,7 +1,7 @@
 //! STORE and UID STORE.
 
 use super::Session;
-use super::failure::{Failure, bad, no};
+use super::failure::{Failure, no};
 use super::page::{Item, Plan};
 use crate::limits::STORE_PAGE_MESSAGES;
 use crate::mail::message::{MailboxId, MessageRow, ModSeq, Uid};
@@ -27,14 +27,11 @@ impl Session {
             return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
         }
         let mailbox = selected.mailbox;
-        if !store.uid && store.set.greatest_written() > selected.view.map().len() {
-            return Err(bad("There is no message of that number"));
-        }
         if store.unchanged_since.is_some() {
             self.enable_condstore();
         }
         let telling = Telling { flags: !store.silent, uid: store.uid || self.condstore, modseq: self.condstore };
-        let uids = self.uids(store.uid, &store.set);
+        let uids = self.uids(store.uid, &store.set)?;
         let mut modified = NumberSet::default();
         let mut rest = uids.iter();
         loop {

@@ -1,7 +1,7 @@
 //! COPY, MOVE, EXPUNGE: messages that come and go.
 
 use super::Session;
-use super::failure::{Failure, no};
+use super::failure::{Failure, bad, no};
 use crate::mail::message::Uid;
 use crate::mail::search::{uids_of_sequence_set, uids_of_uid_set};
 use crate::store::{self, Done, Expungeable, Op, Trouble};
@@ -16,7 +16,7 @@ impl Session {
         if remove && selected.read_only {
             return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
         }
-        let uids = self.uids(transfer.uid, &transfer.set);
+        let uids = self.uids(transfer.uid, &transfer.set)?;
         let from = selected.mailbox;
         let name = transfer.mailbox.as_str().to_owned();
         let target = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
@@ -64,7 +64,7 @@ impl Session {
         }
         let which = match &set {
             None => Expungeable::Deleted,
-            Some(set) => Expungeable::DeletedAmong(self.uids(true, set).iter().map(Uid).collect()),
+            Some(set) => Expungeable::DeletedAmong(self.uids(true, set)?.iter().map(Uid).collect()),
         };
         let op = Op::Expunge(store::Expunge { mailbox: selected.mailbox, which });
         self.context.store.apply(op).await?;
@@ -74,12 +74,18 @@ impl Session {
         Ok(())
     }
 
-    /// The UIDs of the view that a set means, as sequence numbers or as UIDs.
-    pub(super) fn uids(&self, by_uid: bool, set: &SequenceSet) -> NumberSet {
-        match &self.selected {
-            Some(selected) if by_uid => uids_of_uid_set(selected.view.map(), set),
-            Some(selected) => uids_of_sequence_set(selected.view.map(), set),
-            None => NumberSet::default(),
+    /// The UIDs of the view that a set means, as sequence numbers or as UIDs. UIDs that are not there are passed over; a set of
+    /// numbers none of which is there is the client's mistake (RFC 9051 section 9, `seq-number`), but `1:*` of nothing is nothing.
+    pub(super) fn uids(&self, by_uid: bool, set: &SequenceSet) -> Result<NumberSet, Failure> {
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        let map = selected.view.map();
+        if by_uid {
+            return Ok(uids_of_uid_set(map, set));
+        }
+        let uids = uids_of_sequence_set(map, set);
+        match uids.is_empty() && set.greatest_written() > map.len().max(1) {
+            true => Err(bad("There is no message of that number")),
+            false => Ok(uids),
         }
     }
 
