@@ -224,8 +224,9 @@ pub const KEYS: &[Key] = &[
     at_start("group", r#""""#, "The group to run as. Empty: the user's own group.", Slot::Text(|s| &mut s.group)),
     key(
         "sent_copy",
-        "false",
-        "Put a copy of everything you send into the folder Sent. Most mail programs do so themselves.",
+        "true",
+        "Put a copy of everything you send into the folder Sent, as part of sending it. Then tell your mail programs not\n\
+         to save one themselves; or turn this off, if you would rather leave it to them.",
         Slot::Switch(|s| &mut s.sent_copy),
     ),
     key(
