@@ -225,8 +225,8 @@ pub const KEYS: &[Key] = &[
     key(
         "sent_copy",
         "true",
-        "Put a copy of everything you send into the folder Sent, as part of sending it. Then tell your mail programs not\n\
-         to save one themselves; or turn this off, if you would rather leave it to them.",
+        "Put a copy of everything you send into the folder Sent, as part of sending it. Tell your mail programs not to\n\
+         save one themselves; or turn this off, if you would rather leave it to them.",
         Slot::Switch(|s| &mut s.sent_copy),
     ),
     key(
