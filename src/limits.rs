@@ -118,6 +118,8 @@ pub const IMAP_LIST_ITEMS_MAX: usize = 128;
 pub const IMAP_SECTION_DEPTH_MAX: usize = 64;
 /// Bytes of a mailbox name in UTF-8.
 pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = 1000;
+/// Levels of a new mailbox name: each level that is missing becomes a mailbox of its own.
+pub const IMAP_MAILBOX_LEVELS_MAX: usize = 32;
 /// Bytes of one keyword.
 pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
 /// Bytes of the text for people in a response.

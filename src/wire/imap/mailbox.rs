@@ -3,13 +3,14 @@
 //! Not here: which names exist. Always: decoding is strict, so that no two spellings name one mailbox; encoding after
 //! decoding gives the same bytes.
 
+use crate::limits::{IMAP_MAILBOX_LEVELS_MAX, IMAP_MAILBOX_NAME_BYTES_MAX};
 use std::fmt;
 
 /// What parts the levels of a name.
 pub const DELIMITER: char = '/';
 
 /// A mailbox name as the rest of the program knows it: UTF-8, levels parted by `/`, `INBOX` in capitals. Not empty, no
-/// control characters, at most [`crate::limits::IMAP_MAILBOX_NAME_BYTES_MAX`] bytes.
+/// control characters, at most [`IMAP_MAILBOX_NAME_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MailboxName(String);
 
@@ -23,7 +24,7 @@ impl MailboxName {
         if name.is_empty() {
             return Err(BadName("Mailbox name is empty"));
         }
-        if name.len() > crate::limits::IMAP_MAILBOX_NAME_BYTES_MAX {
+        if name.len() > IMAP_MAILBOX_NAME_BYTES_MAX {
             return Err(BadName("Mailbox name is too long"));
         }
         if name.chars().any(char::is_control) {
@@ -47,11 +48,14 @@ impl MailboxName {
     }
 
     /// The name as CREATE and RENAME may make it: without a delimiter at its end, which only announces children (RFC 3501
-    /// section 6.3.3), without empty levels, and without wildcards, which LIST could not tell from its own.
+    /// section 6.3.3), without empty levels, not too deep, and without wildcards, which LIST could not tell from its own.
     pub fn to_create(self) -> Result<MailboxName, BadName> {
         let name = self.0.strip_suffix(DELIMITER).unwrap_or(&self.0);
         if name.split(DELIMITER).any(str::is_empty) {
             return Err(BadName("Mailbox name has an empty level"));
+        }
+        if name.split(DELIMITER).count() > IMAP_MAILBOX_LEVELS_MAX {
+            return Err(BadName("Mailbox name has too many levels"));
         }
         if name.contains(['*', '%']) {
             return Err(BadName("Mailbox name has a wildcard"));
@@ -259,7 +263,19 @@ mod tests {
         assert_eq!(MailboxName::new("Inboxes").unwrap().as_str(), "Inboxes");
         assert!(MailboxName::new("").is_err());
         assert!(MailboxName::new("a\0b").is_err());
-        assert!(MailboxName::new(&"x".repeat(crate::limits::IMAP_MAILBOX_NAME_BYTES_MAX + 1)).is_err());
+        assert!(MailboxName::new(&"x".repeat(IMAP_MAILBOX_NAME_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn names_to_create() {
+        let create = |name: &str| MailboxName::new(name).unwrap().to_create().map(|made| made.0);
+        assert_eq!(create("a/b/").as_deref(), Ok("a/b"));
+        for name in ["/", "/a", "a//b", "a//", "50%", "a*"] {
+            assert!(create(name).is_err(), "{name}");
+        }
+        let levels = |count: usize| vec!["x"; count].join("/");
+        assert!(create(&levels(IMAP_MAILBOX_LEVELS_MAX)).is_ok());
+        assert!(create(&levels(IMAP_MAILBOX_LEVELS_MAX + 1)).is_err());
     }
 
     /// The definition itself, exponential, to compare with.

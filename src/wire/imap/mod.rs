@@ -8,6 +8,7 @@
 //! | [`response`], [`fetch_row`] | what shall be told | lines |
 
 pub mod capability;
+mod code;
 pub mod command;
 pub mod conversation;
 pub mod datetime;

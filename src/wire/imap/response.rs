@@ -4,6 +4,8 @@
 //! Always: a quoted string holds printable US-ASCII only; what does not fit goes into a literal; mailbox names leave in
 //! modified UTF-7; texts for people are cut to one line of printable ASCII.
 
+pub use super::code::Code;
+use super::code::push_code;
 use super::command::{StatusItem, Tag};
 use super::flag::SystemFlags;
 use super::mailbox::{DELIMITER, encode_utf7};
@@ -18,104 +20,6 @@ pub enum Status {
     No,
     /// *Theirs*: the command was not understood.
     Bad,
-}
-
-/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code<'a> {
-    /// No code.
-    None,
-    /// `ALERT`: must be shown to the person.
-    Alert,
-    /// `ALREADYEXISTS`
-    AlreadyExists,
-    /// `APPENDUID` of one message.
-    AppendUid {
-        /// UIDVALIDITY of the target.
-        uid_validity: u32,
-        /// Its new UID.
-        uid: u32,
-    },
-    /// `AUTHENTICATIONFAILED`
-    AuthenticationFailed,
-    /// `AUTHORIZATIONFAILED`
-    AuthorizationFailed,
-    /// `BADCHARSET` with what is supported.
-    BadCharset,
-    /// `CANNOT`
-    Cannot,
-    /// `CAPABILITY` with the list.
-    Capability(&'a str),
-    /// `CLIENTBUG`
-    ClientBug,
-    /// `CLOSED`: the mailbox selected before is closed.
-    Closed,
-    /// `CONTACTADMIN`
-    ContactAdmin,
-    /// `COPYUID`: (source UID, new UID) pairs in the order of the source UIDs. Nothing is written when there are none.
-    CopyUid {
-        /// UIDVALIDITY of the target.
-        uid_validity: u32,
-        /// Source UIDs.
-        from: &'a NumberSet,
-        /// New UIDs; as many.
-        to: &'a NumberSet,
-    },
-    /// `EXPIRED`
-    Expired,
-    /// `EXPUNGEISSUED`
-    ExpungeIssued,
-    /// `HASCHILDREN` (RFC 9051)
-    HasChildren,
-    /// `HIGHESTMODSEQ`
-    HighestModSeq(u64),
-    /// `INUSE`
-    InUse,
-    /// `LIMIT`
-    Limit,
-    /// `MODIFIED`: messages refused by UNCHANGEDSINCE (UIDs for UID STORE, else sequence numbers).
-    Modified(&'a NumberSet),
-    /// `NOMODSEQ`
-    NoModSeq,
-    /// `NONEXISTENT`
-    Nonexistent,
-    /// `NOPERM`
-    NoPerm,
-    /// `OVERQUOTA`
-    OverQuota,
-    /// `PARSE`
-    Parse,
-    /// `PERMANENTFLAGS`: all system flags, these keywords, and `\*` when new keywords can be made.
-    PermanentFlags {
-        /// Keyword names.
-        keywords: &'a [String],
-        /// Whether new ones can be made.
-        new_keywords: bool,
-    },
-    /// `PERMANENTFLAGS ()`: nothing can be changed (EXAMINE).
-    NoPermanentFlags,
-    /// `PRIVACYREQUIRED`
-    PrivacyRequired,
-    /// `READ-ONLY`
-    ReadOnly,
-    /// `READ-WRITE`
-    ReadWrite,
-    /// `SERVERBUG`
-    ServerBug,
-    /// `TOOBIG`
-    TooBig,
-    /// `TRYCREATE`
-    TryCreate,
-    /// `UIDNEXT`
-    UidNext(u32),
-    /// `UIDVALIDITY`
-    UidValidity(u32),
-    /// `UNAVAILABLE`
-    Unavailable,
-    /// `UNSEEN`: sequence number of the first unseen message.
-    Unseen(u32),
-    /// `USEATTR`
-    UseAttr,
 }
 
 /// `tag OK|NO|BAD [code] text`.
@@ -420,7 +324,7 @@ pub fn push_flags(out: &mut Vec<u8>, system: SystemFlags, keywords: &[String], k
     out.push(b')');
 }
 
-fn push_defined_flags(out: &mut Vec<u8>, keywords: &[String], new_keywords: bool) {
+pub(super) fn push_defined_flags(out: &mut Vec<u8>, keywords: &[String], new_keywords: bool) {
     out.push(b'(');
     for (at, (_, name)) in SystemFlags::ALL.iter().enumerate() {
         if at > 0 {
@@ -448,81 +352,6 @@ fn status_rest(out: &mut Vec<u8>, word: &str, code: Code<'_>, text: &str) {
     out.push(b' ');
     push_code(out, code);
     text_line(out, text);
-}
-
-fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
-    if matches!(code, Code::None) || matches!(code, Code::CopyUid { from, .. } if from.is_empty()) {
-        return;
-    }
-    out.push(b'[');
-    push(out, code_name(code));
-    match code {
-        Code::AppendUid { uid_validity, uid } => {
-            push_number(out, u64::from(uid_validity));
-            out.push(b' ');
-            push_number(out, u64::from(uid));
-        }
-        Code::CopyUid { uid_validity, from, to } => {
-            push_number(out, u64::from(uid_validity));
-            out.push(b' ');
-            from.encode(out);
-            out.push(b' ');
-            to.encode(out);
-        }
-        Code::Capability(list) => push(out, list),
-        Code::HighestModSeq(modseq) => push_number(out, modseq),
-        Code::Modified(set) => set.encode(out),
-        Code::PermanentFlags { keywords, new_keywords } => push_defined_flags(out, keywords, new_keywords),
-        Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
-            push_number(out, u64::from(number));
-        }
-        _ => {}
-    }
-    push(out, "] ");
-}
-
-/// The word of a code, with the space before its argument when it has one.
-fn code_name(code: Code<'_>) -> &'static str {
-    match code {
-        Code::None => "",
-        Code::Alert => "ALERT",
-        Code::AlreadyExists => "ALREADYEXISTS",
-        Code::AppendUid { .. } => "APPENDUID ",
-        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
-        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
-        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
-        Code::Cannot => "CANNOT",
-        Code::Capability(_) => "CAPABILITY ",
-        Code::ClientBug => "CLIENTBUG",
-        Code::Closed => "CLOSED",
-        Code::ContactAdmin => "CONTACTADMIN",
-        Code::CopyUid { .. } => "COPYUID ",
-        Code::Expired => "EXPIRED",
-        Code::ExpungeIssued => "EXPUNGEISSUED",
-        Code::HasChildren => "HASCHILDREN",
-        Code::HighestModSeq(_) => "HIGHESTMODSEQ ",
-        Code::InUse => "INUSE",
-        Code::Limit => "LIMIT",
-        Code::Modified(_) => "MODIFIED ",
-        Code::NoModSeq => "NOMODSEQ",
-        Code::Nonexistent => "NONEXISTENT",
-        Code::NoPerm => "NOPERM",
-        Code::OverQuota => "OVERQUOTA",
-        Code::Parse => "PARSE",
-        Code::PermanentFlags { .. } => "PERMANENTFLAGS ",
-        Code::NoPermanentFlags => "PERMANENTFLAGS ()",
-        Code::PrivacyRequired => "PRIVACYREQUIRED",
-        Code::ReadOnly => "READ-ONLY",
-        Code::ReadWrite => "READ-WRITE",
-        Code::ServerBug => "SERVERBUG",
-        Code::TooBig => "TOOBIG",
-        Code::TryCreate => "TRYCREATE",
-        Code::UidNext(_) => "UIDNEXT ",
-        Code::UidValidity(_) => "UIDVALIDITY ",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::Unseen(_) => "UNSEEN ",
-        Code::UseAttr => "USEATTR",
-    }
 }
 
 fn list_row(out: &mut Vec<u8>, head: &str, row: ListRow<'_>) {
@@ -572,10 +401,151 @@ fn text_line(out: &mut Vec<u8>, text: &str) {
     crlf(out);
 }
 
-fn push(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
 fn crlf(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FetchRow, SearchReturn, SpecialUse};
+    use super::*;
+    use crate::wire::date::Timestamp;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn set(numbers: &[u32]) -> NumberSet {
+        numbers.iter().copied().collect()
+    }
+
+    #[test]
+    fn status_lines_and_their_codes() {
+        let tag = Tag("a1".into());
+        let line = |code: Code<'_>| written(|out| tagged(out, &tag, Status::Ok, code, "done"));
+        assert_eq!(line(Code::None), "a1 OK done\r\n");
+        let keywords = ["$Junk".to_owned()];
+        for (code, text) in [
+            (Code::ReadWrite, "READ-WRITE"),
+            (Code::AppendUid { uid_validity: 38_505, uid: 3955 }, "APPENDUID 38505 3955"),
+            (
+                Code::CopyUid { uid_validity: 38_505, from: &set(&[304, 319, 320]), to: &set(&[3956, 3957, 3958]) },
+                "COPYUID 38505 304,319:320 3956:3958",
+            ),
+            (Code::HighestModSeq(u64::MAX >> 1), "HIGHESTMODSEQ 9223372036854775807"),
+            (Code::Modified(&set(&[7, 9])), "MODIFIED 7,9"),
+            (Code::UidNext(4392), "UIDNEXT 4392"),
+            (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8)"),
+            (
+                Code::PermanentFlags { keywords: &keywords, new_keywords: true },
+                "PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk \\*)",
+            ),
+            (Code::NoPermanentFlags, "PERMANENTFLAGS ()"),
+            (Code::Capability("IMAP4rev1 ID"), "CAPABILITY IMAP4rev1 ID"),
+        ] {
+            assert_eq!(line(code), format!("a1 OK [{text}] done\r\n"));
+        }
+        let nothing = NumberSet::default();
+        assert_eq!(line(Code::CopyUid { uid_validity: 1, from: &nothing, to: &nothing }), "a1 OK done\r\n");
+        assert_eq!(written(|out| bye(out, Code::Unavailable, "Stopping")), "* BYE [UNAVAILABLE] Stopping\r\n");
+    }
+
+    #[test]
+    fn texts_cannot_break_the_line() {
+        let tag = Tag("a1".into());
+        assert_eq!(written(|out| tagged(out, &tag, Status::No, Code::None, "x\r\n* BYE \u{fc}")), "a1 NO x* BYE \r\n");
+        assert_eq!(written(|out| continuation(out, "\n")), "+ -\r\n");
+        assert_eq!(written(|out| push_string(out, b"a\r\nb")), "{4}\r\na\r\nb");
+        assert_eq!(written(|out| push_string(out, b"a\0b\xc3\xbc")), "{4}\r\nab\u{fc}");
+        assert_eq!(written(|out| push_string(out, b"a\"b\\")), "\"a\\\"b\\\\\"");
+    }
+
+    #[test]
+    fn mailboxes() {
+        for (name, wire) in
+            [("INBOX", "INBOX"), ("a b", "\"a b\""), ("Entwürfe", "Entw&APw-rfe"), ("", "\"\""), ("nil", "\"nil\"")]
+        {
+            assert_eq!(written(|out| push_mailbox(out, name)), wire);
+        }
+        let row =
+            ListRow { name: "Sent", attributes: &["\\HasNoChildren", SpecialUse::Sent.attribute()], child_info: &[] };
+        assert_eq!(written(|out| list(out, row)), "* LIST (\\HasNoChildren \\Sent) \"/\" Sent\r\n");
+        let row = ListRow { name: "a", attributes: &[], child_info: &["SUBSCRIBED"] };
+        assert_eq!(written(|out| list(out, row)), "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+        assert_eq!(written(|out| lsub(out, ListRow { child_info: &[], ..row })), "* LSUB () \"/\" a\r\n");
+        let items = [(StatusItem::Messages, Some(231)), (StatusItem::AppendLimit, None)];
+        assert_eq!(written(|out| status(out, "a", &items)), "* STATUS a (MESSAGES 231 APPENDLIMIT NIL)\r\n");
+    }
+
+    #[test]
+    fn search_results() {
+        assert_eq!(written(|out| search(out, [2, 84].into_iter(), Some(9))), "* SEARCH 2 84 (MODSEQ 9)\r\n");
+        assert_eq!(written(|out| search(out, [].into_iter(), Some(9))), "* SEARCH\r\n");
+        let tag = Tag("A\"1".into());
+        let returns = SearchReturn { min: true, max: true, all: true, count: true };
+        assert_eq!(
+            written(|out| esearch(out, &tag, true, returns, &set(&[2, 10, 11]), Some(5))),
+            "* ESEARCH (TAG \"A\\\"1\") UID MIN 2 MAX 11 COUNT 3 ALL 2,10:11 MODSEQ 5\r\n"
+        );
+        let tag = Tag("a".into());
+        assert_eq!(
+            written(|out| esearch(out, &tag, false, returns, &NumberSet::default(), Some(5))),
+            "* ESEARCH (TAG \"a\") COUNT 0\r\n"
+        );
+    }
+
+    #[test]
+    fn untagged_lines() {
+        let text = written(|out| {
+            exists(out, 23);
+            recent(out, 0);
+            expunge(out, u32::MAX);
+            vanished(out, true, &set(&[41, 43, 44]));
+            vanished(out, false, &NumberSet::default());
+            enabled(out, &["CONDSTORE", "QRESYNC"]);
+            id(out, &[("name", "Hauspost")]);
+            id(out, &[]);
+        });
+        assert_eq!(
+            text,
+            "* 23 EXISTS\r\n* 0 RECENT\r\n* 4294967295 EXPUNGE\r\n* VANISHED (EARLIER) 41,43:44\r\n\
+             * ENABLED CONDSTORE QRESYNC\r\n* ID (\"name\" \"Hauspost\")\r\n* ID NIL\r\n"
+        );
+    }
+
+    #[test]
+    fn a_fetch_row() {
+        let keywords = ["$A".to_owned(), "$B".to_owned()];
+        let text = written(|out| {
+            let mut row = FetchRow::begin(out, 12);
+            row.uid(out, 4827);
+            row.flags(out, SystemFlags::SEEN.union(SystemFlags::ANSWERED), &keywords, 0b10, true);
+            row.modseq(out, 7);
+            row.internal_date(out, Timestamp(0));
+            row.size(out, 44_827);
+            row.envelope(out, b"(NIL)");
+            row.literal(out, b"BODY[HEADER]", 3);
+            out.extend_from_slice(b"a:b");
+            row.nil(out, b"BODY[9]");
+            row.end(out);
+        });
+        assert_eq!(
+            text,
+            "* 12 FETCH (UID 4827 FLAGS (\\Answered \\Seen \\Recent $B) MODSEQ (7) INTERNALDATE \
+             \" 1-Jan-1970 00:00:00 +0000\" RFC822.SIZE 44827 ENVELOPE (NIL) BODY[HEADER] {3}\r\na:b BODY[9] NIL)\r\n"
+        );
+    }
+
+    #[test]
+    fn numbers() {
+        for number in [0, 9, 10, 99, 4_294_967_295, u64::MAX] {
+            assert_eq!(written(|out| push_number(out, number)), number.to_string());
+        }
+    }
 }

@@ -224,3 +224,6 @@ fn enable(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     }
     if names.is_empty() { Err(Trouble::Bad("A capability is missing")) } else { Ok(Command::Enable(names)) }
 }
+
+#[cfg(test)]
+mod tests;

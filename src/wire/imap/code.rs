@@ -1,0 +1,178 @@
+//! The codes in brackets that make a status response readable for programs.
+
+use super::response::{push, push_defined_flags, push_number};
+use super::sequence::NumberSet;
+
+/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code<'a> {
+    /// No code.
+    None,
+    /// `ALERT`: must be shown to the person.
+    Alert,
+    /// `ALREADYEXISTS`
+    AlreadyExists,
+    /// `APPENDUID` of one message.
+    AppendUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// Its new UID.
+        uid: u32,
+    },
+    /// `AUTHENTICATIONFAILED`
+    AuthenticationFailed,
+    /// `AUTHORIZATIONFAILED`
+    AuthorizationFailed,
+    /// `BADCHARSET` with what is supported.
+    BadCharset,
+    /// `CANNOT`
+    Cannot,
+    /// `CAPABILITY` with the list.
+    Capability(&'a str),
+    /// `CLIENTBUG`
+    ClientBug,
+    /// `CLOSED`: the mailbox selected before is closed.
+    Closed,
+    /// `CONTACTADMIN`
+    ContactAdmin,
+    /// `COPYUID`: (source UID, new UID) pairs in the order of the source UIDs. Nothing is written when there are none.
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// Source UIDs.
+        from: &'a NumberSet,
+        /// New UIDs; as many.
+        to: &'a NumberSet,
+    },
+    /// `EXPIRED`
+    Expired,
+    /// `EXPUNGEISSUED`
+    ExpungeIssued,
+    /// `HASCHILDREN` (RFC 9051)
+    HasChildren,
+    /// `HIGHESTMODSEQ`
+    HighestModSeq(u64),
+    /// `INUSE`
+    InUse,
+    /// `LIMIT`
+    Limit,
+    /// `MODIFIED`: messages refused by UNCHANGEDSINCE (UIDs for UID STORE, else sequence numbers).
+    Modified(&'a NumberSet),
+    /// `NOMODSEQ`
+    NoModSeq,
+    /// `NONEXISTENT`
+    Nonexistent,
+    /// `NOPERM`
+    NoPerm,
+    /// `OVERQUOTA`
+    OverQuota,
+    /// `PARSE`
+    Parse,
+    /// `PERMANENTFLAGS`: all system flags, these keywords, and `\*` when new keywords can be made.
+    PermanentFlags {
+        /// Keyword names.
+        keywords: &'a [String],
+        /// Whether new ones can be made.
+        new_keywords: bool,
+    },
+    /// `PERMANENTFLAGS ()`: nothing can be changed (EXAMINE).
+    NoPermanentFlags,
+    /// `PRIVACYREQUIRED`
+    PrivacyRequired,
+    /// `READ-ONLY`
+    ReadOnly,
+    /// `READ-WRITE`
+    ReadWrite,
+    /// `SERVERBUG`
+    ServerBug,
+    /// `TOOBIG`
+    TooBig,
+    /// `TRYCREATE`
+    TryCreate,
+    /// `UIDNEXT`
+    UidNext(u32),
+    /// `UIDVALIDITY`
+    UidValidity(u32),
+    /// `UNAVAILABLE`
+    Unavailable,
+    /// `UNSEEN`: sequence number of the first unseen message.
+    Unseen(u32),
+    /// `USEATTR`
+    UseAttr,
+}
+
+/// `[code] ` with the space behind it; nothing for [`Code::None`] and an empty COPYUID.
+pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
+    if matches!(code, Code::None) || matches!(code, Code::CopyUid { from, .. } if from.is_empty()) {
+        return;
+    }
+    out.push(b'[');
+    push(out, code_name(code));
+    match code {
+        Code::AppendUid { uid_validity, uid } => {
+            push_number(out, u64::from(uid_validity));
+            out.push(b' ');
+            push_number(out, u64::from(uid));
+        }
+        Code::CopyUid { uid_validity, from, to } => {
+            push_number(out, u64::from(uid_validity));
+            out.push(b' ');
+            from.encode(out);
+            out.push(b' ');
+            to.encode(out);
+        }
+        Code::Capability(list) => push(out, list),
+        Code::HighestModSeq(modseq) => push_number(out, modseq),
+        Code::Modified(set) => set.encode(out),
+        Code::PermanentFlags { keywords, new_keywords } => push_defined_flags(out, keywords, new_keywords),
+        Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
+            push_number(out, u64::from(number));
+        }
+        _ => {}
+    }
+    push(out, "] ");
+}
+
+/// The word of a code, with the space before its argument when it has one.
+fn code_name(code: Code<'_>) -> &'static str {
+    match code {
+        Code::None => "",
+        Code::Alert => "ALERT",
+        Code::AlreadyExists => "ALREADYEXISTS",
+        Code::AppendUid { .. } => "APPENDUID ",
+        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::Cannot => "CANNOT",
+        Code::Capability(_) => "CAPABILITY ",
+        Code::ClientBug => "CLIENTBUG",
+        Code::Closed => "CLOSED",
+        Code::ContactAdmin => "CONTACTADMIN",
+        Code::CopyUid { .. } => "COPYUID ",
+        Code::Expired => "EXPIRED",
+        Code::ExpungeIssued => "EXPUNGEISSUED",
+        Code::HasChildren => "HASCHILDREN",
+        Code::HighestModSeq(_) => "HIGHESTMODSEQ ",
+        Code::InUse => "INUSE",
+        Code::Limit => "LIMIT",
+        Code::Modified(_) => "MODIFIED ",
+        Code::NoModSeq => "NOMODSEQ",
+        Code::Nonexistent => "NONEXISTENT",
+        Code::NoPerm => "NOPERM",
+        Code::OverQuota => "OVERQUOTA",
+        Code::Parse => "PARSE",
+        Code::PermanentFlags { .. } => "PERMANENTFLAGS ",
+        Code::NoPermanentFlags => "PERMANENTFLAGS ()",
+        Code::PrivacyRequired => "PRIVACYREQUIRED",
+        Code::ReadOnly => "READ-ONLY",
+        Code::ReadWrite => "READ-WRITE",
+        Code::ServerBug => "SERVERBUG",
+        Code::TooBig => "TOOBIG",
+        Code::TryCreate => "TRYCREATE",
+        Code::UidNext(_) => "UIDNEXT ",
+        Code::UidValidity(_) => "UIDVALIDITY ",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::Unseen(_) => "UNSEEN ",
+        Code::UseAttr => "USEATTR",
+    }
+}
