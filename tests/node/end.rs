@@ -1,7 +1,8 @@
 //! How a node ends, and what is there afterwards.
 
-use crate::process::{Node, try_deliver};
+use crate::process::{Node, free_base, try_command, try_deliver};
 use std::collections::HashMap;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -107,4 +108,29 @@ fn killed_while_delivering_nothing_acknowledged_is_lost() {
     for id in &acknowledged {
         assert_eq!(copies.get(id), Some(&1), "{id}");
     }
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = || {
+        let mut buffer = [0; 512];
+        let count = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    };
+    let (data, base) = (folder.path().join("data"), free_base());
+    let mut command = try_command(&data, base);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut node = Node::start(command, base, &data);
+    assert_eq!(hear(), "READY=1\n");
+    node.signal("HUP");
+    let reloading = hear();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(hear(), "READY=1\n");
+    node.signal("TERM");
+    assert_eq!(hear(), "STOPPING=1\n");
+    assert!(node.await_end(Duration::from_secs(5)).success());
 }

@@ -23,7 +23,8 @@ impl Peer {
         Peer { socket: Box::new(connect(address)), waiting: Vec::new() }
     }
 
-    pub fn tls(address: SocketAddr, certificate_pem: &[u8]) -> Peer {
+    /// Trusts only this certificate, and only under this name.
+    pub fn tls(address: SocketAddr, certificate_pem: &[u8], name: &'static str) -> Peer {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(certificate_pem) {
             roots.add(certificate.unwrap()).unwrap();
@@ -33,7 +34,7 @@ impl Peer {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name).unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
         Peer { socket: Box::new(StreamOwned::new(session, connect(address))), waiting: Vec::new() }
     }

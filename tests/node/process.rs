@@ -68,7 +68,12 @@ impl Node {
 
     /// A TLS connection that trusts only the node's own certificate.
     pub fn tls(&self, port: u16) -> Peer {
-        Peer::tls(self.address(port), &std::fs::read(self.data.join("cert.pem")).unwrap())
+        self.tls_as(port, "localhost")
+    }
+
+    /// The same for a node of another name.
+    pub fn tls_as(&self, port: u16, name: &'static str) -> Peer {
+        Peer::tls(self.address(port), &std::fs::read(self.data.join("cert.pem")).unwrap(), name)
     }
 
     pub fn signal(&self, name: &str) {

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+const NAME: &str = "mail.example.org";
+
 /// Makes a node of example.org.
 fn init(folder: &Path, more: &[&str]) -> PathBuf {
     let data = folder.join("data");
     let path = data.to_str().unwrap();
-    let mut arguments = vec!["init", "--data", path, "--hostname", "localhost.example.org"];
+    let mut arguments = vec!["init", "--data", path, "--hostname", NAME];
     arguments.extend(["--address", "me@example.org", "--password-stdin"]);
     arguments.extend(more);
     let output = run(&arguments, &format!("{PASSWORD}\n"));
@@ -76,6 +78,7 @@ fn a_made_node_serves_its_owner() {
     configure_ports(&data, base);
     let node = Node::start(serve_command(&data), base, &data);
     assert!(takes(&node, "me@example.org") && !takes(&node, "me@home.test"));
+    node.tls_as(993, NAME).imap_login();
     // No login without TLS here.
     let mut imap = node.plain(143);
     imap.line();
@@ -142,6 +145,7 @@ fn sighup_brings_a_new_configuration_and_certificate_into_force() {
     while !takes(&node, "second@example.org") {
         assert!(begin.elapsed() < Duration::from_secs(10), "never reloaded");
     }
+    assert!(node.tls_as(993, NAME).line().starts_with("* OK"), "the old certificate is still shown");
     // A wrong one changes nothing.
     OpenOptions::new().append(true).open(&file).unwrap().write_all(b"\nnonsense\n").unwrap();
     node.signal("HUP");
@@ -276,4 +280,39 @@ fn a_forgotten_password_is_replaced() {
     assert!(imap.imap(&format!("LOGIN me \"{PASSWORD}\"")).contains("t NO"));
     assert!(imap.imap("LOGIN me \"a new one\"").contains("t OK"));
     node.stop();
+}
+
+#[test]
+fn mail_of_a_trial_goes_to_its_relay_and_comes_back_when_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    configure(&data, "", "plaintext_login_on_loopback = true");
+    let other = Node::start(serve_command(&data), base, &data);
+    let relay = format!("127.0.0.1:{}", base + 25);
+    let node = Node::try_with(&folder.path().join("trial"), &["--relay", &relay]);
+    let mut smtp = node.tls(465);
+    smtp.line();
+    smtp.say("EHLO [127.0.0.1]");
+    smtp.read_until("250 ");
+    smtp.line();
+    let plain = "AG1lAGNvcnJlY3QgaG9yc2UgYmF0dGVyeQ==";
+    assert!(smtp.ask(&format!("AUTH PLAIN {plain}")).starts_with("235 "));
+    assert!(smtp.ask("MAIL FROM:<me@home.test>").starts_with("250 "));
+    for recipient in ["me@example.org", "nobody@example.org"] {
+        assert!(smtp.ask(&format!("RCPT TO:<{recipient}>")).starts_with("250 "));
+    }
+    assert!(smtp.ask("DATA").starts_with("354 "));
+    assert!(smtp.ask("From: <me@home.test>\r\nSubject: outward\r\n\r\nhello\r\n.").starts_with("250 "));
+    let await_in = |node: &Node, text: &str| {
+        let begin = Instant::now();
+        while !node.inbox().iter().any(|message| message.contains(text)) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "never arrived: {text}");
+        }
+    };
+    await_in(&other, "Subject: outward\r\n");
+    await_in(&node, "nobody@example.org");
+    node.stop();
+    other.stop();
 }
