@@ -262,17 +262,37 @@ impl smol::io::AsyncWrite for Tcp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
 
-    /// A DNS server on loopback, over UDP alone, that knows a few names under `.test` and stays silent for `silent.test`.
+    /// A DNS server on loopback, over UDP and TCP, that knows a few names under `.test`, stays silent for `silent.test`,
+    /// and tells all of `long.test` over TCP only.
     fn serve_names() -> SocketAddr {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = socket.local_addr().unwrap();
+        // A port that is free for both, however many tests run.
+        let both = (0..100).find_map(|_| {
+            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+            Some((UdpSocket::bind(tcp.local_addr().ok()?).ok()?, tcp))
+        });
+        let (udp, tcp) = both.unwrap();
+        let address = udp.local_addr().unwrap();
         std::thread::spawn(move || {
             let mut question = [0u8; 512];
-            while let Ok((length, from)) = socket.recv_from(&mut question) {
-                if let Some(answer) = answer(&question[..length]) {
-                    socket.send_to(&answer, from).unwrap();
+            while let Ok((length, from)) = udp.recv_from(&mut question) {
+                if let Some(answer) = answer(&question[..length], false) {
+                    udp.send_to(&answer, from).unwrap();
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = tcp.accept() {
+                // RFC 1035 section 4.2.2: each message has its length in front.
+                let mut length = [0u8; 2];
+                while stream.read_exact(&mut length).is_ok() {
+                    let mut question = vec![0u8; usize::from(u16::from_be_bytes(length))];
+                    stream.read_exact(&mut question).unwrap();
+                    let Some(answer) = answer(&question, true) else { break };
+                    let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+                    stream.write_all(&[&length[..], &answer].concat()).unwrap();
                 }
             }
         });
@@ -280,7 +300,7 @@ mod tests {
     }
 
     /// RFC 1035 section 4.1, as little of it as answering one question takes.
-    fn answer(question: &[u8]) -> Option<Vec<u8>> {
+    fn answer(question: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
         let (mut labels, mut at) = (Vec::new(), 12);
         while question[at] != 0 {
             let length = usize::from(question[at]);
@@ -298,6 +318,8 @@ mod tests {
         let (code, records) = match (labels.join(".").as_str(), kind) {
             ("silent.test", _) => return None,
             ("broken.test", _) => (2, vec![]),
+            ("long.test", 15) if over_tcp => (0, (0..60).map(|number| mx(number, "mx.long.test")).collect()),
+            ("long.test", 15) => (0, vec![]),
             ("far.test", 15) => (0, vec![mx(10, "mx1.far.test"), mx(20, "MX2.far.test"), mx(30, "b d.test")]),
             ("null.test", 15) => (0, vec![mx(0, "")]),
             ("mx1.far.test", 1) => (0, vec![vec![192, 0, 2, 1]]),
@@ -308,7 +330,8 @@ mod tests {
             _ => (3, vec![]),
         };
         let mut out = question[..2].to_vec();
-        out.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        let truncated = !over_tcp && labels.join(".") == "long.test";
+        out.extend([0x81 | if truncated { 2 } else { 0 }, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
         out.extend(&question[12..at + 5]);
         for data in records {
             out.extend([0xc0, 12]);
@@ -330,6 +353,12 @@ mod tests {
         let mx = |preference, host: &str| Mx { preference, exchange: Domain::new(host) };
         assert_eq!(found, [mx(10, "mx1.far.test"), mx(20, "mx2.far.test")]);
         assert_eq!(smol::block_on(dns.mx(&Domain::new("null.test"))), Ok(vec![mx(0, "")]));
+    }
+
+    #[test]
+    fn asks_over_tcp_when_the_answer_is_too_long_for_udp() {
+        let found = smol::block_on(ask_loopback().mx(&Domain::new("long.test"))).unwrap();
+        assert_eq!(found.len(), 60);
     }
 
     #[test]

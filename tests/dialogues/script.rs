@@ -68,8 +68,15 @@ pub enum What {
     StartTls(String),
     Drop(String),
     Advance(Duration),
+    /// The wall clock alone jumps: forward, or back.
+    Jump {
+        by: Duration,
+        back: bool,
+    },
     CutPower,
     Restart,
+    /// `disk full`, `disk fails`; the words after `disk`.
+    Disk(Vec<String>),
     /// `dns far.example MX 10 mx.far.example`; the words after `dns`.
     Dns(Vec<String>),
     /// `mx mx.far.example replies RCPT "451 4.7.1 later"`; the words after `mx`.
@@ -204,6 +211,12 @@ fn parse_step(line: &str) -> Result<What, String> {
         }
         ["drop", client] => What::Drop(client.to_string()),
         ["at", wait] => What::Advance(parse_duration(wait.strip_prefix('+').unwrap_or(wait)).ok_or("at +5d, +90s")?),
+        ["wall", jump] => {
+            let back = jump.starts_with('-');
+            let by = parse_duration(jump.trim_start_matches(['+', '-'])).ok_or("wall +400d, wall -20000d")?;
+            What::Jump { by, back }
+        }
+        ["disk", ..] => What::Disk(rest(1)),
         ["cut", "power"] => What::CutPower,
         ["restart"] => What::Restart,
         ["dns", ..] => What::Dns(rest(1)),

@@ -13,6 +13,7 @@ use hauspost::net::{Net, Stream, tls};
 use hauspost::node::{configuration, site};
 use hauspost::serve::{Context, Site, Stopping};
 use hauspost::store::{MemoryDisk, Options, Store};
+use hauspost::wire::date::Timestamp;
 use smol::{LocalExecutor, Task, Timer};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -210,6 +211,13 @@ impl World {
                 self.settle()
             }
             What::Advance(wait) => self.advance(*wait),
+            What::Jump { by, back } => {
+                let (now, millis) = (self.net.clock().now(), i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+                let now = if *back { now.0.saturating_sub(millis) } else { now.0.saturating_add(millis) };
+                self.twin.hand().set_wall(Timestamp(now));
+                self.settle()
+            }
+            What::Disk(words) => self.set_disk(words),
             What::CutPower => self.cut_power(),
             What::Restart => self.restart(),
             What::Dns(words) => self.script_dns(words),
@@ -309,6 +317,17 @@ impl World {
         self.disk.remember();
         self.node = None;
         self.start()?;
+        self.settle()
+    }
+
+    fn set_disk(&mut self, words: &[String]) -> Outcome {
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["full"] => self.disk.set_free_bytes(0),
+            ["has", "room"] => self.disk.set_free_bytes(1 << 40),
+            ["fails"] => self.disk.fail_after(0, std::io::ErrorKind::Other),
+            ["works"] => self.disk.heal(),
+            _ => return Err("disk full | has room | fails | works".to_owned()),
+        }
         self.settle()
     }
 
