@@ -72,6 +72,11 @@ pub fn stored_bytes(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.stored)).sum()
 }
 
+/// Only the count of references of a body row.
+pub fn decode_refs(bytes: &[u8]) -> Result<u32, Malformed> {
+    versioned(bytes)?.u32()
+}
+
 /// Only the size of a body row.
 pub fn decode_size(bytes: &[u8]) -> Result<u64, Malformed> {
     let mut decoder = versioned(bytes)?;

@@ -112,6 +112,8 @@ impl MemoryDisk {
         }
         let disk = MemoryDisk::new();
         *disk.state() = State { files: durable, names, free_bytes: 1 << 40, ..State::default() };
+        // So that it can be cut again.
+        disk.remember();
         disk
     }
     /// Lets `more` writes and syncs succeed; all later ones fail like this, until [`MemoryDisk::heal`].

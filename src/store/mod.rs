@@ -2,10 +2,35 @@
 //!
 //! Receives changes as [`Op`]s and bodies as streams; hands on snapshots, bytes and bells. Never knows a protocol,
 //! never touches the network.
+//!
+//! An Op goes `writer` -> `decide` (checks, chooses UIDs and modseqs) -> `step` (what was decided) -> `apply` (into the
+//! tables, in a redb transaction that is not yet durable) -> `ring` (one write, one flush) -> commit -> bells ->
+//! answer. A question goes to one of two reader threads and sees a `snapshot` of what was committed. A body goes
+//! through `intake` into chunks (`body`). `open` brings all of it back; `disk` and `memory` are what it lies on.
+//!
+//! # Half-done states, and what a restart does with them
+//!
+//! | the power goes while | on the disk is | a restart |
+//! | --- | --- | --- |
+//! | the store is made | a draft without its name | makes it anew |
+//! | the first journal is made | tables that say *closed*, no journal | makes the journal |
+//! | a batch is decided and applied | nothing | nothing: nobody was told |
+//! | a batch is written to the ring | a torn batch at the end | ends there: nobody was told |
+//! | a batch is flushed, not yet committed or answered | the whole batch | applies it: it may count twice for a sender that was not told and sends again |
+//! | batches wait for their checkpoint | the last checkpoint, and whole batches | applies them in order, each once, by their numbers |
+//! | a checkpoint is written | the one before, or the new one | as above, from whichever it is |
+//! | a large body arrives | perhaps pieces under a *staged* mark | frees them |
+//! | an Op admits a large body | either the checkpoint before, or the one with body and Op | frees the pieces, or has the message |
+//! | the store is closed | *closed* or not yet | nothing, or as above |
+//! | the journal is damaged before its end | a batch behind one that cannot be read | says so and opens nothing |
+//!
+//! A write or flush that fails while the store runs is treated like a power cut: the database is closed, opened again
+//! from the disk with the journal replayed, and the batch in hand is answered by what was found there.
 
 mod apply;
 mod bell;
 mod body;
+mod check;
 mod code;
 mod decide;
 mod disk;

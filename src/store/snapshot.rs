@@ -46,7 +46,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn table<K: Key + 'static, V: Value + 'static>(
+    pub(super) fn table<K: Key + 'static, V: Value + 'static>(
         &self,
         definition: TableDefinition<K, V>,
     ) -> Result<ReadOnlyTable<K, V>, Trouble> {
@@ -212,8 +212,12 @@ impl Snapshot {
     }
     /// The latest wall clock time any Op has carried: the clock guard's floor.
     pub fn latest_time(&self) -> Result<Timestamp, Trouble> {
-        let row = self.table(META)?.get(0)?.ok_or(Trouble::NotFound)?;
-        Ok(Meta::decode(row.value())?.latest_time)
+        Ok(self.meta()?.latest_time)
+    }
+
+    pub(super) fn meta(&self) -> Result<Meta, Trouble> {
+        let row = self.table(META)?.get(0)?.ok_or(super::code::Malformed)?;
+        Ok(Meta::decode(row.value())?)
     }
 }
 

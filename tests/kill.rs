@@ -1,0 +1,142 @@
+//! A real process that is killed while it delivers: what it said it has is there, once, when the store opens again.
+//!
+//! The child is this test binary itself, started with the folder in its environment; it says `ack NAME` on its output
+//! after each durable change. The parent kills it after some of them, opens the folder, and compares.
+
+use futures_lite::future::block_on;
+use hauspost::mail::index::BodyIndex;
+use hauspost::mail::message::*;
+use hauspost::store::*;
+use hauspost::wire::date::Timestamp;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+const FOLDER: &str = "HAUSPOST_KILL_FOLDER";
+const ROUND: &str = "HAUSPOST_KILL_ROUND";
+const ROUNDS: usize = 24;
+/// Senders of the child, so that batches have several members.
+const SENDERS: usize = 3;
+
+fn options(folder: &Path) -> Options {
+    // A small ring and frequent checkpoints: each round crosses several.
+    Options { ring_bytes: 256 << 10, ..Options::new(folder) }
+}
+
+/// The message of that name: every seventeenth is large and does not compress, so that it is staged.
+fn message(name: &str) -> Vec<u8> {
+    let mut state = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let bytes = if state % 17 == 0 { 400_000 } else { (state >> 8) % 9_000 };
+    let mut out = format!("Message-ID: <{name}@x>\r\n\r\n").into_bytes();
+    while out.len() < bytes as usize {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.push(state as u8);
+    }
+    out
+}
+
+/// What the child does until it is killed.
+#[test]
+#[ignore = "runs as the child of the other test"]
+fn child() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let round = std::env::var(ROUND).unwrap_or_default();
+    let store = Store::open(options(Path::new(&folder))).expect("the store opens after a kill");
+    let output = Arc::new(Mutex::new(std::io::stdout()));
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let (store, output, round) = (store.clone(), output.clone(), round.clone());
+            std::thread::spawn(move || {
+                for number in 0.. {
+                    let name = format!("r{round}s{sender}n{number}");
+                    block_on(deliver(&store, &message(&name)));
+                    let mut output = output.lock().expect("unpoisoned");
+                    output.write_all(format!("ack {name}\n").as_bytes()).expect("the parent reads");
+                    output.flush().expect("the parent reads");
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        let _ = sender.join();
+    }
+}
+
+async fn deliver(store: &Store, bytes: &[u8]) {
+    let mut writer = store.body_writer();
+    for piece in bytes.chunks(3_000) {
+        writer.write(piece).await.expect("taken in");
+    }
+    let body = writer.finish(BodyIndex::default()).await.expect("a body");
+    let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+    let deliver = Deliver { body, targets, internal_date: Timestamp(1), now: Timestamp(1) };
+    store.apply(Op::Deliver(deliver)).await.expect("delivered");
+}
+
+/// Names of the messages that are there, and how often.
+fn names(store: &Store) -> HashMap<String, usize> {
+    let mut names = HashMap::new();
+    let all = |snapshot: &Snapshot| snapshot.messages(INBOX, Uid(1), Uid(u32::MAX), usize::MAX);
+    for row in block_on(store.read(all)).expect("readable") {
+        let bytes = block_on(store.read(move |snapshot| snapshot.body_range(row.body, 0..u64::MAX))).expect("readable");
+        let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line).into_owned();
+        let name = line.trim_start_matches("Message-ID: <").trim_end_matches("@x>").to_owned();
+        assert!(bytes == message(&name), "the message {name} is whole");
+        *names.entry(name).or_default() += 1;
+    }
+    names
+}
+
+#[test]
+fn what_a_killed_process_acknowledged_is_there_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut acknowledged = Vec::new();
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+            .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(FOLDER, folder.path())
+            .env(ROUND, round.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("a child");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let enough = 5 + round * 37 % 90;
+        let mut heard = 0;
+        let mut lines = output.lines().map_while(Result::ok);
+        for line in lines.by_ref() {
+            // The harness may have begun a line before the child's first word.
+            if let Some((_, name)) = line.split_once("ack ") {
+                acknowledged.push(name.to_owned());
+                heard += 1;
+                if heard == enough {
+                    // SIGKILL: nothing is flushed, nothing is closed.
+                    child.kill().expect("killed");
+                }
+            }
+        }
+        let status = child.wait().expect("gone");
+        assert!(heard >= enough && !status.success(), "round {round}: {heard} of {enough}, {status}");
+        if round % 3 == 1 {
+            // The next child finds what the kill left, not what a close did.
+            continue;
+        }
+        let store = Store::open(options(folder.path())).expect("the store opens after a kill");
+        let there = names(&store);
+        for name in &acknowledged {
+            assert_eq!(there.get(name), Some(&1), "round {round}: {name}");
+        }
+        assert!(there.values().all(|&count| count == 1), "round {round}: nothing is there twice");
+        // One more per sender may have been on its way.
+        assert!(there.len() <= acknowledged.len() + (round + 1) * SENDERS);
+        assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()), "round {round}");
+        store.close().expect("closed");
+    }
+}
