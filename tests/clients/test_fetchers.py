@@ -1,6 +1,7 @@
 """fetchmail, mpop and getmail: everything out of INBOX in each TLS mode, byte for byte, gone afterwards."""
 import glob
 import os
+import pwd
 
 from node import PASSWORD, NodeTest, message
 
@@ -77,9 +78,16 @@ class Fetchers(NodeTest):
     # -- getmail
     def getmail(self, retriever, service, *lines):
         os.makedirs(os.path.join(self.folder, ".getmail"))
+        user = []
+        if os.geteuid() == 0:  # it never delivers as root
+            user = ["user = nobody"]
+            for folder in (self.node.folder, self.folder):
+                os.chmod(folder, 0o711)
+            for folder in (self.out, self.out + "/cur", self.out + "/new", self.out + "/tmp"):
+                os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
         rc = self.path(".getmail/rc", "\n".join([
             "[retriever]", "type = " + retriever, "server = localhost", "port = %d" % self.node.port(service),
-            "username = me", "password = " + PASSWORD, *lines, "[destination]", "type = Maildir", "path = %s/" % self.out,
+            "username = me", "password = " + PASSWORD, *lines, "[destination]", "type = Maildir", "path = %s/" % self.out, *user,
             "[options]", "delete = true", "delivered_to = false", "received = false", ""]))
         self.run_program("getmail", "--getmaildir", os.path.dirname(rc), "--rcfile", rc)
         self.assert_fetched()

@@ -14,7 +14,7 @@ class Mutts(NodeTest):
             "set realname='Me'", "set from='me@home.test'", "set confirmappend=no", "set confirmcreate=no", "set delete=yes",
             "set quit=yes", "set move=no", "set beep=no", "set imap_user='me'", "set imap_pass='%s'" % PASSWORD,
             "set pop_user='me'", "set pop_pass='%s'" % PASSWORD, "set certificate_file='%s'" % self.node.certificate,
-            "set ssl_usesystemcerts=no" if program == "neomutt" else "", "set abort_noattach=no", "set copy=no",
+            "set copy=no", "set folder='%s'" % self.folder,
             "set mark_old=no", "set header_cache=''", "set wait_key=no", "set pop_delete=no", "set pop_last=no",
             *settings, ""]))
         child, terminal = pty.fork()
@@ -38,18 +38,20 @@ class Mutts(NodeTest):
             self.fail("%s did not end; its screen:\n%s" % (program, screen[-4000:].decode(errors="replace")))
         os.close(terminal)
         _, status = os.waitpid(child, 0)
-        self.assertEqual(status, 0, screen[-4000:].decode(errors="replace"))
+        self.screen = screen[-4000:].decode(errors="replace")
+        self.assertEqual(status, 0, self.screen)
 
     def read(self, program, url, *settings):
         m = message("mutt")
         self.node.deliver(m)
         out = self.path("out.mbox")
-        self.mutt(program, settings, "<flag-message><copy-message>%s<enter><quit>" % out, url)
+        self.mutt(program, settings, "<flag-message><copy-message><kill-line>%s<enter><quit>" % out, url)
+        self.assertTrue(os.path.exists(out), "nothing was copied; its screen:\n" + self.screen)
         with open(out, "rb") as f:
             got = f.read()
-        # an mbox: its own first line, and From quoted at line starts
-        self.assertIn(b"Gr\xc3\xbc\xc3\x9fe aus dem Haus. \t \n.\n..\n.leading dot\n>From the start", got)
-        self.assertIn(b"X-Test-Id: mutt\n", got)
+        # an mbox: a line of its own before the message, an empty one after it
+        got = got.split(b"\n", 1)[1]
+        self.assert_same(m, got[:-1] if got.endswith(b"\n\n") else got)
         return self.node.messages()
 
     def imap(self, program, scheme, service, *settings):
@@ -82,7 +84,7 @@ class Mutts(NodeTest):
         rc = self.path("rc", "\n".join([
             "set from='me@home.test'", "set realname='Me'", "set smtp_url='%s'" % url, "set smtp_pass='%s'" % PASSWORD,
             "set certificate_file='%s'" % self.node.certificate, "set copy=no", "set use_from=yes", "set hostname=home.test",
-            "set ssl_usesystemcerts=no" if program == "neomutt" else "", "my_hdr X-Test-Id: sent", *settings, ""]))
+            "my_hdr X-Test-Id: sent", *settings, ""]))
         attachment = self.path("a.txt", "attached\n")
         self.run_program(program, "-n", "-F", rc, "-s", "Grüße", "-a", attachment, "--", "me@home.test",
                          stdin="Hallo Haus\n.\nEnde\n".encode(), environment={"LC_ALL": "C.UTF-8", "TERM": "xterm"})

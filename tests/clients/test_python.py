@@ -126,6 +126,5 @@ class Poplib(NodeTest):
         c.user("me")
         c.pass_(PASSWORD)
         c.dele(1)
-        c.sock.close()
         c.close()
         self.assertEqual(len(self.node.messages()), 1)

@@ -45,13 +45,12 @@ impl SequenceSet {
         set
     }
 
-    /// The greatest number written in the set, 0 when there is only `*`.
-    pub fn greatest_written(&self) -> u32 {
-        let number = |end: &SequenceNumber| match end {
-            SequenceNumber::Number(number) => *number,
-            SequenceNumber::Largest => 0,
-        };
-        self.ranges.iter().map(|(one, other)| number(one).max(number(other))).max().unwrap_or(0)
+    /// Whether a message number is written that a mailbox of `messages` does not have. In an empty mailbox a range with
+    /// `*` means no messages: many clients say `1:*` without looking, and Dovecot takes it too.
+    pub fn is_beyond(&self, messages: u32) -> bool {
+        let beyond = |end: &SequenceNumber| matches!(end, SequenceNumber::Number(number) if *number > messages);
+        let open = |one: &SequenceNumber, other: &SequenceNumber| [one, other].contains(&&SequenceNumber::Largest);
+        self.ranges.iter().any(|(one, other)| (beyond(one) || beyond(other)) && !(messages == 0 && open(one, other)))
     }
 }
 
