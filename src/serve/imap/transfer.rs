@@ -83,7 +83,7 @@ impl Session {
             return Ok(uids_of_uid_set(map, set));
         }
         let uids = uids_of_sequence_set(map, set);
-        match uids.is_empty() && set.greatest_written() > map.len().max(1) {
+        match uids.is_empty() && set.is_beyond(map.len()) {
             true => Err(bad("There is no message of that number")),
             false => Ok(uids),
         }
