@@ -26,6 +26,7 @@ pub struct Twin {
 struct Inner {
     random: u64,
     next_port: u16,
+    pipe_bytes: usize,
     places: HashMap<SocketAddr, Place>,
     mx: HashMap<Domain, Vec<Mx>>,
     addresses: HashMap<Domain, Vec<IpAddr>>,
@@ -45,6 +46,7 @@ impl Twin {
         let inner = Inner {
             random: seed,
             next_port: 49152,
+            pipe_bytes: TWIN_PIPE_BYTES,
             places: HashMap::new(),
             mx: HashMap::new(),
             addresses: HashMap::new(),
@@ -68,9 +70,14 @@ impl Twin {
         &self.hand
     }
 
+    /// New connections hold this many bytes under way in each direction, at least 1: a test of every partial write.
+    pub fn set_pipe_bytes(&self, bytes: usize) {
+        self.inner().pipe_bytes = bytes.max(1);
+    }
+
     /// Two ends of a new connection: the one that connected from `from`, and the one that listens on `to`.
     pub fn pair(&self, from: SocketAddr, to: SocketAddr) -> (Stream, Stream) {
-        let (near, far) = Pipe::pair();
+        let (near, far) = Pipe::pair(self.inner().pipe_bytes);
         let clock = self.clock();
         (
             Stream::over(Socket::Memory(near), clock.clone(), to, from),
@@ -185,6 +192,7 @@ pub(super) struct Pipe {
 #[derive(Default)]
 struct Lane {
     bytes: VecDeque<u8>,
+    bytes_max: usize,
     /// Nothing more will be written.
     ended: bool,
     /// Nobody will read any more.
@@ -202,8 +210,9 @@ impl Lane {
 }
 
 impl Pipe {
-    fn pair() -> (Pipe, Pipe) {
-        let (to, fro) = (Arc::new(Mutex::new(Lane::default())), Arc::new(Mutex::new(Lane::default())));
+    fn pair(bytes_max: usize) -> (Pipe, Pipe) {
+        let lane = || Arc::new(Mutex::new(Lane { bytes_max, ..Lane::default() }));
+        let (to, fro) = (lane(), lane());
         (Pipe { incoming: fro.clone(), outgoing: to.clone() }, Pipe { incoming: to, outgoing: fro })
     }
 
@@ -247,7 +256,7 @@ impl AsyncWrite for Pipe {
         if lane.ended || lane.deaf {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = TWIN_PIPE_BYTES.saturating_sub(lane.bytes.len());
+        let room = lane.bytes_max.saturating_sub(lane.bytes.len());
         if room == 0 && !bytes.is_empty() {
             lane.writer = Some(task.waker().clone());
             return Poll::Pending;

@@ -28,6 +28,8 @@ pub const OWNER: &str = "me@home.test";
 pub const PASSWORD: &str = "password";
 /// Real time after which a dialogue counts as hanging. Nothing else depends on it.
 const HANG: Duration = Duration::from_secs(60);
+/// What a connection holds when a client sends byte by byte: every write of the node is a partial one, then.
+const NARROW_PIPE_BYTES: usize = 61;
 /// Small, so that a dialogue starts at once and long ones meet its end.
 const RING_BYTES: u64 = 1 << 20;
 /// How often the gauges are looked at while the store works and nothing has woken us.
@@ -148,6 +150,9 @@ impl World {
     fn new(mode: Mode, wants_cuts: bool) -> Result<World, String> {
         let twin = Twin::new(0x4861_7573_706f_7374);
         let net = twin.net();
+        if mode == Mode::Bytes {
+            twin.set_pipe_bytes(NARROW_PIPE_BYTES);
+        }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let own = tls::self_signed(&["mail.home.test".to_owned()], net.clock())?;
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).map_err(|e| e.to_string());
