@@ -190,6 +190,9 @@ pub const POP3_TLS_SECONDS: u64 = 60;
 
 // ---- MIME
 
+/// Bytes of the text of an encoded word. RFC 2047 section 2 has 75; some software never folds. Bounds the search for its
+/// end, which each of very many beginnings starts anew.
+pub const ENCODED_WORD_BYTES_MAX: usize = 4096;
 /// A boundary has 70 octets at most (RFC 2046 section 5.1.1); longer ones are told apart by this much.
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 80;
 /// Parts inside parts inside parts. Mail that people send has 5; more is somebody testing stacks.

@@ -235,6 +235,21 @@ fn lines_and_fields_of_any_length_are_bounded() {
     assert!(many.envelope.len() < MIME_FACTS_BYTES_MAX + 100);
 }
 
+/// Readers that look ahead and start again must not do so over and over: this ends at once or not in a lifetime.
+#[test]
+fn fields_made_to_be_read_again_and_again_are_read_once() {
+    let long_comment = format!("({})", "x".repeat(MIME_FIELD_BYTES_MAX / 2));
+    for piece in
+        ["(", "a,", "\"", "<@a,", "a b ", "(x)a,", "a:b,;", ":", "<", "\\", "a@b(", ";a*0=b", ";a=\"", "=?a?q?"]
+    {
+        let field = long_comment.clone() + &piece.repeat(MIME_FIELD_BYTES_MAX / 2 / piece.len() - 100);
+        let message = format!("From: {field}\r\nContent-Type: a/b {field}\r\n\r\n");
+        assert_consistent(&index_of(message.as_bytes(), 4096), message.len() as u64);
+        let shown = crate::wire::header::encoded_word::decode_text(field.as_bytes());
+        assert!(!shown.is_empty() && shown.len() <= field.len());
+    }
+}
+
 /// Lines that mean something to the scanner, well formed and not.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![

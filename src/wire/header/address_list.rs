@@ -54,7 +54,7 @@ impl List<'_> {
 
     /// `address = mailbox / group`
     fn address(&mut self) -> Step {
-        let start = self.cursor.clone();
+        let start = self.cursor;
         match self.group() {
             Some(step) => step,
             None => {
@@ -100,7 +100,7 @@ impl List<'_> {
 
     /// `mailbox = name-addr / addr-spec`
     fn mailbox(&mut self) -> Step {
-        let start = self.cursor.clone();
+        let start = self.cursor;
         let mut address = ListedAddress::default();
         let step = match self.name_addr(&mut address) {
             Some(step) => step,
@@ -140,11 +140,9 @@ impl List<'_> {
         }
         // `<>` names nobody.
         if self.cursor.peek() != Some(b'>') {
-            if !self.local_part(address)? {
-                return Ok(false);
-            }
-            if self.cursor.peek() == Some(b'@') && !self.domain(address)? {
-                return Ok(false);
+            self.local_part(address)?;
+            if self.cursor.peek() == Some(b'@') {
+                self.domain(address)?;
             }
         }
         if !self.cursor.take(b'>') {
@@ -183,7 +181,8 @@ impl List<'_> {
     fn domain(&mut self, address: &mut ListedAddress) -> Step {
         let mut domain = Vec::new();
         let step = self.cursor.domain(&mut domain);
-        if step.is_ok() {
+        // Also when a comment after it is broken.
+        if step.is_ok() || !domain.is_empty() {
             address.host = Some(domain);
         }
         step
@@ -192,7 +191,8 @@ impl List<'_> {
     /// `addr-spec = local-part "@" domain`; a comment after it is the name, as it was before RFC 822. A word alone is a
     /// local part, anything else without an `@` is the name of somebody whose address is missing.
     fn addr_spec(&mut self, address: &mut ListedAddress) -> Step {
-        self.cursor.comment.clear();
+        self.cursor.take_comment();
+        let start = self.cursor;
         let quoted = self.cursor.peek() == Some(b'"');
         let step = self.local_part(address);
         if step != Ok(false) && self.cursor.peek() == Some(b'@') {
@@ -200,26 +200,27 @@ impl List<'_> {
             self.name_from_comment(address);
             return if domain == Ok(true) { step } else { domain };
         }
-        if !self.cursor.comment.is_empty() {
-            self.name_from_comment(address);
+        if self.name_from_comment(address) {
             return step;
         }
-        let mut name = address.mailbox.clone().unwrap_or_default();
-        let first_word = name.len();
-        name.push(b' ');
+        let mut name = Vec::new();
+        self.cursor = start;
         // Whether the phrase is sound does not matter: what could be read of it is shown.
         let _ = self.cursor.phrase(&mut name);
-        if quoted || name.len() > first_word + 1 {
+        if quoted || address.mailbox.as_ref() != Some(&name) {
             address.mailbox = None;
-            address.name = Some(name);
+            address.name = Some(name).filter(|name| !name.is_empty());
         }
         Err(Broken)
     }
 
-    fn name_from_comment(&mut self, address: &mut ListedAddress) {
-        if !self.cursor.comment.is_empty() {
-            address.name = Some(std::mem::take(&mut self.cursor.comment));
+    fn name_from_comment(&mut self, address: &mut ListedAddress) -> bool {
+        let comment = self.cursor.take_comment();
+        let found = !comment.is_empty();
+        if found {
+            address.name = Some(comment);
         }
+        found
     }
 
     fn add(&mut self, mut address: ListedAddress) {
@@ -294,7 +295,10 @@ mod tests {
         assert_eq!(listed("grüße <g@example.org>"), ["grüße|-|g|example.org"]);
         assert_eq!(listed("  "), Vec::<String>::new());
         assert_eq!(listed("a@b,"), ["-|-|a|b"]);
-        assert_eq!(listed("x <a@b"), ["x|-|a|b"]);
+        assert_eq!(listed("x <a@b"), ["x|-|a|SYNTAX_ERROR"]);
+        assert_eq!(listed("J. R. Smith"), ["J. R. Smith|-|MISSING_MAILBOX|MISSING_DOMAIN"]);
+        assert_eq!(listed("j.r"), ["-|-|j.r|MISSING_DOMAIN"]);
+        assert_eq!(listed("a@b (never closed"), ["-|-|a|b"]);
         assert_eq!(listed("<a b>"), ["-|-|a|SYNTAX_ERROR"]);
     }
 }

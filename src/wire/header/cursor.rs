@@ -12,11 +12,12 @@ pub struct Broken;
 pub type Step = Result<bool, Broken>;
 
 /// Reads a field's value from left to right.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
-    /// The text of the last comment passed over, without its outer parentheses.
-    pub comment: Vec<u8>,
+    /// The last comment passed over, without its outer parentheses; empty if it was never closed. A slice, because the
+    /// cursor is copied wherever something else may have to be tried.
+    comment: &'a [u8],
 }
 
 /// `atext` of RFC 5322 section 3.2.3, and everything outside ASCII.
@@ -32,7 +33,7 @@ fn is_token(byte: u8) -> bool {
 impl<'a> Cursor<'a> {
     /// Stands at the start of a value.
     pub fn new(value: &'a [u8]) -> Cursor<'a> {
-        Cursor { rest: value, comment: Vec::new() }
+        Cursor { rest: value, comment: b"" }
     }
 
     /// The next byte.
@@ -66,28 +67,33 @@ impl<'a> Cursor<'a> {
         Ok(false)
     }
 
+    /// Takes the text of the last comment passed over, with quoted pairs undone.
+    pub fn take_comment(&mut self) -> Vec<u8> {
+        let mut escaped = false;
+        let plain = |byte: &&u8| {
+            escaped = **byte == b'\\' && !escaped;
+            !escaped
+        };
+        std::mem::take(&mut self.comment).iter().filter(plain).copied().collect()
+    }
+
     fn pass_comment(&mut self) -> Result<(), Broken> {
-        self.comment.clear();
         self.skip();
-        let mut depth = 1usize;
-        while let Some(byte) = self.peek() {
-            self.skip();
+        let (mut depth, mut escaped) = (1usize, false);
+        let end = self.rest.iter().position(|&byte| {
             match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
                 b'(' => depth += 1,
                 b')' => depth -= 1,
-                b'\\' => {
-                    self.comment.push(self.peek().ok_or(Broken)?);
-                    self.skip();
-                    continue;
-                }
                 _ => {}
             }
-            if depth == 0 {
-                return Ok(());
-            }
-            self.comment.push(byte);
-        }
-        Err(Broken)
+            depth == 0
+        });
+        let (comment, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.comment = if end.is_some() { comment } else { b"" };
+        self.rest = rest.get(1..).unwrap_or_default();
+        end.map(|_| ()).ok_or(Broken)
     }
 
     fn run(&mut self, belongs: impl Fn(u8) -> bool, out: &mut Vec<u8>) -> usize {

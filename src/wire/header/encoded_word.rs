@@ -1,5 +1,6 @@
 //! Words outside ASCII in header fields (RFC 2047), decoded to UTF-8.
 
+use crate::limits::ENCODED_WORD_BYTES_MAX;
 use crate::wire::charset;
 use crate::wire::mime::TransferEncoding;
 use crate::wire::mime::decode::decode;
@@ -79,7 +80,7 @@ fn parse_word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
         _ => return None,
     };
     let rest = rest.get(3..)?;
-    let end = memchr::memmem::find(rest, b"?=")?;
+    let end = memchr::memmem::find(rest.get(..ENCODED_WORD_BYTES_MAX).unwrap_or(rest), b"?=")?;
     let (text, rest) = rest.split_at(end);
     Some((Word { charset, quoted, text }, rest.get(2..)?))
 }
