@@ -160,17 +160,9 @@ impl Stream {
         })
     }
 
-    /// The certificates the peer showed in the TLS handshake, its own first. Empty while plain and for peers without
-    /// any.
-    pub fn peer_certificates(&self) -> &[rustls_pki_types::CertificateDer<'static>] {
-        match &self.channel {
-            Channel::Tls(session) => session.get_ref().1.peer_certificates().unwrap_or_default(),
-            Channel::Plain(_) => &[],
-        }
-    }
-
     /// Whether TLS continued an earlier session by ticket instead of a full handshake.
-    pub fn resumed(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn resumed(&self) -> bool {
         match &self.channel {
             Channel::Tls(session) => session.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             Channel::Plain(_) => false,
