@@ -21,10 +21,11 @@ pub struct Decision {
     pub staged: Option<Staged>,
 }
 
-/// Decides one Op.
-pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta) -> Result<Decision, Trouble> {
+/// Decides one Op. `epoch`: which opening of the database this is; bodies staged in an earlier one are gone.
+pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<Decision, Trouble> {
     let mut draft = Draft {
         tables,
+        epoch,
         next_mailbox: meta.mailbox,
         next_uid_validity: meta.uid_validity,
         next_body: meta.body,
@@ -103,6 +104,7 @@ fn ascending(mut uids: Vec<Uid>) -> Vec<Uid> {
 /// A decision being made: what it has used up of names and numbers so far.
 struct Draft<'a, 't> {
     tables: &'a Tables<'t>,
+    epoch: u64,
     next_mailbox: u32,
     next_uid_validity: u32,
     next_body: u64,
@@ -175,20 +177,23 @@ impl Draft<'_, '_> {
     }
 
     /// Admits a body; returns its id and size in bytes.
-    fn admit(&mut self, body: NewBody) -> (BodyId, u64) {
+    fn admit(&mut self, body: NewBody) -> Result<(BodyId, u64), Trouble> {
         let NewBody { bytes, row, source } = body;
         match source {
             Source::Held(stored) => {
                 let id = BodyId(self.next_body);
                 self.next_body += 1;
                 self.steps.push(Step::Body { id, row, stored });
-                (id, bytes)
+                Ok((id, bytes))
+            }
+            Source::Staged(staged) if staged.epoch() != self.epoch => {
+                Err(Trouble::Failed("the disk failed after the body had arrived".into()))
             }
             Source::Staged(staged) => {
                 let id = staged.body();
                 self.steps.push(Step::StagedBody { id, row });
                 self.staged = Some(staged);
-                (id, bytes)
+                Ok((id, bytes))
             }
         }
     }
@@ -215,7 +220,7 @@ impl Draft<'_, '_> {
         if targets.is_empty() {
             return Err(Trouble::Refused("a message needs a mailbox"));
         }
-        let body = self.admit(body);
+        let body = self.admit(body)?;
         let places = targets.iter().map(|target| self.place(target, body, internal_date, now));
         let places = places.collect::<Result<_, _>>()?;
         self.steps.push(Step::Time(now));
@@ -458,7 +463,7 @@ impl Draft<'_, '_> {
         if recipients.is_empty() {
             return Err(Trouble::Refused("a message needs a recipient"));
         }
-        let body = self.admit(body);
+        let body = self.admit(body)?;
         let recipients = recipients
             .into_iter()
             .map(|address| QueueRecipient { address, attempts: 0, last_reply: String::new() })
@@ -504,7 +509,7 @@ impl Draft<'_, '_> {
         entry.due = next_due;
         self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
         if let Some((body, target)) = notice {
-            let body = self.admit(body);
+            let body = self.admit(body)?;
             self.place(&target, body, now, now)?;
         }
         self.steps.push(Step::Time(now));

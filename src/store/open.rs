@@ -23,10 +23,19 @@ pub struct Opened {
 
 /// Opens what is on the disk, or makes it. Replays the journal and frees what was staged and never admitted.
 pub fn open(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
-    let file = match disk.open(Part::Database)? {
-        Some(file) => file,
-        None => make(disk, options)?,
-    };
+    match disk.open(Part::Database)? {
+        Some(file) => load(file, disk, options),
+        None => load(make(disk, options)?, disk, options),
+    }
+}
+
+/// Opens what must be on the disk: a store whose disk failed is never begun anew.
+pub fn reopen(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
+    let file = disk.open(Part::Database)?;
+    load(file.ok_or_else(|| Trouble::Failed("the file `hauspost.redb` has gone".into()))?, disk, options)
+}
+
+fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
     let database = open_redb(file, options)?;
     let mut meta = read_meta(&database)?;
     if meta.format > FORMAT {

@@ -292,7 +292,7 @@ impl Writer {
         tally: &mut Tally,
     ) -> Result<(), Trouble> {
         let ApplyJob { op, answer, flight } = job;
-        let decision = if is_low { Err(Trouble::Full) } else { decide(op, tables, &self.meta) };
+        let decision = if is_low { Err(Trouble::Full) } else { decide(op, tables, &self.meta, self.epoch) };
         let (result, admitted, fault) = match decision {
             Err(trouble) => (Err(trouble), None, None),
             Ok(mut decision) => {
@@ -401,7 +401,7 @@ impl Writer {
         self.ring = None;
         drop(slot.take());
         self.epoch += 1;
-        match open::open(self.disk.as_ref(), &self.options).and_then(|opened| self.adopt(opened)) {
+        match open::reopen(self.disk.as_ref(), &self.options).and_then(|opened| self.adopt(opened)) {
             Ok((database, next)) => {
                 log::warn!("event=store-reopened batch={next}");
                 *slot = Some(database);

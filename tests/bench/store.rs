@@ -26,6 +26,7 @@ fn main() {
     large_body(&store);
     fill(&store, 100_000);
     rows(&store);
+    compactness(&store, folder.path());
     store.close().expect("closed");
     drop((store, disk));
 
@@ -217,6 +218,14 @@ fn rows(store: &Store) {
         block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable");
     }
     figure("one question", millis(start), "µs", "");
+}
+
+/// What the file takes for the messages in it. The bodies repeat, but each was compressed and stored for itself.
+fn compactness(store: &Store, folder: &std::path::Path) {
+    use std::os::unix::fs::MetadataExt;
+    let inbox = block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable").expect("there");
+    let blocks = std::fs::metadata(folder.join("hauspost.redb")).expect("facts").blocks();
+    figure("file of the messages, of their size", blocks as f64 * 512.0 / inbox.bytes as f64, "", "<= 1.5");
 }
 
 /// What a first look at a mailbox costs: all rows after opening, and fifty bodies.

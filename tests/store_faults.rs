@@ -1,0 +1,261 @@
+//! Disks that fail, fill up, or come back damaged: what was acknowledged stays, what failed is said to have failed, and
+//! the store works on as soon as the disk does.
+
+use futures_lite::future::block_on;
+use hauspost::mail::index::BodyIndex;
+use hauspost::mail::message::*;
+use hauspost::store::*;
+use hauspost::wire::date::Timestamp;
+use proptest::prelude::*;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+fn options() -> Options {
+    Options { ring_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::new("") }
+}
+
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+fn body(store: &Store, bytes: &[u8]) -> Result<NewBody, Trouble> {
+    let mut writer = store.body_writer();
+    block_on(writer.write(bytes))?;
+    block_on(writer.finish(BodyIndex::default()))
+}
+
+fn admit(store: &Store, body: NewBody) -> Result<Done, Trouble> {
+    let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+    block_on(store.apply(Op::Deliver(Deliver { body, targets, internal_date: Timestamp(1), now: Timestamp(1) })))
+}
+
+fn deliver(store: &Store, bytes: &[u8]) -> Result<Done, Trouble> {
+    admit(store, body(store, bytes)?)
+}
+
+/// The first bytes of all messages in INBOX, which tell them apart.
+fn contents(store: &Store) -> Vec<Vec<u8>> {
+    let read = |snapshot: &Snapshot| {
+        let rows = snapshot.messages(INBOX, Uid(1), Uid(u32::MAX), usize::MAX)?;
+        rows.iter().map(|row| snapshot.body_range(row.body, 0..row.bytes)).collect()
+    };
+    block_on(store.read(read)).expect("readable")
+}
+
+/// The disk fails at every write and flush in turn, while small and large messages arrive; then it is well again.
+fn fail_everywhere(kind: ErrorKind) {
+    for successes in 0.. {
+        let disk = MemoryDisk::new();
+        let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+        let messages: Vec<_> = (1..24).map(|n| noise(n, if n % 8 == 0 { 300_000 } else { 3_000 })).collect();
+        let mut acknowledged = Vec::new();
+        disk.fail_after(successes, kind);
+        let mut failures = 0;
+        for message in &messages[..20] {
+            match deliver(&store, message) {
+                Ok(_) => acknowledged.push(message.clone()),
+                Err(trouble) => {
+                    failures += 1;
+                    assert!(matches!(trouble, Trouble::Failed(_) | Trouble::Full), "{trouble:?}");
+                    disk.heal();
+                }
+            }
+        }
+        disk.heal();
+        for message in &messages[20..] {
+            deliver(&store, message).expect("the disk is well again");
+            acknowledged.push(message.clone());
+        }
+        let there = contents(&store);
+        // What was said to have failed may have reached the disk all the same; nothing else is there, and nothing twice.
+        assert!(acknowledged.iter().all(|message| there.contains(message)), "after {successes} successes");
+        assert!(there.iter().all(|message| messages.contains(message)));
+        assert!(there.len() <= acknowledged.len() + failures);
+        assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()), "after {successes} successes");
+        store.close().expect("closed");
+        let store = Store::open_on(Arc::new(disk), options()).expect("opens again");
+        assert_eq!(contents(&store), there);
+        store.close().expect("closed");
+        if failures == 0 {
+            assert!(successes > 50, "the walk has that many writes");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_anywhere_costs_nothing_acknowledged() {
+    fail_everywhere(ErrorKind::Other);
+}
+
+#[test]
+fn a_disk_that_fills_up_anywhere_costs_nothing_acknowledged() {
+    fail_everywhere(ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_body_staged_before_the_disk_failed_is_not_believed() {
+    let disk = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    let staged = body(&store, &noise(1, 400_000)).expect("staged");
+    disk.fail_after(0, ErrorKind::Other);
+    deliver(&store, b"x").expect_err("the disk fails");
+    disk.heal();
+    deliver(&store, b"y").expect("the store has opened again");
+    assert!(matches!(admit(&store, staged), Err(Trouble::Failed(_))));
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+}
+
+#[test]
+fn a_store_whose_disk_stays_broken_says_so_and_recovers_later() {
+    let disk = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    deliver(&store, b"kept").expect("delivered");
+    disk.fail_after(0, ErrorKind::Other);
+    for _ in 0..3 {
+        assert!(matches!(deliver(&store, b"x"), Err(Trouble::Failed(_))));
+    }
+    disk.heal();
+    deliver(&store, b"later").expect("well again");
+    assert_eq!(contents(&store), [b"kept".to_vec(), b"later".to_vec()]);
+    assert_eq!(store.in_flight(), 0);
+}
+
+/// A disk with a few messages in its journal, as a power cut leaves it.
+fn cut_with_journal() -> MemoryDisk {
+    let disk = MemoryDisk::remembering();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    for n in 0..4 {
+        deliver(&store, &noise(n, 2_000)).expect("delivered");
+    }
+    disk.cut(disk.events(), || false)
+}
+
+fn refusal(disk: MemoryDisk) -> String {
+    match Store::open_on(Arc::new(disk), options()) {
+        Ok(_) => panic!("opened"),
+        Err(Trouble::Failed(sentence)) => sentence,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_damaged_journal_is_reported_and_its_tail_is_not() {
+    let disk = cut_with_journal();
+    disk.damage(Part::Journal, 3 * 4096 + 100);
+    let store = Store::open_on(Arc::new(disk), options()).expect("a torn tail is the end");
+    assert_eq!(contents(&store).len(), 3);
+    let disk = cut_with_journal();
+    disk.damage(Part::Journal, 4096 + 100);
+    for _ in 0..2 {
+        let sentence = refusal(disk.clone());
+        assert!(sentence.contains("journal is damaged"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_journal_of_another_store_is_not_replayed() {
+    let (one, two) = (cut_with_journal(), cut_with_journal());
+    let foreign = two.open(Part::Journal).expect("readable").expect("there");
+    foreign.write(0, &one.bytes(Part::Journal)).expect("written");
+    let store = Store::open_on(Arc::new(two), options()).expect("opens");
+    assert_eq!(contents(&store).len(), 0);
+}
+
+#[test]
+fn a_lost_or_locked_file_gets_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { ring_bytes: 64 << 10, ..Options::new(folder.path().join("store")) };
+    let sentence = |result: Result<Store, Trouble>| match result {
+        Err(Trouble::Failed(sentence)) => sentence,
+        _ => panic!("opened"),
+    };
+    let store = Store::open(options.clone()).expect("a store");
+    deliver(&store, b"x").expect("delivered");
+    assert!(sentence(Store::open(options.clone())).contains("in use by another process"));
+    store.close().expect("closed");
+    drop(store);
+    let (database, journal) = (options.dir.join("hauspost.redb"), options.dir.join("journal"));
+    std::fs::remove_file(&journal).expect("removed");
+    let store = Store::open(options.clone()).expect("after a close the journal is redundant");
+    assert_eq!(contents(&store), [b"x".to_vec()]);
+    store.close().expect("closed");
+    drop(store);
+    std::fs::remove_file(&database).expect("removed");
+    assert!(sentence(Store::open(options)).contains("no `hauspost.redb`"));
+}
+
+#[test]
+fn expunges_are_forgotten_in_order_and_the_floor_says_so() {
+    let store = Store::in_memory().expect("a store");
+    deliver(&store, b"x").expect("delivered");
+    // Copies of copies: 32,768 messages of one body.
+    for power in 0..15 {
+        let uids = (1..=1 << power).map(Uid).collect();
+        let copy = Copy { from: INBOX, uids, to: INBOX, remove: false, now: Timestamp(1) };
+        block_on(store.apply(Op::Copy(copy))).expect("copied");
+    }
+    let inbox = || block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable").expect("there");
+    let mut seen = Vec::new();
+    for first in (1..30_000).step_by(5_000) {
+        let which = Expungeable::These((first..first + 5_000).map(Uid).collect());
+        block_on(store.apply(Op::Expunge(Expunge { mailbox: INBOX, which }))).expect("expunged");
+        seen.push(inbox().highest_modseq);
+    }
+    assert_eq!((inbox().messages, inbox().expunged_floor), (2_768, seen[1]));
+    for (round, modseq) in seen.iter().copied().enumerate() {
+        let changes = block_on(store.read(move |snapshot| snapshot.changes_since(INBOX, modseq))).expect("readable");
+        assert_eq!(changes.forgotten, round < 1, "round {round}");
+        if !changes.forgotten {
+            assert_eq!(changes.expunged.len(), (5 - round) * 5_000);
+        }
+    }
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn any_bytes_in_any_pieces_come_back(
+        header in prop::collection::vec(any::<u8>(), 0..2_000),
+        seed: u64,
+        bytes in 0usize..150_000,
+        repeat in 1usize..40,
+        cuts in prop::collection::vec(1usize..50_000, 1..6),
+        from in 0u64..200_000,
+    ) {
+        let store = Store::in_memory().expect("a store");
+        let mut sent = [&header[..], b"\r\n\r\n"].concat();
+        let noise = noise(seed, bytes / repeat + 1);
+        for _ in 0..repeat {
+            sent.extend_from_slice(&noise);
+        }
+        let mut writer = store.body_writer();
+        let mut rest = &sent[..];
+        for cut in cuts.iter().cycle() {
+            let (piece, later) = rest.split_at(rest.len().min(*cut));
+            block_on(writer.write(piece)).expect("taken in");
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let body = block_on(writer.finish(BodyIndex::default())).expect("a body");
+        prop_assert_eq!(body.bytes(), sent.len() as u64);
+        admit(&store, body).expect("delivered");
+        prop_assert!(contents(&store) == [sent.clone()]);
+        let piece = block_on(store.read(move |snapshot| {
+            let row = snapshot.message(INBOX, Uid(1))?.ok_or(Trouble::NotFound)?;
+            snapshot.body_range(row.body, from..from + 1_000)
+        })).expect("readable");
+        let (from, end) = ((from as usize).min(sent.len()), (from as usize + 1_000).min(sent.len()));
+        prop_assert!(piece == sent[from..end]);
+    }
+}
