@@ -30,6 +30,8 @@ pub struct Node {
     pub sessions_max: usize,
     /// Reads the configuration and the certificate again.
     pub reload: Box<dyn Fn() -> Result<Site, Failure>>,
+    /// SIGHUP means that the terminal it was started from has gone, and ends it.
+    pub ends_with_terminal: bool,
 }
 
 /// Puts together what sessions work with.
@@ -80,7 +82,7 @@ async fn serve_until_signal(
     ready();
     loop {
         match signals.next().await {
-            Some(Ok(Signal::Hup)) => reload(&node.context, &node.reload),
+            Some(Ok(Signal::Hup)) if !node.ends_with_terminal => reload(&node.context, &node.reload),
             Some(Ok(signal)) => {
                 log::info!("event=stopping signal={signal:?} sessions={}", admission.sessions());
                 break;

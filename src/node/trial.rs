@@ -15,7 +15,7 @@ use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::wire::address::Domain;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The owner of a trial node.
@@ -91,7 +91,14 @@ fn run_in(
         }
     };
     let context = supervise::make_context(store, net, site);
-    let node = Node { context, sockets, sessions_max: sockets::sessions_max(), reload: Box::new(reload) };
+    let node = Node {
+        context,
+        sockets,
+        sessions_max: sockets::sessions_max(),
+        reload: Box::new(reload),
+        // Closing the window must not leave a node behind that nobody sees.
+        ends_with_terminal: std::io::stdin().is_terminal(),
+    };
     let shown = if password_given { None } else { Some(password) };
     supervise::run(node, || tell(arguments, folder, shown))
 }
@@ -196,7 +203,7 @@ What you can do now:
 - Send yourself a message: me@home.test is your address, and me+anything@home.test too.
 - Mark this message on one device and watch it change on another.
 
-Everybody else is out of reach: this trial listens on this machine only, and home.test is a name that nobody has.
+Nobody else can reach it: it listens on this machine only, and home.test is a name that cannot be answered to.
 When you want the real thing, for your own domain:
 
     hauspost init --data DIR --hostname mail.example.org --address me@example.org
