@@ -2,7 +2,7 @@
 //!
 //! Receives accepted connections and bells; hands on replies, Ops and relayed mail. Never parses bytes itself.
 
-mod admission;
+pub mod admission;
 pub mod imap;
 mod intake;
 mod login;
