@@ -82,7 +82,7 @@ pub enum Trouble {
 pub struct Options {
     /// The folder; made (0700) when it is not there. Holds `hauspost.redb`, `journal`, `lock`.
     pub dir: PathBuf,
-    /// Journal size in bytes, default [`crate::limits::RING_BYTES`].
+    /// Journal size in bytes when it is made, default [`crate::limits::RING_BYTES`]; one that is there keeps its size.
     pub ring_bytes: u64,
     /// redb cache in bytes, default [`crate::limits::STORE_CACHE_BYTES`].
     pub cache_bytes: usize,

@@ -24,7 +24,8 @@ fn main() {
     deliveries(&store, &disk);
     flags(&store, &disk);
     large_body(&store);
-    fill(&store, 100_000);
+    fill(&store, 120_000);
+    many(&store);
     rows(&store);
     compactness(&store, folder.path());
     store.close().expect("closed");
@@ -202,6 +203,25 @@ fn fill(store: &Store, messages: u64) {
         worker.join().expect("delivered");
     }
     figure("deliveries of 1.5 KB, eight at a time", messages as f64 / start.elapsed().as_secs_f64(), "/s", "");
+}
+
+/// What a client does to ten thousand messages at once.
+fn many(store: &Store) {
+    let uids: Vec<Uid> = (10_001..=20_000).map(Uid).collect();
+    let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
+    let (change, unchanged_since) = (FlagChange::Add, None);
+    let start = Instant::now();
+    let set = SetFlags { mailbox: INBOX, uids: uids.clone(), change, flags, unchanged_since };
+    block_on(store.apply(Op::SetFlags(set))).expect("set");
+    figure("flags of 10,000 messages in one Op", millis(start), "ms", "");
+    let start = Instant::now();
+    let copy = Copy { from: INBOX, uids: uids.clone(), to: MailboxId(6), remove: true, now: Timestamp(1) };
+    block_on(store.apply(Op::Copy(copy))).expect("moved");
+    figure("10,000 messages moved in one Op", millis(start), "ms", "");
+    let start = Instant::now();
+    let which = Expungeable::These((20_001..=30_000).map(Uid).collect());
+    block_on(store.apply(Op::Expunge(Expunge { mailbox: INBOX, which }))).expect("expunged");
+    figure("10,000 messages expunged in one Op", millis(start), "ms", "");
 }
 
 fn rows(store: &Store) {
