@@ -26,7 +26,7 @@ pub struct Twin {
 struct Inner {
     random: u64,
     next_port: u16,
-    pipe_bytes: usize,
+    node_pipe_bytes: usize,
     places: HashMap<SocketAddr, Place>,
     mx: HashMap<Domain, Vec<Mx>>,
     addresses: HashMap<Domain, Vec<IpAddr>>,
@@ -46,7 +46,7 @@ impl Twin {
         let inner = Inner {
             random: seed,
             next_port: 49152,
-            pipe_bytes: TWIN_PIPE_BYTES,
+            node_pipe_bytes: TWIN_PIPE_BYTES,
             places: HashMap::new(),
             mx: HashMap::new(),
             addresses: HashMap::new(),
@@ -70,19 +70,22 @@ impl Twin {
         &self.hand
     }
 
-    /// New connections hold this many bytes under way in each direction, at least 1: a test of every partial write.
-    pub fn set_pipe_bytes(&self, bytes: usize) {
-        self.inner().pipe_bytes = bytes.max(1);
+    /// Of what the node sends, new connections hold this many bytes under way, at least 1: so each of its writes is a
+    /// partial one. The other direction stays wide; if both were narrow, two ends that write at once would wait for each
+    /// other for ever, as over no real network.
+    pub fn set_node_pipe_bytes(&self, bytes: usize) {
+        self.inner().node_pipe_bytes = bytes.max(1);
     }
 
-    /// Two ends of a new connection: the one that connected from `from`, and the one that listens on `to`.
+    /// Two ends of a new connection to the node: the one that connected from `from`, and the node's own on `to`.
     pub fn pair(&self, from: SocketAddr, to: SocketAddr) -> (Stream, Stream) {
-        let (near, far) = Pipe::pair(self.inner().pipe_bytes);
-        let clock = self.clock();
-        (
-            Stream::over(Socket::Memory(near), clock.clone(), to, from),
-            Stream::over(Socket::Memory(far), clock, from, to),
-        )
+        let node_pipe_bytes = self.inner().node_pipe_bytes;
+        self.streams(Pipe::pair(TWIN_PIPE_BYTES, node_pipe_bytes), from, to)
+    }
+
+    fn streams(&self, (near, far): (Pipe, Pipe), from: SocketAddr, to: SocketAddr) -> (Stream, Stream) {
+        let near = Stream::over(Socket::Memory(near), self.clock(), to, from);
+        (near, Stream::over(Socket::Memory(far), self.clock(), from, to))
     }
 
     /// Listens on an address: whoever connects to it comes out of the channel. Replaces what was there.
@@ -122,13 +125,13 @@ impl Twin {
     }
 
     pub(super) async fn connect(&self, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
-        let (listener, from) = {
+        let (listener, from, node_pipe_bytes) = {
             let mut inner = self.inner();
             inner.next_port = inner.next_port.checked_add(1).unwrap_or(49152);
             let from = SocketAddr::from((Ipv4Addr::LOCALHOST, inner.next_port));
             match inner.places.get(&to) {
-                Some(Place::Listening(sender)) => (Some(sender.clone()), from),
-                Some(Place::Silent) => (None, from),
+                Some(Place::Listening(sender)) => (Some(sender.clone()), from, inner.node_pipe_bytes),
+                Some(Place::Silent) => (None, from, 0),
                 None => return Err(io::ErrorKind::ConnectionRefused.into()),
             }
         };
@@ -136,7 +139,7 @@ impl Twin {
             self.clock().sleep(wait).await;
             return Err(io::ErrorKind::TimedOut.into());
         };
-        let (near, far) = self.pair(from, to);
+        let (near, far) = self.streams(Pipe::pair(node_pipe_bytes, TWIN_PIPE_BYTES), from, to);
         listener.try_send(far).map_err(|_| io::ErrorKind::ConnectionRefused)?;
         Ok(near)
     }
@@ -210,9 +213,10 @@ impl Lane {
 }
 
 impl Pipe {
-    fn pair(bytes_max: usize) -> (Pipe, Pipe) {
-        let lane = || Arc::new(Mutex::new(Lane { bytes_max, ..Lane::default() }));
-        let (to, fro) = (lane(), lane());
+    /// Two ends; the first can have so many bytes under way, the second so many.
+    fn pair(near_bytes_max: usize, far_bytes_max: usize) -> (Pipe, Pipe) {
+        let lane = |bytes_max| Arc::new(Mutex::new(Lane { bytes_max, ..Lane::default() }));
+        let (to, fro) = (lane(near_bytes_max), lane(far_bytes_max));
         (Pipe { incoming: fro.clone(), outgoing: to.clone() }, Pipe { incoming: to, outgoing: fro })
     }
 

@@ -47,7 +47,7 @@ pub enum What {
         mailbox: String,
         files: Vec<String>,
         flags: Vec<String>,
-        inline: Option<String>,
+        inline: Option<Vec<u8>>,
     },
     Open {
         client: String,
@@ -147,10 +147,10 @@ pub fn parse(text: &str) -> Result<Script, (usize, String)> {
         }
         let mut what = parse_step(line).map_err(|why| (number, why))?;
         if let What::Mail { inline: Some(text), .. } = &mut what {
-            while let Some((_, line)) = lines.next_if(|(_, line)| line.starts_with('|')) {
+            while let Some((number, line)) = lines.next_if(|(_, line)| line.starts_with('|')) {
                 let line = line.get(1..).unwrap_or_default();
-                text.push_str(line.strip_prefix(' ').unwrap_or(line));
-                text.push_str("\r\n");
+                text.extend(unescape(line.strip_prefix(' ').unwrap_or(line)).map_err(|why| (number, why))?);
+                text.extend(b"\r\n");
             }
         }
         script.steps.push(Step { line: number, text: line.to_owned(), what });
@@ -191,7 +191,7 @@ fn parse_step(line: &str) -> Result<What, String> {
             mailbox: mailbox_name(mailbox),
             files: Vec::new(),
             flags: flags.iter().map(|flag| flag.to_string()).collect(),
-            inline: Some(String::new()),
+            inline: Some(Vec::new()),
         },
         ["mail", mailbox, more @ ..] if !more.is_empty() => {
             let (flags, files) =

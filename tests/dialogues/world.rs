@@ -151,7 +151,7 @@ impl World {
         let twin = Twin::new(0x4861_7573_706f_7374);
         let net = twin.net();
         if mode == Mode::Bytes {
-            twin.set_pipe_bytes(NARROW_PIPE_BYTES);
+            twin.set_node_pipe_bytes(NARROW_PIPE_BYTES);
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let own = tls::self_signed(&["mail.home.test".to_owned()], net.clock())?;
@@ -196,7 +196,7 @@ impl World {
         match &step.what {
             What::Mail { mailbox, files, flags, inline } => {
                 let messages = match inline {
-                    Some(text) => vec![text.as_bytes().to_vec()],
+                    Some(text) => vec![text.clone()],
                     None => files.iter().map(|file| read_mail(&mail.join(file))).collect::<Result<_, _>>()?,
                 };
                 messages.iter().try_for_each(|message| self.preload(mailbox, message, flags))
