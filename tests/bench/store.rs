@@ -28,6 +28,7 @@ fn main() {
     many(&store);
     rows(&store);
     compactness(&store, folder.path());
+    open_killed(folder.path());
     store.close().expect("closed");
     drop((store, disk));
 
@@ -246,6 +247,18 @@ fn compactness(store: &Store, folder: &std::path::Path) {
     let inbox = block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable").expect("there");
     let blocks = std::fs::metadata(folder.join("hauspost.redb")).expect("facts").blocks();
     figure("file of the messages, of their size", blocks as f64 * 512.0 / inbox.bytes as f64, "", "<= 1.5");
+}
+
+/// Opens a copy of the files as they are now, which is what a killed process leaves: the journal has to be replayed.
+fn open_killed(folder: &std::path::Path) {
+    let copy = tempfile::tempdir_in(folder.parent().expect("a folder above")).expect("a folder");
+    for name in ["hauspost.redb", "journal"] {
+        std::fs::copy(folder.join(name), copy.path().join(name)).expect("copied");
+    }
+    let start = Instant::now();
+    let store = Store::open(Options::new(copy.path())).expect("opens after a kill");
+    figure("open after a kill, with replay", millis(start), "ms", "<= 1000");
+    store.close().expect("closed");
 }
 
 /// What a first look at a mailbox costs: all rows after opening, and fifty bodies.
