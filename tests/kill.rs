@@ -3,11 +3,11 @@
 //! The child is this test binary itself, started with the folder in its environment; it says `ack NAME` on its output
 //! after each durable change. The parent kills it after some of them, opens the folder, and compares.
 
-use futures_lite::future::block_on;
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::date::Timestamp;
+use smol::future::block_on;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! The store through its own doors: every Op, bodies of every size, bells, reopening.
 
-use futures_lite::future::block_on;
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
+use smol::future::block_on;
 use std::sync::Arc;
 
 fn body(store: &Store, bytes: &[u8]) -> NewBody {

@@ -1,12 +1,12 @@
 //! Disks that fail, fill up, or come back damaged: what was acknowledged stays, what failed is said to have failed, and
 //! the store works on as soon as the disk does.
 
-use futures_lite::future::block_on;
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::date::Timestamp;
 use proptest::prelude::*;
+use smol::future::block_on;
 use std::io::ErrorKind;
 use std::sync::Arc;
 

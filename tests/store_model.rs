@@ -1,12 +1,12 @@
 //! The store beside a plain model of it: random changes, with reopening and power cuts in between, must leave both the
 //! same; and a long walk is cut at every write and every flush.
 
-use futures_lite::future::block_on;
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
+use smol::future::block_on;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -62,7 +62,7 @@ impl Dns {
 
     /// IPv4 first: most home lines have a better name there.
     pub(super) async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
-        let (v4, v6) = futures_lite::future::zip(
+        let (v4, v6) = smol::future::zip(
             self.ask(host, RecordType::A), //
             self.ask(host, RecordType::AAAA),
         )
@@ -93,7 +93,7 @@ impl Dns {
             Timer::after(Duration::from_secs(DNS_ANSWER_SECONDS_MAX)).await;
             Err(NetError::Timeout)
         };
-        read_answer(futures_lite::future::or(asking, late).await)
+        read_answer(smol::future::or(asking, late).await)
     }
 
     fn resolver(&self) -> Result<Resolver<OnSmol>, String> {
@@ -207,7 +207,7 @@ impl Time for SmolTime {
             Timer::after(wait).await;
             Err(io::ErrorKind::TimedOut.into())
         };
-        Box::pin(futures_lite::future::or(async { Ok(work.await) }, late))
+        Box::pin(smol::future::or(async { Ok(work.await) }, late))
     }
 }
 

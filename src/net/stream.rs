@@ -373,7 +373,7 @@ mod tests {
         let client = tls::client_verified(Some(own.certificate_pem.as_bytes()), &clock).unwrap();
         let (near, far) = loopback();
         smol::block_on(async {
-            let both = futures_lite::future::zip(
+            let both = smol::future::zip(
                 near.start_tls(client, "localhost", WAIT), //
                 far.accept_tls(server, WAIT),
             );

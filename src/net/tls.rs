@@ -202,7 +202,7 @@ mod tests {
     ) -> (io::Result<Stream>, io::Result<Stream>) {
         let ends = [SocketAddr::from(([127, 0, 0, 1], 50000)), SocketAddr::from(([127, 0, 0, 1], 993))];
         let (near, far) = twin.pair(ends[0], ends[1]);
-        smol::block_on(futures_lite::future::zip(
+        smol::block_on(smol::future::zip(
             near.start_tls(client.clone(), host, WAIT),
             far.accept_tls(server.clone(), WAIT),
         ))
@@ -233,7 +233,7 @@ mod tests {
                 }
             }
         };
-        assert_eq!(smol::block_on(futures_lite::future::zip(write, read)).1, long.len());
+        assert_eq!(smol::block_on(smol::future::zip(write, read)).1, long.len());
         // By address, too.
         let (near, _far) = handshake(&twin, &server, &client, "127.0.0.1");
         assert!(near.is_ok());

@@ -35,7 +35,7 @@ struct Inner {
 
 /// What is found at an address.
 enum Place {
-    Listening(async_channel::Sender<Stream>),
+    Listening(smol::channel::Sender<Stream>),
     /// Packets vanish: connecting takes until the caller's patience ends.
     Silent,
 }
@@ -89,8 +89,8 @@ impl Twin {
     }
 
     /// Listens on an address: whoever connects to it comes out of the channel. Replaces what was there.
-    pub fn listen(&self, on: SocketAddr) -> async_channel::Receiver<Stream> {
-        let (sender, receiver) = async_channel::unbounded();
+    pub fn listen(&self, on: SocketAddr) -> smol::channel::Receiver<Stream> {
+        let (sender, receiver) = smol::channel::unbounded();
         self.inner().places.insert(on, Place::Listening(sender));
         receiver
     }
@@ -324,7 +324,7 @@ mod tests {
             near.write_all(&sent, WAIT).await.unwrap();
             near.close(WAIT).await.unwrap();
         };
-        let (got, ()) = smol::block_on(futures_lite::future::zip(read, write));
+        let (got, ()) = smol::block_on(smol::future::zip(read, write));
         assert!(got == sent);
     }
 

@@ -6,8 +6,8 @@ use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_LOG_SECONDS, REFUSAL_MILL
 use crate::node::cores::{Cores, Guest};
 use crate::node::settings::Port;
 use crate::serve::{Admission, Context, Refusal};
-use futures_lite::AsyncWriteExt;
 use nix::errno::Errno;
+use smol::io::AsyncWriteExt;
 use smol::{Async, Timer};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -75,7 +75,7 @@ async fn refuse(mut socket: Async<TcpStream>, line: &[u8]) {
     let give_up = async {
         Timer::after(Duration::from_millis(REFUSAL_MILLISECONDS_MAX)).await;
     };
-    futures_lite::future::or(say, give_up).await;
+    smol::future::or(say, give_up).await;
 }
 
 /// Errors that come back at once, because the system lacks descriptors or memory.

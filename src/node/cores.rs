@@ -10,7 +10,7 @@ use crate::serve::imap::run_imap;
 use crate::serve::pop3::run_pop3;
 use crate::serve::smtp::run_smtp;
 use crate::serve::{Context, Service, Ticket};
-use async_channel::Sender;
+use smol::channel::Sender;
 use smol::{Async, LocalExecutor};
 use std::io;
 use std::net::TcpStream;
@@ -52,7 +52,7 @@ impl Cores {
         let mut others = Vec::new();
         for number in 1..count {
             // Holds no more than the admitted sessions.
-            let (guests, arriving) = async_channel::unbounded::<Guest>();
+            let (guests, arriving) = smol::channel::unbounded::<Guest>();
             let load = Load::default();
             let (context, core_load) = (context.clone(), load.clone());
             let run = move || {
@@ -122,7 +122,7 @@ async fn converse(context: Context, socket: Async<TcpStream>, port: Port) -> io:
             context.stopping.asked().await;
             Err(io::Error::other("the node is stopping"))
         };
-        stream = futures_lite::future::or(handshake, stopped).await?;
+        stream = smol::future::or(handshake, stopped).await?;
     }
     // Boxed each, so that a session takes the memory of its own protocol and not of the largest one.
     match port.service {

@@ -13,8 +13,8 @@ use crate::serve::relay::run_relay;
 use crate::serve::{Admission, Context, Logins, Site, Stopping};
 use crate::store::Store;
 use async_signal::{Signal, Signals};
-use futures_lite::StreamExt;
 use sd_notify::NotifyState;
+use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
@@ -118,7 +118,7 @@ async fn drain(admission: &Admission, relay: Task<()>, signals: &mut Signals) {
             }
         }
     };
-    futures_lite::future::or(futures_lite::future::or(emptied, late), hurried).await;
+    smol::future::or(smol::future::or(emptied, late), hurried).await;
     let left = admission.sessions();
     if left > 0 {
         log::warn!("event=sessions-cut sessions={left}");

@@ -30,7 +30,7 @@ use subtle::ConstantTimeEq;
 pub struct Logins {
     key: OnceLock<hmac::Key>,
     memory: Mutex<Memory>,
-    hashing: OnceLock<async_channel::Sender<Check>>,
+    hashing: OnceLock<smol::channel::Sender<Check>>,
     in_flight: AtomicUsize,
 }
 
@@ -78,7 +78,7 @@ impl Logins {
                 context.stopping.asked().await;
                 false
             };
-            if !futures_lite::future::or(waited, stopped).await {
+            if !smol::future::or(waited, stopped).await {
                 return Verdict::Unavailable;
             }
         }
@@ -131,7 +131,7 @@ impl Logins {
             }
         };
         let _counted = InFlight::new(&self.in_flight);
-        let (answer, answered) = async_channel::bounded(1);
+        let (answer, answered) = smol::channel::bounded(1);
         hashing.send(Check { verifier, password: password.into(), answer }).await.ok()?;
         answered.recv().await.ok()
     }
@@ -182,12 +182,12 @@ impl Drop for InFlight<'_> {
 struct Check {
     verifier: Verifier,
     password: String,
-    answer: async_channel::Sender<bool>,
+    answer: smol::channel::Sender<bool>,
 }
 
 /// Ends when the [`Logins`] that hold its sender are gone.
-fn start_hashing_thread() -> Option<async_channel::Sender<Check>> {
-    let (sender, checks) = async_channel::bounded::<Check>(LOGIN_CHECKS_WAITING_MAX);
+fn start_hashing_thread() -> Option<smol::channel::Sender<Check>> {
+    let (sender, checks) = smol::channel::bounded::<Check>(LOGIN_CHECKS_WAITING_MAX);
     let work = move || {
         while let Ok(check) = checks.recv_blocking() {
             // Nobody waits any more when the session has gone meanwhile: that is fine.
@@ -438,7 +438,7 @@ mod tests {
     fn the_hashing_thread_tells_right_from_wrong() {
         let logins = Logins::default();
         let verifier = Verifier::new("right", [3; 16], 4096);
-        let ask = |password: &'static str| futures_lite::future::block_on(logins.hash(verifier.clone(), password));
+        let ask = |password: &'static str| smol::future::block_on(logins.hash(verifier.clone(), password));
         assert_eq!(ask("right"), Some(true));
         assert_eq!(ask("wrong"), Some(false));
     }

@@ -106,7 +106,7 @@ impl Session {
             stopping.asked().await;
             Ok(0)
         };
-        futures_lite::future::or(self.stream()?.read(buffer, Duration::from_secs(seconds)), stopped).await
+        smol::future::or(self.stream()?.read(buffer, Duration::from_secs(seconds)), stopped).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {

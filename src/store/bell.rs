@@ -98,7 +98,7 @@ impl Drop for Bell {
 mod tests {
     use super::*;
     use crate::mail::message::{INBOX, MailboxId};
-    use futures_lite::future::{block_on, poll_once};
+    use smol::future::{block_on, poll_once};
 
     #[test]
     fn a_ring_is_remembered_once() {
@@ -118,7 +118,7 @@ mod tests {
         let mut bell = bells.hang(Watched::Queue);
         {
             let wait = bell.rung();
-            futures_lite::pin!(wait);
+            smol::pin!(wait);
             assert!(block_on(poll_once(&mut wait)).is_none());
             bells.ring(Watched::Queue);
         }

@@ -186,7 +186,7 @@ impl BodyWriter {
         self.stored.drain(..end);
         self.staged_pieces += batch.len() as u32;
         self.broken = Some(Trouble::Failed("the body was not written to its end".into()));
-        let (answer, answered) = async_channel::bounded(1);
+        let (answer, answered) = smol::channel::bounded(1);
         let flight = InFlight::new(&self.front.shared);
         let job = StageJob { staged: self.staged.take(), pieces: batch, answer, flight };
         let result = match self.front.changes.send(Job::Stage(job)).await {

@@ -71,7 +71,7 @@ pub enum Trouble {
     Exists,
     /// *No*: the change is not allowed (INBOX cannot be deleted, a name is bad, too many keywords, ...).
     Refused(&'static str),
-    /// *Ours*: no room; may work later. SMTP 452, IMAP [OVERQUOTA]/[UNAVAILABLE].
+    /// *Ours*: no room; may work later. SMTP 452, IMAP `OVERQUOTA` or `UNAVAILABLE`.
     Full,
     /// *Ours*: the disk or the store failed; the log has the cause; may work later.
     Failed(String),
@@ -112,8 +112,8 @@ pub struct Store {
 /// What the callers' side of a store holds: with it go the channels, and with them the threads.
 struct Front {
     shared: Arc<Shared>,
-    changes: async_channel::Sender<writer::Job>,
-    questions: async_channel::Sender<snapshot::Question>,
+    changes: smol::channel::Sender<writer::Job>,
+    questions: smol::channel::Sender<snapshot::Question>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -172,8 +172,8 @@ impl Store {
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
         });
-        let (changes, jobs) = async_channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
-        let (questions, asked) = async_channel::bounded(limits::STORE_READS_WAITING_MAX);
+        let (changes, jobs) = smol::channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
+        let (questions, asked) = smol::channel::bounded(limits::STORE_READS_WAITING_MAX);
         let writer = writer::Writer::new(shared.clone(), disk, options, jobs, ring, meta);
         let mut threads = vec![Builder::new().name("store-writer".into()).spawn(|| writer.run())?];
         for number in 0..limits::STORE_READERS {
@@ -187,7 +187,7 @@ impl Store {
 
     /// Applies everything waiting, checkpoints, stops the threads. Blocking. Later calls fail with `Failed`.
     pub fn close(&self) -> Result<(), Trouble> {
-        let (answer, answered) = async_channel::bounded(1);
+        let (answer, answered) = smol::channel::bounded(1);
         let result = match self.front.changes.send_blocking(writer::Job::Close(answer)) {
             Ok(()) => answered.recv_blocking().unwrap_or_else(|_| Err(closed())),
             Err(_) => Err(closed()),
@@ -204,7 +204,7 @@ impl Store {
     /// even if the future is dropped.
     pub async fn apply(&self, op: Op) -> Result<Done, Trouble> {
         let flight = InFlight::new(&self.front.shared);
-        let (answer, answered) = async_channel::bounded(1);
+        let (answer, answered) = smol::channel::bounded(1);
         let job = writer::Job::Apply(writer::ApplyJob { op, answer, flight });
         self.front.changes.send(job).await.map_err(|_| closed())?;
         answered.recv().await.unwrap_or_else(|_| Err(closed()))
@@ -217,7 +217,7 @@ impl Store {
         ask: impl FnOnce(&Snapshot) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
         let flight = InFlight::new(&self.front.shared);
-        let (answer, answered) = async_channel::bounded(1);
+        let (answer, answered) = smol::channel::bounded(1);
         let question: snapshot::Question = Box::new(move |snapshot| {
             let _ = answer.try_send(snapshot.and_then(ask));
             drop(flight);

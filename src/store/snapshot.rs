@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError};
 pub type Question = Box<dyn FnOnce(Result<&Snapshot, Trouble>) + Send>;
 
 /// Answers questions until nobody can ask any more.
-pub fn run_reader(shared: &Arc<Shared>, questions: &async_channel::Receiver<Question>) {
+pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Question>) {
     let mut inflater = Inflater::default();
     while let Ok(question) = questions.recv_blocking() {
         let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,11 +2,11 @@
 //!
 //! Works in a fresh folder below TMPDIR; bytes and flushes are counted where the store hands them to the disk.
 
-use futures_lite::future::block_on;
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::date::Timestamp;
+use smol::future::block_on;
 use std::sync::Arc;
 use std::time::Instant;
 

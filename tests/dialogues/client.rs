@@ -1,8 +1,8 @@
 //! A client of a dialogue: sends what it is told, keeps what it gets until the dialogue asks for it.
 
 use crate::pattern::show;
-use async_channel::{Receiver, Sender};
 use hauspost::net::Stream;
+use smol::channel::{Receiver, Sender};
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ enum Event {
 
 impl Client {
     pub fn start(executor: &LocalExecutor<'static>, stream: Stream, tls: Option<Arc<rustls::ClientConfig>>) -> Client {
-        let (orders, receiver) = async_channel::unbounded();
+        let (orders, receiver) = smol::channel::unbounded();
         let seen = Rc::new(RefCell::new(Seen::default()));
         let task = executor.spawn(run_client(stream, tls, receiver, seen.clone()));
         Client { orders, seen, skipping: false, _task: task }
@@ -98,7 +98,7 @@ async fn run_client(
     loop {
         let order = async { orders.recv().await.ok().map(Event::Order) };
         let read = async { Some(Event::Read(stream.read(&mut buffer, PATIENCE).await)) };
-        match futures_lite::future::or(order, read).await {
+        match smol::future::or(order, read).await {
             None => return,
             Some(Event::Read(Ok(0))) => return end("closed".to_owned()),
             Some(Event::Read(Ok(count))) => seen.borrow_mut().unread.extend(&buffer[..count]),

@@ -1,7 +1,7 @@
 //! Another mail server of the world, played: accepts everything unless told otherwise, and keeps what it got.
 
-use async_channel::Receiver;
 use hauspost::net::Stream;
+use smol::channel::Receiver;
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};

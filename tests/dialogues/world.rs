@@ -367,7 +367,7 @@ impl World {
             let again = async {
                 Timer::after(LOOK_AGAIN).await;
             };
-            smol::block_on(futures_lite::future::or(woken, again));
+            smol::block_on(smol::future::or(woken, again));
             if began.elapsed() > HANG {
                 return Err(format!("the store or a password check has been busy for {} s", HANG.as_secs()));
             }
@@ -380,7 +380,7 @@ impl World {
             Timer::after(HANG).await;
             None
         };
-        let done = futures_lite::future::or(async { Some(work.await) }, hang);
+        let done = smol::future::or(async { Some(work.await) }, hang);
         smol::block_on(self.executor.run(done)).ok_or_else(|| "the store does not answer".to_owned())
     }
 

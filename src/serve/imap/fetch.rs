@@ -10,7 +10,7 @@ use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
 use crate::wire::imap::command::{Fetch, FetchItem, Tag};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, Flags, Status, response};
-use futures_lite::future;
+use smol::future;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::mail::view::{Arrived, News, UidMap};
 use crate::store::Trouble;
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, FetchRow, Status, response};
-use futures_lite::future;
+use smol::future;
 
 /// The UIDs of a map as a set that responses can write.
 pub(super) fn number_set(map: &UidMap) -> NumberSet {

@@ -31,7 +31,7 @@ pub(super) struct Job {
     /// Indices into the entry's recipients, at most [`RELAY_RECIPIENTS_PER_TRANSACTION`].
     pub recipients: Vec<usize>,
     /// Dropped without a report, the recipients were not tried.
-    pub reports: async_channel::Sender<Report>,
+    pub reports: smol::channel::Sender<Report>,
 }
 
 #[derive(Default)]

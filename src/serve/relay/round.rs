@@ -69,7 +69,7 @@ impl Drop for Unsettled {
 /// another round.
 pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
     let round = Rc::new(Round { entry, site: relay.context.site() });
-    let (reports, inbox) = async_channel::unbounded();
+    let (reports, inbox) = smol::channel::unbounded();
     deal(relay, &round, reports);
     let mut open = round.entry.recipients.len();
     let mut waiting: Vec<Report> = Vec::new();
@@ -98,7 +98,7 @@ pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
 }
 
 /// Routes every recipient by its domain and lays the jobs on the desks.
-fn deal(relay: &Rc<Relay>, round: &Rc<Round>, reports: async_channel::Sender<Report>) {
+fn deal(relay: &Rc<Relay>, round: &Rc<Round>, reports: smol::channel::Sender<Report>) {
     let mut by_domain: BTreeMap<&Domain, Vec<usize>> = BTreeMap::new();
     for (at, recipient) in round.entry.recipients.iter().enumerate() {
         by_domain.entry(&recipient.address.domain).or_default().push(at);
@@ -125,7 +125,7 @@ fn lay(
     round: &Rc<Round>,
     to: Destination,
     all: Vec<usize>,
-    reports: &async_channel::Sender<Report>,
+    reports: &smol::channel::Sender<Report>,
 ) {
     for recipients in all.chunks(RELAY_RECIPIENTS_PER_TRANSACTION) {
         let job = Job { round: round.clone(), recipients: recipients.to_vec(), reports: reports.clone() };
@@ -138,7 +138,7 @@ pub(super) fn block(
     blocked: &Blocked,
     recipients: &[usize],
     host: Option<&str>,
-    reports: &async_channel::Sender<Report>,
+    reports: &smol::channel::Sender<Report>,
 ) {
     for &recipient in recipients {
         let fate = match blocked {
