@@ -221,7 +221,8 @@ pub const BODY_CHUNK_BYTES: usize = 32 << 10;
 /// Compressed bytes that an open body holds in memory; longer ones go to the disk as they arrive, and their Op costs a
 /// checkpoint (about 40 KiB of writes) instead of a second copy in the journal.
 pub const BODY_HELD_BYTES_MAX: usize = 128 << 10;
-/// A header at least this long gets a chunk of its own in bodies of several chunks, so that reading it reads no more.
+/// A header at least this long, with at least as much behind it, gets a chunk of its own, so that reading it reads no more:
+/// listing a mailbox by header fields is several times faster for some percent of the space.
 pub const BODY_HEADER_CHUNK_BYTES_MIN: usize = 512;
 /// Changes waiting for the writer; more senders wait their turn. With held bodies at most 4 MiB.
 pub const STORE_CHANGES_WAITING_MAX: usize = 32;

@@ -130,6 +130,11 @@ impl Query {
         }
     }
 
+    /// Whether texts of messages may have to be read.
+    pub fn reads_texts(&self) -> bool {
+        !self.needles.is_empty()
+    }
+
     /// Decides, or says what is missing.
     pub fn decide(&self, facts: &Facts) -> Answer {
         self.test.decide(facts)

@@ -139,8 +139,8 @@ impl BodyWriter {
         if let Some(trouble) = self.broken {
             return Err(trouble);
         }
-        if !self.raw.is_empty() {
-            self.compress(self.raw.len());
+        while !self.raw.is_empty() {
+            self.cut();
         }
         if self.staged.is_some() || self.stored.len() > BODY_HELD_BYTES_MAX {
             let all = pieces(self.stored.len() as u64).count();
@@ -155,11 +155,12 @@ impl BodyWriter {
         Ok(NewBody { bytes: self.bytes, row, source })
     }
 
-    /// Cuts a full chunk; the first time also the header, so that reading a header reads nothing else.
+    /// Cuts a chunk; the first time that of the header, so that reading a header reads nothing else.
     fn cut(&mut self) {
         if self.chunks.is_empty()
             && let Some(end) = header_end(&self.raw)
-            && (BODY_HEADER_CHUNK_BYTES_MIN..BODY_CHUNK_BYTES).contains(&end)
+            && end >= BODY_HEADER_CHUNK_BYTES_MIN
+            && self.raw.len() - end >= BODY_HEADER_CHUNK_BYTES_MIN
         {
             self.compress(end);
         } else {

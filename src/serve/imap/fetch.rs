@@ -77,6 +77,8 @@ impl Session {
         let (mut place, mut row) = (beginning(&stretches, 0), None);
         let mut seen_now = Arc::new(NumberSet::default());
         let mut told = 0;
+        // A page is sent while the next one is read.
+        let mut unsent = Vec::new();
         loop {
             let request = Request {
                 mailbox,
@@ -86,23 +88,26 @@ impl Session {
                 row,
                 seen_now: seen_now.clone(),
             };
-            // What the page before left to be said is sent while this page is read.
             let reading = self.context.store.read(move |snapshot| render(snapshot, request));
-            let (page, flushed) = future::zip(reading, self.line.flush_when_full()).await;
-            flushed?;
+            let (page, sent) = future::zip(reading, self.line.write(&unsent)).await;
+            sent?;
             let Page { out, next, told: more } = page?;
             told += more;
-            self.line.write(&out).await?;
+            unsent = out;
             (place, row) = match next {
-                After::End => return Ok(told),
+                After::End => {
+                    self.line.write(&unsent).await?;
+                    return Ok(told);
+                }
                 After::More(place) => (place, None),
                 After::Unseen(unseen, place) => {
                     seen_now = Arc::new(self.set_seen(mailbox, unseen).await);
                     (place, None)
                 }
                 After::Stream { body, range, row, place } => {
-                    // The row is told once, when it began.
+                    // The row is counted once, when it ends.
                     told -= 1;
+                    self.line.write(&std::mem::take(&mut unsent)).await?;
                     self.stream_body(body, range).await?;
                     (place, Some(row))
                 }

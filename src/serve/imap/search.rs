@@ -8,10 +8,12 @@ use crate::limits::{FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES
 use crate::mail::index::BodyIndex;
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::search::{Answer, Facts, Hits, Query, TextScan, stretches};
+use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::{Search, Tag};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, response};
+use smol::future;
 use std::sync::Arc;
 
 /// One page: what was found, and where to go on: the index of a span and a UID in it.
@@ -39,19 +41,19 @@ impl Session {
             None => spans.extend(map.spans()),
         }
         let query = Arc::new(query);
-        let spans: Arc<[(u32, u32)]> = spans.into();
-        let mut found = NumberSet::default();
-        let mut highest = ModSeq(0);
-        let mut next = spans.first().map(|(first, _)| (0, *first));
-        while let Some(place) = next {
-            let (query, spans) = (query.clone(), spans.clone());
-            let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
-            for (uid, modseq) in page.found {
-                highest = highest.max(modseq);
-                found.push(uid.0);
-            }
-            next = page.next;
-        }
+        let (found, highest) = if query.reads_texts() {
+            // Both readers: the search takes half the time, and other sessions' questions still come in between pages.
+            let (one, other) = halves(&spans);
+            let (one, other) =
+                future::zip(self.found_in(mailbox, one, query.clone()), self.found_in(mailbox, other, query.clone()))
+                    .await;
+            let ((mut found, highest), (more, highest_of_more)) = (one?, other?);
+            more.ranges().iter().for_each(|(first, last)| found.push_range(*first, *last));
+            (found, highest.max(highest_of_more))
+        } else {
+            self.found_in(mailbox, spans, query).await?
+        };
+        let mut found = found;
         if !search.uid
             && let Some(selected) = &self.selected
         {
@@ -65,6 +67,51 @@ impl Session {
         }
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await
     }
+
+    /// The UIDs among these spans that match, and the highest modseq of them.
+    async fn found_in(
+        &self,
+        mailbox: MailboxId,
+        spans: Vec<(u32, u32)>,
+        query: Arc<Query>,
+    ) -> Result<(NumberSet, ModSeq), Trouble> {
+        let spans: Arc<[(u32, u32)]> = spans.into();
+        let mut found = NumberSet::default();
+        let mut highest = ModSeq(0);
+        let mut next = spans.first().map(|(first, _)| (0, *first));
+        while let Some(place) = next {
+            let (query, spans) = (query.clone(), spans.clone());
+            let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
+            for (uid, modseq) in page.found {
+                highest = highest.max(modseq);
+                found.push(uid.0);
+            }
+            next = page.next;
+        }
+        Ok((found, highest))
+    }
+}
+
+/// Cuts spans into two lists with about as many UIDs each.
+fn halves(spans: &[Span]) -> (Vec<Span>, Vec<Span>) {
+    let all: u64 = spans.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
+    let (mut one, mut other, mut left) = (Vec::new(), Vec::new(), all / 2);
+    for &(first, last) in spans {
+        let count = u64::from(last - first) + 1;
+        if left == 0 {
+            other.push((first, last));
+        } else if count <= left {
+            one.push((first, last));
+            left -= count;
+        } else {
+            // `left` is below `count`, which fits: so does it.
+            let cut = first + left as u32;
+            one.push((first, cut - 1));
+            other.push((cut, last));
+            left = 0;
+        }
+    }
+    (one, other)
 }
 
 fn page(
@@ -157,21 +204,43 @@ fn read_hits(
     bytes_left: &mut u64,
 ) -> Result<Hits, Trouble> {
     let mut scan = TextScan::new(query);
-    for stretch in stretches(index) {
+    let wanted = stretches(index);
+    let end_of_all = wanted.last().map_or(0, |stretch| stretch.bytes.end);
+    // Stretches follow each other, mostly without gaps: what was read for one holds the beginning of the next.
+    let (mut read, mut read_from) = (Vec::new(), 0u64);
+    for stretch in &wanted {
         let mut at = stretch.bytes.start;
         while at < stretch.bytes.end && !scan.is_complete() {
-            let end = stretch.bytes.end.min(at + FETCH_PIECE_BYTES);
-            let bytes = snapshot.body_range(body, at..end)?;
-            if bytes.is_empty() {
+            if !(read_from..read_from + read.len() as u64).contains(&at) {
+                read = snapshot.body_range(body, at..end_of_all.min(at + FETCH_PIECE_BYTES))?;
+                read_from = at;
+                *bytes_left = bytes_left.saturating_sub(read.len() as u64);
+            }
+            let ready = read.get((at - read_from) as usize..).unwrap_or_default();
+            let piece = ready.get(..(stretch.bytes.end - at) as usize).unwrap_or(ready);
+            if piece.is_empty() {
                 return Err(Trouble::Failed("a body is shorter than its index says".to_owned()));
             }
-            at += bytes.len() as u64;
-            *bytes_left = bytes_left.saturating_sub(bytes.len() as u64);
-            scan.scan(index, &stretch, &bytes, at >= stretch.bytes.end);
+            at += piece.len() as u64;
+            scan.scan(index, stretch, piece, at >= stretch.bytes.end);
         }
         if scan.is_complete() {
             break;
         }
     }
     Ok(scan.hits())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_hold_every_message_once() {
+        assert_eq!(halves(&[(1, 4)]), (vec![(1, 2)], vec![(3, 4)]));
+        assert_eq!(halves(&[(1, 1), (5, 7)]), (vec![(1, 1), (5, 5)], vec![(6, 7)]));
+        assert_eq!(halves(&[(9, 9)]), (vec![], vec![(9, 9)]));
+        assert_eq!(halves(&[]), (vec![], vec![]));
+        assert_eq!(halves(&[(1, u32::MAX)]), (vec![(1, u32::MAX / 2)], vec![(u32::MAX / 2 + 1, u32::MAX)]));
+    }
 }
