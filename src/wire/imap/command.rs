@@ -346,13 +346,6 @@ impl SearchKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Day(pub i64);
 
-impl Day {
-    /// The day in UTC that these seconds since the epoch lie in.
-    pub fn of_seconds(seconds: i64) -> Day {
-        Day(seconds.div_euclid(86_400))
-    }
-}
-
 /// FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
