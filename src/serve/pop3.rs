@@ -41,6 +41,8 @@ struct Session {
     stream: Option<Stream>,
     server: Server,
     logged_in: bool,
+    /// When a client that has not logged in is sent away, on the steady clock.
+    login_until: Duration,
     out: Vec<u8>,
     counts: Counts,
 }
@@ -54,8 +56,17 @@ impl Session {
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
         };
-        let (server, stream) = (Server::new(settings), Some(stream));
-        Session { context, site, stream, server, logged_in: false, out: Vec::new(), counts: Counts::default() }
+        let login_until = context.net.clock().steady() + Duration::from_secs(POP3_LOGIN_SECONDS_MAX);
+        Session {
+            context,
+            site,
+            stream: Some(stream),
+            server: Server::new(settings),
+            logged_in: false,
+            login_until,
+            out: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     async fn run(&mut self) -> io::Result<()> {
@@ -100,13 +111,16 @@ impl Session {
 
     /// 0 when the client has gone or the node stops: POP3 has no word for that.
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let seconds = if self.logged_in { POP3_IDLE_SECONDS } else { POP3_LOGIN_SECONDS };
+        let wait = match self.logged_in {
+            true => Duration::from_secs(POP3_IDLE_SECONDS),
+            false => self.login_until.saturating_sub(self.context.net.clock().steady()),
+        };
         let stopping = self.context.stopping.clone();
         let stopped = async {
             stopping.asked().await;
             Ok(0)
         };
-        smol::future::or(self.stream()?.read(buffer, Duration::from_secs(seconds)), stopped).await
+        smol::future::or(self.stream()?.read(buffer, wait), stopped).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
