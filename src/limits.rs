@@ -289,6 +289,8 @@ pub const RELAY_COMMAND_SECONDS: u64 = 300;
 pub const RELAY_DATA_SECONDS: u64 = 120;
 /// Wait for one block of content to be sent, in seconds (RFC 5321 section 4.5.3.2.5).
 pub const RELAY_BLOCK_SECONDS: u64 = 180;
+/// Time for a server that takes no more bytes to say why, in seconds: what it says is there already, or will not come.
+pub const RELAY_LAST_WORDS_SECONDS: u64 = 1;
 /// Wait for the answer to the final dot, in seconds (RFC 5321 section 4.5.3.2.6).
 pub const RELAY_CONTENT_SECONDS: u64 = 600;
 /// Wait for the answer to RSET and QUIT, in seconds: nothing depends on it.

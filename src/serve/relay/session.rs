@@ -17,6 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a server that takes no more from us may say why.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(RELAY_LAST_WORDS_SECONDS);
+
 /// A server to talk to, and how.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -189,9 +192,16 @@ impl Session {
             self.keep_buffer(out);
             return;
         };
-        while let Ok(read @ 1..) = self.stream.read(&mut self.input, Duration::from_secs(1)).await {
-            self.client.receive(self.input.get(..read).unwrap_or_default(), &mut self.out);
-        }
+        let Session { stream, client, input, out, net, .. } = self;
+        // A moment in all: a server that goes on talking must not keep the message and the connection for ever.
+        let last_words = async {
+            while client.want() != Want::Close
+                && let Ok(read @ 1..) = stream.read(input, LAST_WORDS_WAIT).await
+            {
+                client.receive(input.get(..read).unwrap_or_default(), out);
+            }
+        };
+        net.clock().within(LAST_WORDS_WAIT, last_words).await;
         self.out.clear();
         self.client.lost(&plain(&error));
     }
@@ -205,7 +215,7 @@ impl Session {
     }
 
     fn fail_ours(&mut self, body: BodyId, trouble: &Trouble) {
-        log::error!("event=body_unreadable body={} trouble={trouble:?}", body.0);
+        log::error!("event=body-unreadable body={} trouble={trouble:?}", body.0);
         self.out.clear();
         self.client.lost("this server could not read the message from its store");
     }
@@ -253,5 +263,45 @@ fn plain(error: &io::Error) -> String {
             "there is no way to that network".to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::twin::Twin;
+    use crate::wire::address::Domain;
+    use crate::wire::smtp::client::TlsUse;
+    use smol::future;
+    use std::net::Ipv4Addr;
+
+    /// A server took no bytes any more but sent one now and then: each was waited for anew, and the connection, its
+    /// place and its message were held for as long as the server liked.
+    #[test]
+    fn a_server_that_only_drips_is_left() {
+        let twin = Twin::new(1);
+        twin.set_node_pipe_bytes(1);
+        let ends = (SocketAddr::from((Ipv4Addr::LOCALHOST, 50000)), SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
+        let (mut server, stream) = twin.pair(ends.0, ends.1);
+        let manner = Manner { hostname: Domain::new("home.example"), tls: TlsUse::Never, login: None };
+        let mut session = Session {
+            stream,
+            client: Client::new(manner),
+            net: twin.net(),
+            host: "far.example".into(),
+            out: b"more than one byte".to_vec(),
+            input: vec![0; 100],
+        };
+        let mut say = Box::pin(session.say());
+        let dripped_seconds = 2 * (RELAY_BLOCK_SECONDS + RELAY_LAST_WORDS_SECONDS);
+        let said = (0..dripped_seconds * 2).any(|_| {
+            let said = smol::block_on(future::poll_once(&mut say)).is_some();
+            twin.hand().advance(Duration::from_millis(500));
+            smol::block_on(server.write_all(b"2", Duration::from_secs(1))).expect("room for a byte");
+            said
+        });
+        drop(say);
+        assert!(said, "still listening after {dripped_seconds} seconds");
+        assert!(matches!(session.client.ended(), Some(Ended::Lost(_) | Ended::Breach(_))));
     }
 }
