@@ -40,7 +40,11 @@ use std::time::Duration;
 /// [`RELAY_STOP_SECONDS`] or a little more. Dropped, it cuts everything; nothing is lost by that.
 pub async fn run_relay(context: Context) {
     let executor = Rc::new(LocalExecutor::new());
-    let latest = context.store.read(|snapshot| snapshot.latest_time()).await.unwrap_or_default();
+    // Without the store nothing is due either; the clock is then believed as it is.
+    let latest = context.store.read(|snapshot| snapshot.latest_time()).await.unwrap_or_else(|trouble| {
+        log::error!("event=queue-time-unknown trouble={trouble:?}");
+        Timestamp::default()
+    });
     let clock = QueueClock::new(context.net.clock().now(), context.net.clock().steady(), latest);
     let relay = Rc::new(Relay {
         context,
@@ -95,7 +99,7 @@ impl Relay {
                 Ok(Some(pause)) => self.pause(&mut bell, pause).await,
                 Ok(None) => {}
                 Err(trouble) => {
-                    log::error!("event=queue_unreadable trouble={trouble:?}");
+                    log::error!("event=queue-unreadable trouble={trouble:?}");
                     let wait = Duration::from_secs(RELAY_STORE_RETRY_SECONDS);
                     self.pause(&mut bell, Pause { wait, deaf: wait }).await;
                 }
@@ -215,7 +219,7 @@ impl Relay {
         };
         let patience = Duration::from_secs(RELAY_STOP_SECONDS);
         if self.context.net.clock().within(patience, done).await.is_none() {
-            log::info!("event=relay_cut rounds={}", self.rounds.borrow().len());
+            log::info!("event=relay-cut rounds={}", self.rounds.borrow().len());
         }
     }
 

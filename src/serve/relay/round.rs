@@ -211,10 +211,10 @@ async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: 
         match apply(relay, round, &outcomes, &failures, next_due).await {
             Ok(()) => return,
             Err(Trouble::NotFound) => {
-                log::info!("event=settled_entry_gone queue={}", round.entry.id.0);
+                log::info!("event=settled-entry-gone queue={}", round.entry.id.0);
                 return;
             }
-            Err(trouble) => log::error!("event=settle_failed queue={} trouble={trouble:?}", round.entry.id.0),
+            Err(trouble) => log::error!("event=settle-failed queue={} trouble={trouble:?}", round.entry.id.0),
         }
         relay.context.net.clock().sleep(Duration::from_secs(RELAY_STORE_RETRY_SECONDS)).await;
     }

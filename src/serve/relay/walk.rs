@@ -168,7 +168,7 @@ impl Walk {
         let mut opened = Session::open(&relay.context.net, &server, loops).await;
         if let (Err(NoSession { by_tls: true, reason, .. }), TlsUse::IfOffered) = (&opened, server.manner.tls) {
             // RFC 7435: an attacker who can break TLS could as well have taken the offer away.
-            log::info!("event=tls_failed host={:?} reason={:?} then=plain", server.host, reason.to_string());
+            log::info!("event=tls-failed host={:?} reason={:?} then=plain", server.host, reason.to_string());
             server.manner.tls = TlsUse::Never;
             opened = Session::open(&relay.context.net, &server, loops).await;
         }
