@@ -62,7 +62,8 @@ fn read_relay_login(settings: &Settings, base: &Path) -> Result<Option<(String, 
         return Ok(None);
     }
     let path = base.join(&relay.password_file);
-    let text = String::from_utf8(read_bounded(&path, 4096)?).unwrap_or_default();
+    let text = String::from_utf8(read_bounded(&path, 4096)?)
+        .map_err(|_| Failure::new(Exit::Configuration, format!("{} is not UTF-8 text", path.display())))?;
     match text.lines().next().unwrap_or("") {
         "" => Err(Failure::new(Exit::Configuration, format!("{} has no password on its first line", path.display()))),
         password => Ok(Some((relay.login.clone(), password.to_string()))),
