@@ -186,10 +186,9 @@ pub(super) fn vanished_by_comparison(known: &NumberSet, agreed: u32, largest: u3
     let mut vanished = NumberSet::default();
     for (first, last) in known.ranges() {
         let (mut first, last) = ((*first).max(agreed.saturating_add(1)), (*last).min(largest));
-        for (low, high) in present.ranges() {
-            if *high < first || *low > last {
-                continue;
-            }
+        // Both are in order: many ranges on both sides must not be compared each with each.
+        let from = present.ranges().partition_point(|(_, high)| *high < first);
+        for (low, high) in present.ranges().iter().skip(from).take_while(|(low, _)| *low <= last) {
             if first < *low {
                 vanished.push_range(first, low - 1);
             }
