@@ -181,8 +181,9 @@ pub const POP3_ERRORS_MAX: u32 = 20;
 pub const POP3_LOGINS_FAILED_MAX: u32 = 5;
 /// Silence before the session is ended, at least 10 minutes (RFC 1939 section 3).
 pub const POP3_IDLE_SECONDS: u64 = 600;
-/// Seconds from the greeting to a successful login, whatever is said meanwhile: strangers hold no session for long.
-pub const POP3_LOGIN_SECONDS_MAX: u64 = 120;
+/// Seconds from the greeting to a successful login, whatever is said meanwhile: strangers hold no session for ever. As long as
+/// silence may last, because RFC 1939 section 3 makes no exception before login.
+pub const POP3_LOGIN_SECONDS_MAX: u64 = POP3_IDLE_SECONDS;
 /// Time a client has to take what was sent.
 pub const POP3_WRITE_SECONDS: u64 = 120;
 /// Time for the TLS handshake after STLS.
