@@ -242,7 +242,8 @@ impl Pieces {
                 break;
             }
             if piece.end > range.start {
-                let row = self.table.get((self.body.0, number))?.ok_or(Trouble::NotFound)?;
+                // The body is there: a piece that is not has been lost, which is another thing than an expunged message.
+                let row = self.table.get((self.body.0, number))?.ok_or(super::code::Malformed)?;
                 let from = range.start.saturating_sub(piece.start) as usize;
                 let to = (range.end.min(piece.end) - piece.start) as usize;
                 out.extend_from_slice(row.value().get(from..to).ok_or(super::code::Malformed)?);
@@ -253,5 +254,24 @@ impl Pieces {
             self.ranges.next();
         }
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sessions took the lost piece for a message that somebody had expunged, and nothing was logged.
+    #[test]
+    fn a_lost_piece_is_damage() {
+        let database =
+            redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).expect("a database");
+        let txn = database.begin_write().expect("a transaction");
+        txn.open_table(PIECES).expect("a table").insert((1, 0), &[7u8; 16_340][..]).expect("a piece");
+        txn.commit().expect("committed");
+        let txn = database.begin_read().expect("a transaction");
+        let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), 30_000);
+        assert_eq!(pieces.read(0..10_000), Ok(vec![7; 10_000]));
+        assert!(matches!(pieces.read(10_000..20_000), Err(Trouble::Failed(_))));
     }
 }
