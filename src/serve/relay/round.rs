@@ -8,12 +8,12 @@ use super::Relay;
 use super::desk::{Destination, Job, push};
 use crate::limits::*;
 use crate::mail::bounce::{Bounce, Failure, Reason, encode_bounce};
-use crate::mail::message::{Flags, INBOX};
+use crate::mail::message::{BodyId, Flags, INBOX};
 use crate::mail::retry::Schedule;
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
 use crate::net::DnsTrouble;
 use crate::serve::{Intake, Site};
-use crate::store::{NewBody, Op, Outcome, QueueEntry, Settle, Target, Trouble};
+use crate::store::{NewBody, Op, Outcome, QueueEntry, Settle, Store, Target, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::client::cut;
@@ -224,7 +224,7 @@ fn log_outcome(round: &Round, report: &Report, outcome: &Outcome, recipient: &Ad
     let (event, reason) = match (&report.fate, outcome) {
         (Fate::Delivered(reason), _) => ("delivered", reason),
         (Fate::Permanent(reason), _) => ("refused", reason),
-        (Fate::Temporary(reason), Outcome::Failed) => ("given_up", reason),
+        (Fate::Temporary(reason), Outcome::Failed) => ("given-up", reason),
         (Fate::Temporary(reason), _) => ("deferred", reason),
     };
     let host = report.host.as_deref().unwrap_or("-");
@@ -262,8 +262,7 @@ async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Op
             return Ok(None);
         }
     };
-    let (body, header_bytes) = (entry.body, u64::try_from(BOUNCE_HEADER_BYTES).unwrap_or(0));
-    let header = relay.context.store.read(move |snapshot| snapshot.body_range(body, 0..header_bytes)).await?;
+    let header = read_header(&relay.context.store, entry.body).await;
     let bounce = Bounce {
         hostname: &round.site.hostname,
         to,
@@ -277,4 +276,28 @@ async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Op
     let mut intake = Intake::new(&relay.context.store);
     intake.write(&encode_bounce(&bounce)).await?;
     Ok(Some((intake.finish().await?, Target { mailbox: INBOX, flags: Flags::default() })))
+}
+
+/// The beginning of a message that could not be delivered, for its bounce. Without it the bounce says less; but it is sent, for
+/// a message whose body is damaged must not vanish in silence.
+async fn read_header(store: &Store, body: BodyId) -> Vec<u8> {
+    let bytes = u64::try_from(BOUNCE_HEADER_BYTES).unwrap_or(0);
+    store.read(move |snapshot| snapshot.body_range(body, 0..bytes)).await.unwrap_or_else(|trouble| {
+        log::error!("event=body-unreadable body={} trouble={trouble:?}", body.0);
+        Vec::new()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round whose message could not be read asked for its header again and again: the owner was never told that the
+    /// message was not delivered. When it could not be found, the entry was even taken for settled and tried at once again.
+    #[test]
+    fn a_bounce_is_made_of_what_can_be_read() {
+        let store = Store::in_memory().expect("a store");
+        assert_eq!(smol::block_on(read_header(&store, BodyId(999))), Vec::<u8>::new());
+        store.close().expect("closed");
+    }
 }
