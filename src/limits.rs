@@ -128,6 +128,9 @@ pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 
+/// Changed messages that a session takes in at once when it asks for news (about 72 bytes each): however long it has not asked,
+/// it needs no more memory.
+pub const NEWS_ROWS_MAX: usize = 1024;
 /// Messages whose flags one STORE sets in one Op: bounds its journal record and its answer in memory.
 pub const STORE_PAGE_MESSAGES: usize = 1000;
 /// Bytes of responses that gather before they are sent.

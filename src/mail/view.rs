@@ -164,14 +164,16 @@ impl UidMap {
 /// What happened to the mailbox since [`View::seen`], as the store tells it.
 #[derive(Clone, Debug, Default)]
 pub struct Arrived {
-    /// Rows that are new or changed, ascending by UID.
+    /// Rows that changed, ascending by UID. Those of messages not in the view yet are passed over.
     pub changed: Vec<MessageRow>,
+    /// UIDs of messages above the view's last one, all of them.
+    pub fresh: Vec<Uid>,
     /// UIDs that went, ascending. Ignored when `present` is given.
     pub expunged: Vec<Uid>,
     /// All UIDs that are there now, when the store no longer remembers which ones went.
     pub present: Option<UidMap>,
-    /// The mailbox's modseq now.
-    pub highest_modseq: ModSeq,
+    /// Everything up to this modseq is in here.
+    pub up_to: ModSeq,
 }
 
 /// What the client must be told, in this order: first what went, then how many there are, then flags. Sequence numbers
@@ -256,20 +258,18 @@ impl View {
             news.expunged = self.map.remove(&gone);
             news.vanished = gone;
         }
-        let told_before = self.map.last();
         for row in arrived.changed {
-            if told_before.is_none_or(|last| row.uid > last) {
-                self.map.push(row.uid);
-            } else if let Some(seq) = self.map.seq_of(row.uid)
+            if let Some(seq) = self.map.seq_of(row.uid)
                 && !self.own.contains(&row.modseq)
                 && row.modseq > self.seen
             {
                 news.flags.push((seq, row));
             }
         }
+        arrived.fresh.into_iter().for_each(|uid| self.map.push(uid));
         let appended = self.map.len() + u32::try_from(news.expunged.len()).unwrap_or(u32::MAX) > before;
         news.exists = appended.then_some(self.map.len());
-        self.seen = self.seen.max(arrived.highest_modseq);
+        self.seen = self.seen.max(arrived.up_to);
         self.own.retain(|own| *own > self.seen);
         if self.gone.is_empty() {
             self.told_up_to = self.seen;
@@ -333,17 +333,18 @@ mod tests {
     #[test]
     fn expunge_waits_until_allowed_and_is_numbered_one_by_one() {
         let mut view = View::new(map(&[1, 2, 3, 4, 5]), ModSeq(10));
-        let gone = |modseq| Arrived {
-            expunged: vec![Uid(2), Uid(3), Uid(5)],
-            highest_modseq: ModSeq(modseq),
-            ..Arrived::default()
-        };
+        let gone =
+            |modseq| Arrived { expunged: vec![Uid(2), Uid(3), Uid(5)], up_to: ModSeq(modseq), ..Arrived::default() };
         assert!(view.update(gone(11), false).is_empty());
         assert!(view.has_gone());
         assert_eq!((view.seen(), view.told_up_to()), (ModSeq(11), ModSeq(10)));
         assert_eq!(view.map().seq_of(Uid(4)), Some(4));
-        let arrived =
-            Arrived { changed: vec![row(4, 12), row(6, 12)], highest_modseq: ModSeq(12), ..Arrived::default() };
+        let arrived = Arrived {
+            changed: vec![row(4, 12), row(6, 12)],
+            fresh: vec![Uid(6)],
+            up_to: ModSeq(12),
+            ..Arrived::default()
+        };
         let news = view.update(arrived, true);
         assert_eq!(news.expunged, [2, 2, 3]);
         assert_eq!(news.vanished, map(&[2, 3, 5]));
@@ -357,10 +358,9 @@ mod tests {
     fn own_changes_are_not_told_twice_but_those_of_others_are() {
         let mut view = View::new(map(&[1, 2]), ModSeq(10));
         view.told(ModSeq(12));
-        let arrived =
-            Arrived { changed: vec![row(1, 11), row(2, 12)], highest_modseq: ModSeq(12), ..Arrived::default() };
+        let arrived = Arrived { changed: vec![row(1, 11), row(2, 12)], up_to: ModSeq(12), ..Arrived::default() };
         assert_eq!(view.update(arrived, false).flags, [(1, row(1, 11))]);
-        let later = Arrived { changed: vec![row(2, 13)], highest_modseq: ModSeq(13), ..Arrived::default() };
+        let later = Arrived { changed: vec![row(2, 13)], up_to: ModSeq(13), ..Arrived::default() };
         assert_eq!(view.update(later, false).flags, [(2, row(2, 13))]);
     }
 
@@ -375,16 +375,20 @@ mod tests {
     }
 
     impl Model {
-        fn since(&self, seen: ModSeq) -> Arrived {
+        /// The first changes after `seen`: a few modseqs of them.
+        fn since(&self, seen: ModSeq, last: Option<Uid>, modseqs: u64) -> Arrived {
             let forgotten = seen.0 < self.floor;
+            let up_to = self.modseq.min(seen.0 + modseqs);
+            let now = |modseq: u64| modseq > seen.0 && modseq <= up_to;
             let mut expunged: Vec<Uid> =
-                self.expunged.iter().filter(|(modseq, _)| *modseq > seen.0).map(|(_, uid)| *uid).collect();
+                self.expunged.iter().filter(|(modseq, _)| now(*modseq)).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
             Arrived {
-                changed: self.rows.iter().filter(|row| row.modseq > seen).cloned().collect(),
+                changed: self.rows.iter().filter(|row| now(row.modseq.0)).cloned().collect(),
+                fresh: self.rows.iter().map(|row| row.uid).filter(|uid| Some(*uid) > last).collect(),
                 expunged: if forgotten { Vec::new() } else { expunged },
                 present: forgotten.then(|| UidMap::new(self.rows.iter().map(|row| row.uid))),
-                highest_modseq: ModSeq(self.modseq),
+                up_to: ModSeq(up_to),
             }
         }
     }
@@ -412,10 +416,11 @@ mod tests {
                     self.known.push((uid, modseq));
                 }
             }
+            // A message just announced may be told of again, when its last change comes in a later page.
             for (seq, row) in news.flags {
                 let known = &mut self.known[seq as usize - 1];
                 assert_eq!(known.0, row.uid.0);
-                assert!(known.1 < row.modseq.0, "told twice");
+                assert!(known.1 <= row.modseq.0, "told what was before");
                 known.1 = row.modseq.0;
             }
         }
@@ -478,20 +483,23 @@ mod tests {
                     }
                     5 if pick % 7 == 0 => model.floor = model.modseq,
                     _ => {
-                        let arrived = model.since(clients[who].view.seen());
-                        let news = clients[who].view.update(arrived, what > 5);
+                        let view = &mut clients[who].view;
+                        let arrived = model.since(view.seen(), view.map().last(), 1 + u64::from(pick % 4));
+                        let news = view.update(arrived, what > 5);
                         clients[who].take(&model, news);
                     }
                 }
             }
             let truth: Vec<(u32, u64)> = model.rows.iter().map(|row| (row.uid.0, row.modseq.0)).collect();
             for client in &mut clients {
-                let arrived = model.since(client.view.seen());
-                let news = client.view.update(arrived, true);
-                client.take(&model, news);
+                while client.view.seen() < ModSeq(model.modseq) || client.view.has_gone() {
+                    let arrived = model.since(client.view.seen(), client.view.map().last(), 3);
+                    let news = client.view.update(arrived, true);
+                    client.take(&model, news);
+                }
                 prop_assert_eq!(&client.known, &truth);
-                let again = client.view.update(model.since(client.view.seen()), true);
-                prop_assert!(again.is_empty());
+                let nothing = model.since(client.view.seen(), client.view.map().last(), 3);
+                prop_assert!(client.view.update(nothing, true).is_empty());
             }
         }
     }

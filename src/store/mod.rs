@@ -260,6 +260,8 @@ pub struct Changes {
     pub changed: Vec<MessageRow>,
     /// UIDs expunged, ascending. Complete unless `forgotten`.
     pub expunged: Vec<Uid>,
+    /// Everything up to this modseq is in here. Below `highest_modseq` of the mailbox when there was more than asked for.
+    pub up_to: ModSeq,
     /// `seen` lies below the floor: compare [`Snapshot::uids`] to find what has gone.
     pub forgotten: bool,
     /// The mailbox as it is now (highest_modseq is the new `seen`); `None` when it was deleted.

@@ -77,8 +77,12 @@ impl Snapshot {
     }
     /// All UIDs of a mailbox, ascending.
     pub fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>, Trouble> {
-        let all = message_key(mailbox, Uid(0))..=message_key(mailbox, Uid(u32::MAX));
-        self.table(MESSAGES)?.range(all)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
+        self.uids_from(mailbox, Uid(0))
+    }
+    /// The UIDs of a mailbox from `first` on, ascending.
+    pub fn uids_from(&self, mailbox: MailboxId, first: Uid) -> Result<Vec<Uid>, Trouble> {
+        let these = message_key(mailbox, first)..=message_key(mailbox, Uid(u32::MAX));
+        self.table(MESSAGES)?.range(these)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
     }
     /// Rows with first <= UID <= last, ascending, at most `limit` of them.
     pub fn messages(
@@ -106,28 +110,38 @@ impl Snapshot {
     }
     /// What happened to a mailbox after `seen`.
     pub fn changes_since(&self, mailbox: MailboxId, seen: ModSeq) -> Result<Changes, Trouble> {
+        self.changes_page(mailbox, seen, usize::MAX)
+    }
+    /// The first of what happened to a mailbox after `seen`: the changes of one modseq are never parted, and none follow once
+    /// there are `rows_max` of them; [`Changes::up_to`] says where to go on.
+    pub fn changes_page(&self, mailbox: MailboxId, seen: ModSeq, rows_max: usize) -> Result<Changes, Trouble> {
+        let (mut changed, mut expunged) = (Vec::new(), Vec::new());
         let Some(state) = self.mailbox(mailbox)? else {
-            return Ok(Changes { changed: Vec::new(), expunged: Vec::new(), forgotten: false, mailbox: None });
+            return Ok(Changes { changed, expunged, up_to: seen, forgotten: false, mailbox: None });
         };
         let forgotten = seen < state.expunged_floor;
-        let (mut changed, mut expunged) = (Vec::new(), Vec::new());
+        let mut up_to = state.highest_modseq;
         if seen < state.highest_modseq {
             let after = change_key(mailbox, ModSeq(seen.0 + 1), Uid(0));
-            let after = after..=change_key(mailbox, ModSeq(u64::MAX), Uid(u32::MAX));
             let messages = self.table(MESSAGES)?;
-            for row in self.table(CHANGES)?.range(after.clone())? {
-                let uid = key_uid(row?.0.value() as u64);
+            for row in self.table(CHANGES)?.range(after..=change_key(mailbox, up_to, Uid(u32::MAX)))? {
+                let key = row?.0.value();
+                let (modseq, uid) = (change_modseq(key), key_uid(key as u64));
+                if changed.len() >= rows_max && changed.last().is_some_and(|row: &MessageRow| row.modseq < modseq) {
+                    up_to = ModSeq(modseq.0 - 1);
+                    break;
+                }
                 if let Some(bytes) = messages.get(message_key(mailbox, uid))? {
                     changed.push(decode_message(uid, bytes.value())?);
                 }
             }
-            for row in self.table(EXPUNGED)?.range(after)? {
+            for row in self.table(EXPUNGED)?.range(after..=change_key(mailbox, up_to, Uid(u32::MAX)))? {
                 expunged.push(key_uid(row?.0.value() as u64));
             }
         }
         changed.sort_unstable_by_key(|row| row.uid);
         expunged.sort_unstable();
-        Ok(Changes { changed, expunged, forgotten, mailbox: Some(state) })
+        Ok(Changes { changed, expunged, up_to, forgotten, mailbox: Some(state) })
     }
 
     fn with_body<T>(

@@ -2,8 +2,9 @@
 
 use super::Session;
 use super::failure::{Failure, bad, no};
+use super::news::gone_since;
 use super::page::{After, Item, Page, Plan, Request, Stretch, beginning, push_without_nul, render};
-use super::select::vanished_by_comparison;
+use super::select::{set_of, vanished_by_comparison};
 use crate::limits::FETCH_PIECE_BYTES;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
 use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
@@ -169,12 +170,12 @@ impl Session {
     async fn tell_vanished(&mut self, mailbox: MailboxId, fetch: &Fetch) -> Result<(), Failure> {
         let Some(selected) = &self.selected else { return Ok(()) };
         let since = ModSeq(fetch.changed_since.unwrap_or(0));
-        let changes = self.context.store.read(move |snapshot| snapshot.changes_since(mailbox, since)).await?;
-        let largest = changes.mailbox.map_or(0, |mailbox| mailbox.uid_next.0.saturating_sub(1));
+        let gone = self.context.store.read(move |snapshot| gone_since(snapshot, mailbox, since)).await?;
+        let largest = gone.mailbox.uid_next.0.saturating_sub(1);
         let asked = fetch.set.resolve(largest);
-        let vanished = match changes.forgotten {
+        let vanished = match gone.forgotten {
             true => vanished_by_comparison(&asked, 0, largest, selected.view.map()),
-            false => changes.expunged.iter().map(|uid| uid.0).filter(|uid| asked.contains(*uid)).collect(),
+            false => set_of(gone.expunged, &asked),
         };
         response::vanished(&mut self.line.out, true, &vanished);
         Ok(())

@@ -2,8 +2,10 @@
 
 use super::Session;
 use super::failure::Failure;
+use crate::limits::NEWS_ROWS_MAX;
+use crate::mail::message::{Mailbox, MailboxId, ModSeq, Uid};
 use crate::mail::view::{Arrived, News, UidMap};
-use crate::store::Trouble;
+use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, FetchRow, Status, response};
 use smol::future;
@@ -13,6 +15,30 @@ pub(super) fn number_set(map: &UidMap) -> NumberSet {
     let mut set = NumberSet::default();
     map.spans().for_each(|(first, last)| set.push_range(first, last));
     set
+}
+
+/// What went from a mailbox.
+pub(super) struct Gone {
+    /// The mailbox as it is now.
+    pub mailbox: Mailbox,
+    /// UIDs, complete unless `forgotten`.
+    pub expunged: Vec<Uid>,
+    /// The store no longer remembers: compare.
+    pub forgotten: bool,
+}
+
+/// What went from a mailbox since then, in bounded memory however much else has changed.
+pub(super) fn gone_since(snapshot: &Snapshot, mailbox: MailboxId, since: ModSeq) -> Result<Gone, Trouble> {
+    let (mut at, mut expunged) = (since, Vec::new());
+    loop {
+        let changes = snapshot.changes_page(mailbox, at, NEWS_ROWS_MAX)?;
+        let mailbox = changes.mailbox.ok_or(Trouble::NotFound)?;
+        expunged.extend(changes.expunged);
+        at = changes.up_to;
+        if changes.forgotten || at >= mailbox.highest_modseq {
+            return Ok(Gone { mailbox, expunged, forgotten: changes.forgotten });
+        }
+    }
 }
 
 impl Session {
@@ -25,29 +51,35 @@ impl Session {
         if !(rung || surely || waiting || self.condstore) {
             return Ok(());
         }
-        let (mailbox, seen) = (selected.mailbox, selected.view.seen());
+        while self.tell_page(expunge_allowed).await? {}
+        Ok(())
+    }
+
+    /// Tells a bounded part of what happened; returns whether there is more.
+    async fn tell_page(&mut self, expunge_allowed: bool) -> Result<bool, Failure> {
+        let Some(selected) = &mut self.selected else { return Ok(false) };
+        let (mailbox, seen, last) = (selected.mailbox, selected.view.seen(), selected.view.map().last());
         let asked = self.context.store.read(move |snapshot| {
-            let changes = snapshot.changes_since(mailbox, seen)?;
+            let changes = snapshot.changes_page(mailbox, seen, NEWS_ROWS_MAX)?;
+            let fresh = match last.map_or(Some(1), |last| last.0.checked_add(1)) {
+                Some(first) if changes.up_to > seen => snapshot.uids_from(mailbox, Uid(first))?,
+                _ => Vec::new(),
+            };
             let present = match changes.forgotten {
                 true => Some(UidMap::new(snapshot.uids(mailbox)?)),
                 false => None,
             };
-            Ok((changes, present))
+            Ok((changes, fresh, present))
         });
-        let (changes, present) = match asked.await {
+        let (changes, fresh, present) = match asked.await {
             Err(Trouble::NotFound) => return Err(deleted()),
             other => other?,
         };
         let Some(now) = changes.mailbox else { return Err(deleted()) };
         let new_keywords = now.keywords != selected.keywords;
         selected.keywords = now.keywords;
-        let arrived = Arrived {
-            changed: changes.changed,
-            expunged: changes.expunged,
-            present,
-            highest_modseq: now.highest_modseq,
-        };
-        let news = selected.view.update(arrived, expunge_allowed);
+        let (changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
+        let news = selected.view.update(Arrived { changed, fresh, expunged, present, up_to }, expunge_allowed);
         if new_keywords {
             response::flags(&mut self.line.out, &selected.keywords);
             if !selected.read_only {
@@ -55,7 +87,8 @@ impl Session {
                 response::untagged(&mut self.line.out, Status::Ok, code, "Keywords that can be stored");
             }
         }
-        self.write_news(news).await
+        self.write_news(news).await?;
+        Ok(up_to < now.highest_modseq)
     }
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {

@@ -2,14 +2,16 @@
 
 use super::Session;
 use super::failure::{Failure, bad, no};
-use super::news::number_set;
-use crate::limits::IMAP_UNSEEN_ROWS_MAX;
-use crate::mail::message::{Mailbox, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
+use super::news::{gone_since, number_set};
+use super::page::{Item, Plan};
+use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
+use crate::mail::message::{Mailbox, MailboxId, ModSeq, SystemFlags, Uid};
 use crate::mail::view::{UidMap, View};
 use crate::store::{Bell, Expunge, Expungeable, Op, Snapshot, Trouble, Watched};
 use crate::wire::imap::command::{QResync, Select, Tag};
 use crate::wire::imap::sequence::{NumberSet, SequenceSet};
-use crate::wire::imap::{Code, FetchRow, Status, response};
+use crate::wire::imap::{Code, Status, response};
+use std::sync::Arc;
 
 /// The selected mailbox and the session's view of it.
 pub(super) struct Selected {
@@ -31,10 +33,11 @@ struct Opened {
 }
 
 /// What a client with QRESYNC has missed.
-#[derive(Default)]
 struct Missed {
-    changed: Vec<MessageRow>,
     vanished: NumberSet,
+    /// The messages that changed since then, and maybe others.
+    changed: NumberSet,
+    since: ModSeq,
 }
 
 impl Session {
@@ -62,9 +65,6 @@ impl Session {
             true => ("EXAMINE completed", Code::ReadOnly),
             false => ("SELECT completed", Code::ReadWrite),
         };
-        if let Some(missed) = missed {
-            self.tell_missed(&mailbox, &map, missed).await?;
-        }
         self.selected = Some(Selected {
             mailbox: mailbox.id,
             read_only: select.read_only,
@@ -73,6 +73,13 @@ impl Session {
             bell,
         });
         self.conversation.selected(select.read_only);
+        if let Some(missed) = missed
+            && let Err(failure) = self.tell_missed(id, missed).await
+        {
+            self.selected = None;
+            self.conversation.unselected();
+            return Err(failure);
+        }
         response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
         Ok(())
     }
@@ -95,18 +102,21 @@ impl Session {
         response::untagged(out, Status::Ok, Code::HighestModSeq(mailbox.highest_modseq.0), "Highest modseq");
     }
 
-    async fn tell_missed(&mut self, mailbox: &Mailbox, map: &UidMap, missed: Missed) -> Result<(), Failure> {
+    async fn tell_missed(&mut self, mailbox: MailboxId, missed: Missed) -> Result<(), Failure> {
         response::vanished(&mut self.line.out, true, &missed.vanished);
-        for row in &missed.changed {
-            let Some(seq) = map.seq_of(row.uid) else { continue };
-            let out = &mut self.line.out;
-            let mut told = FetchRow::begin(out, seq);
-            told.uid(out, row.uid.0);
-            told.flags(out, row.flags, &mailbox.keywords, row.keywords, false);
-            told.modseq(out, row.modseq.0);
-            told.end(out);
-            self.line.flush_when_full().await?;
+        let Some(selected) = &self.selected else { return Ok(()) };
+        let map = selected.view.map();
+        let mut changed = NumberSet::default();
+        for range in missed.changed.ranges() {
+            map.spans_within(*range).for_each(|(first, last)| changed.push_range(first, last));
         }
+        let plan = Plan {
+            items: vec![Item::Uid, Item::Flags, Item::ModSeq],
+            changed_since: Some(missed.since),
+            sets_seen: false,
+            condstore: true,
+        };
+        self.tell_rows(mailbox, &changed, Arc::new(plan)).await?;
         Ok(())
     }
 
@@ -166,18 +176,28 @@ fn missed(snapshot: &Snapshot, mailbox: &Mailbox, map: &UidMap, known: &QResync)
             set
         }),
     };
-    if known.modseq >= mailbox.highest_modseq.0 {
-        return Ok(Missed::default());
-    }
-    let mut changes = snapshot.changes_since(mailbox.id, ModSeq(known.modseq))?;
-    changes.changed.retain(|row| known_uids.contains(row.uid.0) || known.known_uids.is_none());
-    let vanished = if changes.forgotten {
+    let since = ModSeq(known.modseq);
+    let gone = gone_since(snapshot, mailbox.id, since)?;
+    let vanished = if gone.forgotten {
         let agreed = known.sequence_match.as_ref().map_or(0, |(seqs, uids)| agreed_up_to(map, seqs, uids));
         vanished_by_comparison(&known_uids, agreed, largest, map)
     } else {
-        changes.expunged.iter().map(|uid| uid.0).filter(|uid| known_uids.contains(*uid)).collect()
+        set_of(gone.expunged, &known_uids)
     };
-    Ok(Missed { changed: changes.changed, vanished })
+    let changes = snapshot.changes_page(mailbox.id, since, NEWS_ROWS_MAX)?;
+    let complete = changes.up_to >= mailbox.highest_modseq;
+    let changed: NumberSet = match complete {
+        true => set_of(changes.changed.iter().map(|row| row.uid), &known_uids),
+        false => known_uids,
+    };
+    Ok(Missed { vanished, changed, since })
+}
+
+/// These UIDs, as far as they are among those asked for.
+pub(super) fn set_of(uids: impl IntoIterator<Item = Uid>, asked: &NumberSet) -> NumberSet {
+    let mut set: Vec<u32> = uids.into_iter().map(|uid| uid.0).filter(|uid| asked.contains(*uid)).collect();
+    set.sort_unstable();
+    set.into_iter().collect()
 }
 
 /// The UIDs that are not there among those that the client may know. Above `agreed`, at most `largest`.
