@@ -77,10 +77,7 @@ impl Session {
                 response::tagged(&mut self.line.out, tag, Status::Ok, Code::Capability(&list), text);
                 Ok(())
             }
-            Verdict::Wrong => {
-                log::info!("event=imap-login-refused peer={} login={login:?}", self.peer);
-                Err(no(Code::AuthenticationFailed, "Login or password is wrong"))
-            }
+            Verdict::Wrong => Err(no(Code::AuthenticationFailed, "Login or password is wrong")),
             Verdict::Unavailable => Err(no(Code::Unavailable, "Passwords cannot be checked now; try again later")),
         }
     }
