@@ -22,6 +22,11 @@ pub const LOGIN_CHECKS_WAITING_MAX: usize = 16;
 pub const LOGIN_SUCCESSES_MAX: usize = 64;
 /// How long a successful login is remembered without being used again.
 pub const LOGIN_SUCCESS_SECONDS: u64 = 24 * 3600;
+/// Prefix of the IPv4 network that counts as one peer where sessions are counted, in bits: behind one address may be a
+/// household, and its neighbours must not pay for it.
+pub const ADMISSION_IPV4_PREFIX_BITS: u32 = 32;
+/// The same where wrong passwords are counted: an attacker often has a whole /24.
+pub const LOGIN_IPV4_PREFIX_BITS: u32 = 24;
 /// Peer networks whose failures are remembered (about 64 bytes each); the one longest silent is forgotten first.
 pub const LOGIN_NETWORKS_MAX: usize = 2048;
 /// Different wrong passwords that a network may try before it has to wait: typing errors.

@@ -4,9 +4,10 @@
 //! refusal that is worth another try later. Not a judge of content or credentials. The counts are exactly the tickets
 //! alive, whatever way a session ends.
 
+use crate::limits::ADMISSION_IPV4_PREFIX_BITS;
 use crate::serve::{AdmissionLimits, Service};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counts sessions. Cheap to clone; shared by all listeners.
@@ -43,15 +44,20 @@ pub struct Ticket {
     network: Network,
 }
 
-/// What counts as one peer: an IPv4 address, or an IPv6 /64, which is what one household gets.
+/// Addresses that count as one peer, by the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// The network of a peer. An IPv4-mapped IPv6 address is the IPv4 address it stands for.
-    pub fn of(peer: IpAddr) -> Network {
+    /// The network of a peer: an IPv6 /64, which is what one household gets, or an IPv4 network with a prefix of that many
+    /// bits. An IPv4-mapped IPv6 address is the IPv4 address it stands for.
+    pub fn of(peer: IpAddr, ipv4_prefix_bits: u32) -> Network {
         match peer.to_canonical() {
-            IpAddr::V4(v4) => Network(IpAddr::V4(v4)),
+            IpAddr::V4(v4) => {
+                let host_bits = 32u32.saturating_sub(ipv4_prefix_bits);
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                Network(IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask)))
+            }
             IpAddr::V6(v6) => Network(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))),
         }
     }
@@ -65,7 +71,7 @@ impl Admission {
 
     /// Takes a place, or says why there is none.
     pub fn admit(&self, service: Service, peer: IpAddr, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
-        let network = Network::of(peer);
+        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
         let mut counts = lock(&self.counts);
         if counts.all >= self.sessions_max {
             return Err(Refusal::Full);
@@ -160,8 +166,9 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_address_it_stands_for() {
-        assert_eq!(Network::of(ip("::ffff:192.0.2.1")), Network::of(ip("192.0.2.1")));
-        assert_ne!(Network::of(ip("192.0.2.1")), Network::of(ip("192.0.2.2")));
+        let network = |text| Network::of(ip(text), ADMISSION_IPV4_PREFIX_BITS);
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use crate::limits::*;
 use crate::mail::credential::Verifier;
 use crate::net::Net;
+use crate::serve::admission::Network;
 use crate::serve::{Context, Site};
 use crate::store::Trouble;
 use crate::wire::date::Timestamp;
@@ -67,7 +68,7 @@ impl Logins {
         if self.memory().is_known_success(&tag, clock.now()) {
             return Verdict::Welcome(site.login.clone());
         }
-        let network = Network::of(peer);
+        let network = Network::of(peer, LOGIN_IPV4_PREFIX_BITS);
         let attempt = self.memory().begin_attempt(network, &tag, clock.now());
         if !attempt.wait.is_zero() {
             let waited = async {
@@ -199,28 +200,6 @@ fn start_hashing_thread() -> Option<smol::channel::Sender<Check>> {
 }
 
 type Tag = [u8; 32];
-
-/// A source of attempts: IPv4 /24 or IPv6 /64, the sizes in which addresses are handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Network {
-    V4([u8; 3]),
-    V6([u8; 8]),
-}
-
-impl Network {
-    fn of(peer: IpAddr) -> Network {
-        match peer.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, _] = v4.octets();
-                Network::V4([a, b, c])
-            }
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Network::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
-}
 
 #[derive(Default)]
 struct Memory {
@@ -357,7 +336,7 @@ mod tests {
     }
 
     fn network(text: &str) -> Network {
-        Network::of(text.parse().expect("an address"))
+        Network::of(text.parse().expect("an address"), LOGIN_IPV4_PREFIX_BITS)
     }
 
     #[test]
@@ -424,7 +403,7 @@ mod tests {
         let mut memory = Memory::default();
         for n in 0..LOGIN_NETWORKS_MAX as u32 + 100 {
             let peer = IpAddr::from((n << 8).to_be_bytes());
-            memory.begin_attempt(Network::of(peer), &[1; 32], at(n.into()));
+            memory.begin_attempt(Network::of(peer, LOGIN_IPV4_PREFIX_BITS), &[1; 32], at(n.into()));
         }
         assert!(memory.failures.len() <= LOGIN_NETWORKS_MAX);
         for n in 0..=255 {
