@@ -206,8 +206,9 @@ pub const ENCODED_WORD_BYTES_MAX: usize = 4096;
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 80;
 /// Parts inside parts inside parts. Mail that people send has 5; more is somebody testing stacks.
 pub const MIME_DEPTH_MAX: usize = 64;
-/// Parts of one message that are told apart: more than the longest digests, and 2 MB of index.
-pub const MIME_PARTS_MAX: usize = 10_000;
+/// Parts of one message that are told apart: a forward of several hundred messages. Their index is a row of the store of
+/// some 200 KB then, which every look at the message reads whole; a row of megabytes pushes all else out of the cache.
+pub const MIME_PARTS_MAX: usize = 2_000;
 /// One header field that ENVELOPE or BODYSTRUCTURE shows: a To field with 3,000 addresses. What is longer is cut.
 pub const MIME_FIELD_BYTES_MAX: usize = 128 << 10;
 /// All such fields of one message together; what comes after them is shown as NIL.
