@@ -77,6 +77,9 @@ class Mutts(NodeTest):
     def test_neomutt_imaps(self):
         self.imap("neomutt", "imaps", "imaps")
 
+    def test_mutt_pop3_stls(self):
+        self.read("mutt", "pop://localhost:%d/" % self.node.port("pop3"), "set ssl_starttls=yes", "set ssl_force_tls=yes")
+
     def test_mutt_pop3s(self):
         self.read("mutt", "pops://localhost:%d/" % self.node.port("pop3s"))
 
@@ -99,6 +102,9 @@ class Mutts(NodeTest):
 
     def test_mutt_submissions(self):
         self.send("mutt", "smtps://me@localhost:%d/" % self.node.port("submissions"))
+
+    def test_neomutt_submission(self):
+        self.send("neomutt", "smtp://me@localhost:%d/" % self.node.port("submission"), "set ssl_force_tls=yes")
 
     def test_neomutt_submissions(self):
         self.send("neomutt", "smtps://me@localhost:%d/" % self.node.port("submissions"))
