@@ -102,7 +102,9 @@ impl Session {
                 }
                 After::More(place) => (place, None),
                 After::Unseen(unseen, place) => {
-                    seen_now = Arc::new(self.set_seen(mailbox, unseen).await);
+                    // A page may end before the messages that got the flag do: those still to be told stay in.
+                    let untold = seen_now.iter().filter(|uid| *uid >= place.uid);
+                    seen_now = Arc::new(untold.chain(self.set_seen(mailbox, unseen).await.iter()).collect());
                     (place, None)
                 }
                 After::Stream { body, range, row, place } => {
