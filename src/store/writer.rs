@@ -142,6 +142,8 @@ impl Writer {
             }
         };
         self.jobs.close();
+        // What came in behind the close: the channel would keep it, and who waits for it would wait for ever.
+        while self.jobs.try_recv().is_ok() {}
         let result = self.close();
         if let Err(trouble) = &result {
             log::error!("event=store-close-failed cause={trouble:?}");
@@ -520,5 +522,38 @@ fn receive(jobs: &Receiver<Job>, deadline: Option<Instant>) -> Received {
             Some(Duration::ZERO) => return Received::TimedOut,
             Some(left) => std::thread::park_timeout(left),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryDisk;
+    use super::*;
+    use smol::future::{block_on, poll_once};
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::{Mutex, RwLock};
+
+    /// A change that came in behind the close was kept in the channel, and who had sent it waited for ever.
+    #[test]
+    fn a_change_behind_the_close_is_answered() {
+        let options = Options { ring_bytes: 64 << 10, ..Options::new("") };
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let Opened { database, ring, meta } = open::open(disk.as_ref(), &options).expect("a store");
+        let shared = Arc::new(Shared {
+            database: RwLock::new(Some(database)),
+            bells: Arc::default(),
+            deflaters: Default::default(),
+            given_back: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+        });
+        let (changes, jobs) = smol::channel::bounded(4);
+        let (closing, closed) = smol::channel::bounded(1);
+        changes.try_send(Job::Close(closing)).expect("room");
+        let (answer, answered) = smol::channel::bounded(1);
+        let (op, flight) = (Op::Subscribe { name: "INBOX".into(), subscribed: true }, InFlight::new(&shared));
+        changes.try_send(Job::Apply(ApplyJob { op, answer, flight })).expect("room");
+        Writer::new(shared, disk, options, jobs, ring, meta).run();
+        assert_eq!(closed.try_recv().ok(), Some(Ok(())));
+        assert!(block_on(poll_once(answered.recv())).is_some(), "nobody waits for ever");
     }
 }
