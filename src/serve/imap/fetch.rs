@@ -100,6 +100,10 @@ impl Session {
                     self.line.write(&unsent).await?;
                     return Ok(told);
                 }
+                After::Failed(trouble) => {
+                    self.line.write(&unsent).await?;
+                    return Err(trouble.into());
+                }
                 After::More(place) => (place, None),
                 After::Unseen(unseen, place) => {
                     // A page may end before the messages that got the flag do: those still to be told stay in.

@@ -157,10 +157,24 @@ pub(super) enum After {
     Unseen(Vec<Uid>, Place),
     /// These bytes belong next into the answer; then go on here with the row.
     Stream { body: BodyId, range: Range<u64>, row: FetchRow, place: Place },
+    /// The row that the page before had begun cannot be gone on with. It is ended: what is said next must not land in it.
+    Failed(Trouble),
 }
 
 /// Renders one page.
 pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
+    let begun = request.row.clone();
+    match (render_rows(snapshot, request), begun) {
+        (Err(trouble), Some(row)) => {
+            let mut out = Vec::new();
+            row.end(&mut out);
+            Ok(Page { out, next: After::Failed(trouble), told: 0 })
+        }
+        (rendered, _) => rendered,
+    }
+}
+
+fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
     let Request { mailbox, stretches, plan, mut place, mut row, seen_now } = request;
     let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, out: Vec::new() };
@@ -401,6 +415,28 @@ mod tests {
         assert_eq!(following(&stretches, place(1, 9)), place(2, 0));
         let highest = [Stretch { first: u32::MAX, last: u32::MAX, seq: 1 }];
         assert_eq!(following(&highest, place(0, u32::MAX)), place(1, 0));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_gone_on_with_is_ended() {
+        let disk = std::sync::Arc::new(crate::store::MemoryDisk::new());
+        let store = crate::store::Store::open_on(disk, crate::store::Options::new("")).unwrap();
+        let page = |row: Option<FetchRow>| {
+            let plan = Plan { items: vec![Item::Size], changed_since: None, sets_seen: false, condstore: false };
+            let request = Request {
+                mailbox: MailboxId(99),
+                stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
+                plan: Arc::new(plan),
+                place: Place { stretch: 0, uid: 1, item: 0 },
+                row,
+                seen_now: Arc::default(),
+            };
+            smol::block_on(store.read(move |snapshot| render(snapshot, request)))
+        };
+        assert!(matches!(page(None), Err(Trouble::NotFound)));
+        let ended = page(Some(FetchRow::begin(&mut Vec::new(), 1))).unwrap();
+        assert_eq!(ended.out, b")\r\n");
+        assert!(matches!(ended.next, After::Failed(Trouble::NotFound)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::response::{push_flags, push_literal_head, push_number, push_string};
 use crate::wire::date::Timestamp;
 
 /// One `* n FETCH (...)` under construction.
+#[derive(Clone)]
 #[must_use = "a row must be ended"]
 pub struct FetchRow {
     items: u32,
