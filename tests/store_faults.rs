@@ -130,6 +130,22 @@ fn a_store_whose_disk_stays_broken_says_so_and_recovers_later() {
     assert_eq!(store.in_flight(), 0);
 }
 
+/// What was said to have failed and is found when the disk is well again is news like any other; nobody was told of it.
+#[test]
+fn what_a_later_reopening_finds_rings_the_bells() {
+    let disk = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    let mut bell = store.bell(Watched::Mailbox(INBOX));
+    // The record reaches the disk, its flush fails, and so does the reopening.
+    disk.fail_after(1, ErrorKind::Other);
+    deliver(&store, b"found").expect_err("the disk fails");
+    disk.heal();
+    let setting = Op::SetSetting { key: "k".into(), value: None };
+    block_on(store.apply(setting)).expect("well again");
+    assert_eq!(contents(&store), [b"found".to_vec()]);
+    assert!(bell.take_ring());
+}
+
 /// A disk with a few messages in its journal, as a power cut leaves it.
 fn cut_with_journal() -> MemoryDisk {
     let disk = MemoryDisk::remembering();

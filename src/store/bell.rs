@@ -36,6 +36,12 @@ impl Bells {
         Bell { of, rope, heard, bells: self.clone() }
     }
 
+    /// Rings every bell: what changed is not known.
+    pub fn ring_all(&self) {
+        let hung: Vec<Watched> = self.ropes.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        hung.into_iter().for_each(|of| self.ring(of));
+    }
+
     /// Rings all bells of that thing.
     pub fn ring(&self, of: Watched) {
         let rope = self.ropes.lock().unwrap_or_else(PoisonError::into_inner).get(&of).and_then(Weak::upgrade);

@@ -407,6 +407,9 @@ impl Writer {
             Ok((database, next)) => {
                 log::warn!("event=store-reopened batch={next}");
                 *slot = Some(database);
+                drop(slot);
+                // It may have found a batch that was said to have failed, and of which nobody was told.
+                self.shared.bells.ring_all();
                 Some(next)
             }
             Err(trouble) => {
