@@ -54,6 +54,9 @@ pub const SMTP_DISCARDED_BYTES_MAX: u64 = 4 << 20;
 pub const SMTP_REPLIES_BYTES: usize = 2048;
 /// Recipients of one message: RFC 5321 section 4.5.3.1.8 forbids less.
 pub const SMTP_RECIPIENTS_MAX: usize = 100;
+/// Recipients beyond those that are refused for now before the session is ended: a sender that pipelines names a whole list
+/// at once, and sends the message again to those refused.
+pub const SMTP_RECIPIENTS_BEYOND_MAX: u32 = 1000;
 /// Refused commands and recipients in one session. An honest server makes a few; a guesser of names makes many.
 pub const SMTP_ERRORS_MAX: u32 = 20;
 /// Unknown commands in one session: whoever says more does not speak SMTP.

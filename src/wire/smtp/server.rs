@@ -165,6 +165,8 @@ pub struct Server {
     unknown_commands: u32,
     idle_commands: u32,
     messages: u32,
+    /// Recipients beyond the bound, since the last message.
+    recipients_beyond: u32,
     logins_failed: u32,
 }
 
@@ -181,6 +183,7 @@ impl Server {
             unknown_commands: 0,
             idle_commands: 0,
             messages: 0,
+            recipients_beyond: 0,
             logins_failed: 0,
         }
     }
@@ -366,6 +369,7 @@ impl Server {
         self.state = State::AwaitMail;
         self.messages += 1;
         self.idle_commands = 0;
+        self.recipients_beyond = 0;
         // A refusal of ours (4xx for a full disk) is no error of the peer.
         match answer.code {
             500.. => self.refuse(answer, out),

@@ -204,6 +204,19 @@ fn senders_and_recipients_refused() {
 }
 
 #[test]
+fn recipients_beyond_the_bound_are_for_another_message_and_no_errors() {
+    let mut input = "EHLO client.example\r\nMAIL FROM:<a@b.example>\r\n".to_owned();
+    let rcpt = |count: usize| "RCPT TO:<me@home.example>\r\n".repeat(count);
+    input.push_str(&rcpt(SMTP_RECIPIENTS_MAX + 3 * SMTP_ERRORS_MAX as usize));
+    input.push_str("DATA\r\nx\r\n.\r\n");
+    let said = talk(mx(), input.as_bytes(), 4096);
+    assert_eq!(said.matches("452 4.5.3").count(), 3 * SMTP_ERRORS_MAX as usize);
+    assert!(said.ends_with("250 2.0.0 Delivered\r\n"), "{said}");
+    let endless = talk(mx(), format!("{input}MAIL FROM:<a@b.example>\r\n{}", rcpt(5000)).as_bytes(), 4096);
+    assert!(endless.ends_with("{closed}\n"));
+}
+
+#[test]
 fn recipients_are_bounded() {
     let mut input = BEGUN.to_string();
     (0..SMTP_RECIPIENTS_MAX + 1).for_each(|_| input.push_str("RCPT TO:<me@home.example>\r\n"));

@@ -12,7 +12,7 @@ impl Server {
     pub(super) fn run<'i>(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
         let outcome = match verb {
             Verb::Mail => self.mail(argument),
-            Verb::Rcpt => self.rcpt(argument),
+            Verb::Rcpt => self.rcpt(argument, out),
             Verb::Data => self.data(argument),
             Verb::Quit if argument.is_empty() => return self.close_with(replies::BYE, out),
             Verb::Quit => Err(replies::NO_ARGUMENT),
@@ -88,12 +88,18 @@ impl Server {
         Ok(Some(Want::Sender))
     }
 
-    fn rcpt<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
+    fn rcpt<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Result<Option<Want<'i>>, Reply> {
         let forward_path = command::parse_rcpt(argument)?;
         match std::mem::replace(&mut self.state, State::AwaitMail) {
             State::AwaitData(envelope) if envelope.recipients.len() >= SMTP_RECIPIENTS_MAX => {
                 self.state = State::AwaitData(envelope);
-                Err(replies::TOO_MANY_RECIPIENTS)
+                self.recipients_beyond += 1;
+                if self.recipients_beyond > SMTP_RECIPIENTS_BEYOND_MAX {
+                    return Err(replies::TOO_MANY_ERRORS);
+                }
+                // RFC 5321 section 4.5.3.1.10: the others must get the message, so this counts as no error.
+                replies::TOO_MANY_RECIPIENTS.encode(out);
+                Ok(None)
             }
             State::AwaitRecipient(envelope) | State::AwaitData(envelope) => {
                 self.state = State::RecipientAsked(envelope);
