@@ -5,8 +5,8 @@ use super::{Next, Session};
 use crate::mail::message::MailboxId;
 use crate::serve::Intake;
 use crate::store::{Deliver, Done, Op, Target, Trouble};
+use crate::wire::imap::Code;
 use crate::wire::imap::command::{Append, Tag};
-use crate::wire::imap::{Code, response};
 
 /// A message on its way in.
 pub(super) struct Arriving {
@@ -64,8 +64,7 @@ impl Session {
         };
         let code = delivered
             .map_or(Code::None, |place| Code::AppendUid { uid_validity: place.uid_validity.0, uid: place.uid.0 });
-        self.tell_news(true, false).await?;
-        response::tagged(&mut self.line.out, tag, crate::wire::imap::Status::Ok, code, "APPEND completed");
+        self.finish_added(tag, code, "APPEND completed").await?;
         Ok(Next::Step)
     }
 }

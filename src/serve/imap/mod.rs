@@ -344,6 +344,19 @@ impl Session {
         Ok(())
     }
 
+    /// The same after a message has been added: that is said even when the news cannot be told, or the client adds it again.
+    async fn finish_added(&mut self, tag: &Tag, code: Code<'_>, text: &str) -> Result<(), Failure> {
+        let told = self.tell_news(true, false).await;
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+        match told {
+            Err(Failure::Store(trouble)) => {
+                words(&trouble);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// ENABLE (RFC 5161): QRESYNC includes CONDSTORE (RFC 7162 section 3.2.3). Names not known are passed over.
     async fn enable(&mut self, tag: &Tag, names: &[String]) -> Result<(), Failure> {
         let mut enabled = Vec::new();

@@ -53,7 +53,7 @@ impl Session {
             return Ok(());
         }
         // RFC 3501 section 7.4.1 forbids EXPUNGE only while FETCH, STORE and SEARCH are answered.
-        self.finish(tag, true, code, text).await
+        self.finish_added(tag, code, text).await
     }
 
     /// EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1).
