@@ -41,7 +41,8 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     warn_without_password(&store, &site);
     let reload = make_reload(settings, file, base, net.clone(), arguments.log_level);
     let context = supervise::make_context(store, net, site);
-    supervise::run(Node { context, sockets, sessions_max, reload, ends_with_terminal: false }, || {})
+    let signals = supervise::listen_to_signals()?;
+    supervise::run(Node { context, sockets, sessions_max, reload, signals, ends_with_terminal: false }, || {})
 }
 
 /// The data folder, which must be there.

@@ -30,6 +30,8 @@ pub struct Node {
     pub sessions_max: usize,
     /// Reads the configuration and the certificate again.
     pub reload: Box<dyn Fn() -> Result<Site, Failure>>,
+    /// The signals that end it or make it reload, from [`listen_to_signals`].
+    pub signals: Signals,
     /// SIGHUP means that the terminal it was started from has gone, and ends it.
     pub ends_with_terminal: bool,
 }
@@ -43,6 +45,15 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         logins: Arc::new(Logins::default()),
         stopping: Stopping::default(),
     }
+}
+
+/// From here on the signals do not end the process but wait for [`run`], which then ends it in good order.
+pub fn listen_to_signals() -> Result<Signals, Failure> {
+    Signals::new([Signal::Int, Signal::Term, Signal::Hup]).map_err(|e| system("signals", &e))
+}
+
+fn system(what: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::System, format!("{what}: {error}"))
 }
 
 /// Runs the node until a signal ends it, and closes the store. `ready` is called once all sockets are served.
@@ -65,14 +76,13 @@ async fn serve_until_signal(
     executor: Rc<LocalExecutor<'static>>,
     ready: impl FnOnce(),
 ) -> Result<(), Failure> {
-    let system = |what: &str, e: std::io::Error| Failure::new(Exit::System, format!("{what}: {e}"));
-    let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup]).map_err(|e| system("signals", e))?;
+    let mut signals = node.signals;
     let admission = Admission::new(node.sessions_max);
     let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
     let mut listeners: Vec<Task<()>> = Vec::new();
     for bound in node.sockets {
         log::info!("event=listening service={} address={}", bound.port.name, bound.address);
-        let listener = Async::new_nonblocking(bound.socket).map_err(|e| system("listening socket", e))?;
+        let listener = Async::new_nonblocking(bound.socket).map_err(|e| system("listening socket", &e))?;
         let (context, admission, cores) = (node.context.clone(), admission.clone(), cores.clone());
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
@@ -87,7 +97,7 @@ async fn serve_until_signal(
                 log::info!("event=stopping signal={signal:?} sessions={}", admission.sessions());
                 break;
             }
-            Some(Err(e)) => return Err(system("signals", e)),
+            Some(Err(e)) => return Err(system("signals", &e)),
             None => return Err(Failure::new(Exit::System, "signals no longer arrive")),
         }
     }

@@ -15,6 +15,7 @@ use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::wire::address::Domain;
+use async_signal::Signals;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -36,6 +37,8 @@ pub fn run(arguments: &Try) -> Result<(), Failure> {
     };
     owner::check_password(&password)?;
     let sockets = bind(arguments.port_base)?;
+    // Before the folder is made: whatever ends the trial from here on, the folder goes with it.
+    let signals = supervise::listen_to_signals()?;
     let folder = match &arguments.data {
         Some(path) => Folder::take(path)?,
         None => {
@@ -43,7 +46,7 @@ pub fn run(arguments: &Try) -> Result<(), Failure> {
             Folder::make_temporary(u64::from_le_bytes(random))?
         }
     };
-    let outcome = run_in(arguments, &settings, net, &folder, &password, given.is_some(), sockets);
+    let outcome = run_in(arguments, &settings, net, &folder, &password, given.is_some(), (sockets, signals));
     if arguments.data.is_none() {
         std::fs::remove_dir_all(&folder.0).map_err(|e| {
             Failure::new(Exit::System, format!("cannot remove the temporary folder {}: {e}", folder.0.display()))
@@ -59,7 +62,7 @@ fn run_in(
     folder: &Folder,
     password: &str,
     password_given: bool,
-    sockets: Vec<Bound>,
+    (sockets, signals): (Vec<Bound>, Signals),
 ) -> Result<(), Failure> {
     if folder.configuration().exists() {
         let sentence =
@@ -96,6 +99,7 @@ fn run_in(
         sockets,
         sessions_max: sockets::sessions_max(),
         reload: Box::new(reload),
+        signals,
         // Closing the window must not leave a node behind that nobody sees.
         ends_with_terminal: std::io::stdin().is_terminal(),
     };

@@ -100,6 +100,23 @@ fn what_it_prints_is_enough_to_log_in_and_its_folder_goes_with_it() {
 }
 
 #[test]
+fn its_folder_goes_too_when_it_is_ended_while_it_starts() {
+    let temporary = tempfile::tempdir().unwrap();
+    let base = free_base();
+    let mut command = std::process::Command::new(crate::process::PROGRAM);
+    command.args(["try", "--port-base", &base.to_string()]).env("TMPDIR", temporary.path());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut node = Node { child, base, data: Default::default() };
+    let is_empty = || std::fs::read_dir(temporary.path()).unwrap().next().is_none();
+    while is_empty() {
+        assert!(node.child.try_wait().unwrap().is_none(), "it ended early");
+    }
+    node.signal("INT");
+    assert!(node.await_end(std::time::Duration::from_secs(30)).success());
+    assert!(is_empty());
+}
+
+#[test]
 fn a_port_in_use_is_named_and_another_base_suggested() {
     let base = free_base();
     let _taken = TcpListener::bind(("127.0.0.1", base + 143)).unwrap();
