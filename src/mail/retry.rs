@@ -31,8 +31,7 @@ impl Schedule<'_> {
             .max(Duration::from_secs(RELAY_RETRY_SECONDS_MIN))
     }
 
-    /// Whether a message is given up after an attempt that failed. `age`: since it was accepted, by the wall clock, zero
-    /// when the wall clock is behind that time.
+    /// Whether a message is given up after an attempt that failed. `age`: since it was accepted, see [`age`].
     pub fn is_over(&self, age: Duration, attempts: u32) -> bool {
         age >= self.give_up_after && attempts >= self.attempts_min()
     }
@@ -56,6 +55,12 @@ impl Schedule<'_> {
         let step = self.retry_after.get(at).or(self.retry_after.last());
         step.copied().unwrap_or(Duration::from_secs(1800))
     }
+}
+
+/// How long ago a message was accepted, by the wall clock; or by the queue's while the wall clock is behind that time, be
+/// it that it is wrong now or that it was wrong then, so that no message waits until the wall clock has caught up.
+pub fn age(queued: Timestamp, wall: Timestamp, queue: Timestamp) -> Duration {
+    if wall < queued { queue.since(queued) } else { wall.since(queued) }
 }
 
 /// The time by which the queue lives: it goes on at the pace of the steady clock, follows the wall clock forward and never

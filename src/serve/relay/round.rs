@@ -9,7 +9,7 @@ use super::desk::{Destination, Job, push};
 use crate::limits::*;
 use crate::mail::bounce::{Bounce, Failure, Reason, encode_bounce};
 use crate::mail::message::{BodyId, Flags, INBOX};
-use crate::mail::retry::Schedule;
+use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
 use crate::net::DnsTrouble;
 use crate::serve::{Intake, Site};
@@ -180,7 +180,7 @@ fn next_wait(relay: &Relay, round: &Round, reports: &[Report]) -> Duration {
 
 /// Makes the reports durable, however long the store is in trouble; the entry is nobody else's meanwhile.
 async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: Timestamp) {
-    let age = relay.context.net.clock().now().since(round.entry.queued);
+    let age = age(round.entry.queued, relay.context.net.clock().now(), relay.now());
     let mut outcomes: Vec<(Address, Outcome)> = Vec::with_capacity(reports.len());
     let mut failures: Vec<Failure> = Vec::new();
     for report in reports {
