@@ -12,7 +12,7 @@ use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::{Search, Tag};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, response};
+use crate::wire::imap::{Code, SearchReturn, response};
 use smol::future;
 use std::sync::Arc;
 
@@ -20,6 +20,51 @@ use std::sync::Arc;
 struct Page {
     found: Vec<(Uid, ModSeq)>,
     next: Option<(usize, u32)>,
+}
+
+/// What was found, and the modseqs that an answer may have to tell.
+#[derive(Default)]
+struct Found {
+    uids: NumberSet,
+    /// Of the message with the lowest UID, of that with the highest, and the highest of all.
+    of_min: ModSeq,
+    of_max: ModSeq,
+    highest: ModSeq,
+}
+
+impl Found {
+    /// Adds a message; UIDs ascend.
+    fn add(&mut self, uid: u32, modseq: ModSeq) {
+        if self.uids.is_empty() {
+            self.of_min = modseq;
+        }
+        self.of_max = modseq;
+        self.highest = self.highest.max(modseq);
+        self.uids.push(uid);
+    }
+
+    /// Adds what was found above it.
+    fn join(&mut self, above: Found) {
+        if above.uids.is_empty() {
+            return;
+        }
+        if self.uids.is_empty() {
+            self.of_min = above.of_min;
+        }
+        self.of_max = above.of_max;
+        self.highest = self.highest.max(above.highest);
+        above.uids.ranges().iter().for_each(|(first, last)| self.uids.push_range(*first, *last));
+    }
+
+    /// The modseq to tell (RFC 4731 section 3.2).
+    fn modseq(&self, returns: Option<SearchReturn>) -> ModSeq {
+        match returns {
+            Some(SearchReturn { min: true, max: false, all: false, count: false }) => self.of_min,
+            Some(SearchReturn { min: false, max: true, all: false, count: false }) => self.of_max,
+            Some(SearchReturn { min: true, max: true, all: false, count: false }) => self.of_min.max(self.of_max),
+            _ => self.highest,
+        }
+    }
 }
 
 impl Session {
@@ -41,26 +86,26 @@ impl Session {
             None => spans.extend(map.spans()),
         }
         let query = Arc::new(query);
-        let (found, highest) = if query.reads_texts() {
+        let found = if query.reads_texts() {
             // Both readers: the search takes half the time, and other sessions' questions still come in between pages.
             let (one, other) = halves(&spans);
             let (one, other) =
                 future::zip(self.found_in(mailbox, one, query.clone()), self.found_in(mailbox, other, query.clone()))
                     .await;
-            let ((mut found, highest), (more, highest_of_more)) = (one?, other?);
-            more.ranges().iter().for_each(|(first, last)| found.push_range(*first, *last));
-            (found, highest.max(highest_of_more))
+            let mut found = one?;
+            found.join(other?);
+            found
         } else {
             self.found_in(mailbox, spans, query).await?
         };
-        let mut found = found;
+        let modseq = by_modseq.then_some(found.modseq(search.returns).0);
+        let mut found = found.uids;
         if !search.uid
             && let Some(selected) = &self.selected
         {
             let map = selected.view.map();
             found = found.iter().filter_map(|uid| map.seq_of(Uid(uid))).collect();
         }
-        let modseq = by_modseq.then_some(highest.0);
         match search.returns {
             Some(returns) => response::esearch(&mut self.line.out, tag, search.uid, returns, &found, modseq),
             None => response::search(&mut self.line.out, found.iter(), modseq),
@@ -68,27 +113,20 @@ impl Session {
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await
     }
 
-    /// The UIDs among these spans that match, and the highest modseq of them.
-    async fn found_in(
-        &self,
-        mailbox: MailboxId,
-        spans: Vec<(u32, u32)>,
-        query: Arc<Query>,
-    ) -> Result<(NumberSet, ModSeq), Trouble> {
+    /// The messages among these spans that match.
+    async fn found_in(&self, mailbox: MailboxId, spans: Vec<(u32, u32)>, query: Arc<Query>) -> Result<Found, Trouble> {
         let spans: Arc<[(u32, u32)]> = spans.into();
-        let mut found = NumberSet::default();
-        let mut highest = ModSeq(0);
+        let mut found = Found::default();
         let mut next = spans.first().map(|(first, _)| (0, *first));
         while let Some(place) = next {
             let (query, spans) = (query.clone(), spans.clone());
             let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
             for (uid, modseq) in page.found {
-                highest = highest.max(modseq);
-                found.push(uid.0);
+                found.add(uid.0, modseq);
             }
             next = page.next;
         }
-        Ok((found, highest))
+        Ok(found)
     }
 }
 
