@@ -16,7 +16,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, RuntimeProvider, Spawn, Time};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata};
 use smol::{Async, Executor, Timer};
 use std::future::Future;
 use std::io;
@@ -50,14 +50,15 @@ impl Dns {
     }
 
     pub(super) async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
-        let records = self.ask(domain, RecordType::MX).await?;
-        Ok(records
-            .into_iter()
-            .filter_map(|record| match record {
-                RData::MX(mx) => Some(Mx { preference: mx.preference, exchange: host_name(&mx.exchange)? }),
-                _ => None,
-            })
-            .collect())
+        let answers = self.ask(domain, RecordType::MX).await?;
+        let records = answers.iter().filter_map(|record| if let RData::MX(mx) = record { Some(mx) } else { None });
+        let name = |mx: &rdata::MX| Some(Mx { preference: mx.preference, exchange: host_name(&mx.exchange)? });
+        let found: Vec<Mx> = records.clone().filter_map(name).collect();
+        // RFC 5321 section 5.1: the domain itself stands in only for a domain without any MX record.
+        if found.is_empty() && records.count() > 0 {
+            return Err(DnsTrouble::Temporary("its MX records name no host".to_owned()));
+        }
+        Ok(found)
     }
 
     /// IPv4 first: most home lines have a better name there.
@@ -321,6 +322,7 @@ mod tests {
             ("long.test", 15) if over_tcp => (0, (0..60).map(|number| mx(number, "mx.long.test")).collect()),
             ("long.test", 15) => (0, vec![]),
             ("far.test", 15) => (0, vec![mx(10, "mx1.far.test"), mx(20, "MX2.far.test"), mx(30, "b d.test")]),
+            ("odd.test", 15) => (0, vec![mx(10, "b d.test")]),
             ("null.test", 15) => (0, vec![mx(0, "")]),
             ("mx1.far.test", 1) => (0, vec![vec![192, 0, 2, 1]]),
             ("mx1.far.test", 28) => (0, vec![[vec![0x20, 0x01, 0x0d, 0xb8], vec![0; 11], vec![1]].concat()]),
@@ -353,6 +355,8 @@ mod tests {
         let mx = |preference, host: &str| Mx { preference, exchange: Domain::new(host) };
         assert_eq!(found, [mx(10, "mx1.far.test"), mx(20, "mx2.far.test")]);
         assert_eq!(smol::block_on(dns.mx(&Domain::new("null.test"))), Ok(vec![mx(0, "")]));
+        let odd = smol::block_on(dns.mx(&Domain::new("odd.test")));
+        assert!(matches!(odd, Err(DnsTrouble::Temporary(_))), "not: there are none");
     }
 
     #[test]
