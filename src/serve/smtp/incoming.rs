@@ -72,6 +72,7 @@ impl Incoming {
     async fn begin_body(&mut self, context: &Context, site: &Site, server: &Server, end: usize) -> Result<(), Reply> {
         let Stage::Header(kept) = std::mem::replace(&mut self.stage, Stage::Body) else { return Ok(()) };
         let (header, rest) = kept.split_at_checked(end).unwrap_or((&kept, &[]));
+        let header = unfolded_start(header);
         let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
         let mut out = Vec::with_capacity(header.len() + 1024);
         match self.role {
@@ -211,6 +212,21 @@ fn header_end(bytes: &[u8], searched: usize) -> Option<usize> {
     Some(searched + found + 4)
 }
 
+/// A header without the white space that it begins with: there is nothing of the sender's that it could continue, and it must
+/// not continue the field that is written above it.
+fn unfolded_start(header: &[u8]) -> &[u8] {
+    let mut rest = header;
+    while matches!(rest, [b' ' | b'\t', ..]) {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (line, after) = rest.split_at(end);
+        if !line.trim_ascii().is_empty() {
+            return rest.trim_ascii_start();
+        }
+        rest = after;
+    }
+    rest
+}
+
 /// *Ours*, in the words of SMTP; the log has the cause.
 fn reply_of(trouble: Trouble) -> Reply {
     match trouble {
@@ -301,6 +317,21 @@ mod tests {
         }
         assert_eq!(header_end(b"\r\nbody", 0), Some(2));
         assert_eq!(header_end(b"A: b\r\n", 0), None);
+    }
+
+    #[test]
+    fn a_header_continues_nothing() {
+        for (header, wanted) in [
+            ("A: b\r\n c\r\n\r\n", "A: b\r\n c\r\n\r\n"),
+            (" \tA: b\r\n\r\n", "A: b\r\n\r\n"),
+            (" \r\n\t\r\n b\r\n c\r\n\r\n", "b\r\n c\r\n\r\n"),
+            (" \r\n\r\n", "\r\n"),
+            ("\r\n", "\r\n"),
+            (" \r\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(unfolded_start(header.as_bytes()), wanted.as_bytes(), "{header:?}");
+        }
     }
 
     #[test]
