@@ -33,6 +33,17 @@
 //!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!
+//! # Decided by measurement
+//!
+//! - A body of more than [`limits::BODY_HELD_BYTES_MAX`] compressed goes straight into redb and its Op waits for a checkpoint:
+//!   through the journal it would be written twice, and a checkpoint costs two flushes.
+//! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows of 16,340 bytes: rows are full
+//!   whatever compresses, and a chunk is still read alone.
+//! - redb's cache is 4 MiB: twice as much costs 4 MiB of memory at rest and gains little.
+//! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
+//!   on one executor per core, up to four, and core 0 accepts for all.
+//! - DNSSEC validation is not built in before a policy asks for it.
+//!
 //! # States and what a restart does with them
 //!
 //! | state | where | after a crash |
