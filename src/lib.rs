@@ -39,7 +39,7 @@
 //!   through the journal it would be written twice, and a checkpoint costs two flushes.
 //! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows of 16,340 bytes: rows are full
 //!   whatever compresses, and a chunk is still read alone.
-//! - redb's cache is 4 MiB: twice as much costs 4 MiB of memory at rest and gains little.
+//! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
 //! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
 //!   on one executor per core, up to four, and core 0 accepts for all.
 //! - DNSSEC validation is not built in before a policy asks for it.
