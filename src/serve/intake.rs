@@ -10,13 +10,12 @@ use crate::store::{BodyWriter, NewBody, Store, Trouble};
 pub struct Intake {
     writer: BodyWriter,
     indexer: Indexer,
-    bytes: u64,
 }
 
 impl Intake {
     /// Begins a message.
     pub fn new(store: &Store) -> Intake {
-        Intake { writer: store.body_writer(), indexer: Indexer::new(), bytes: 0 }
+        Intake { writer: store.body_writer(), indexer: Indexer::new() }
     }
 
     /// Appends bytes.
@@ -24,14 +23,8 @@ impl Intake {
     /// # Errors
     /// *Ours*: [`Trouble::Full`], [`Trouble::Failed`]. The message cannot be continued.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
-        self.bytes += bytes.len() as u64;
         self.indexer.push(bytes);
         self.writer.write(bytes).await
-    }
-
-    /// Bytes taken so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// Ends the message.

@@ -161,8 +161,8 @@ impl Incoming {
             return Err(refusal);
         }
         let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
-        let bytes = intake.bytes();
         let body = intake.finish().await.map_err(reply_of)?;
+        let bytes = body.bytes();
         let op = match role {
             Role::Mx => deliver(context, body, vec![inbox()]),
             Role::Submission => submission(context, site, envelope, body).await.map_err(reply_of)?,
