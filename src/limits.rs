@@ -217,6 +217,9 @@ pub const MIME_FIELD_BYTES_MAX: usize = 128 << 10;
 /// All such fields of one message together; what comes after them is shown as NIL.
 pub const MIME_FACTS_BYTES_MAX: usize = 1 << 20;
 
+/// Messages that one message is said to answer, kept for threads: the first and the last of a longer list.
+pub const REFERENCES_MAX: usize = 32;
+
 /// White space that quoted-printable holds back until it knows whether the line ends there. Lines have 998 octets at
 /// most (RFC 5322 section 2.1.1); more is no line's end but somebody's art, and is kept.
 pub const QUOTED_PRINTABLE_SPACE_BYTES_MAX: usize = 1000;

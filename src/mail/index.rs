@@ -27,7 +27,18 @@ pub struct BodyIndex {
     pub sent_seconds: Option<i64>,
     /// Zone of the Date field in minutes east of UTC: the SENT keys compare the writer's own day. 0 without a date.
     pub sent_zone_minutes: i16,
+    /// Of the Message-ID field, when there is one.
+    pub message_id: Option<MessageIdHash>,
+    /// Of the messages that this one answers: References in its order, then what In-Reply-To adds; each once, at most
+    /// [`crate::limits::REFERENCES_MAX`]: the first and the last ones.
+    pub references: Vec<MessageIdHash>,
+    /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any.
+    pub signature: Vec<u8>,
 }
+
+/// The first 64 bits of the SHA-256 of a Message-ID without its angle brackets: enough to find the messages of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageIdHash(pub u64);
 
 /// Where one MIME part lies. Offsets are bytes from the start of the message.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -254,7 +254,7 @@ impl Inflater {
 }
 
 fn encode_index(out: &mut Vec<u8>, index: &BodyIndex) {
-    let BodyIndex { envelope, body_structure, body, parts, sent_seconds, sent_zone_minutes } = index;
+    let BodyIndex { envelope, body_structure, body, parts, sent_seconds, sent_zone_minutes, .. } = index;
     put_bytes(out, envelope);
     put_bytes(out, body_structure);
     put_bytes(out, body);
@@ -313,7 +313,18 @@ fn decode_index(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
             })
         })
         .collect::<Result<_, Malformed>>()?;
-    Ok(BodyIndex { envelope, body_structure, body, parts, sent_seconds, sent_zone_minutes })
+    let (message_id, references, signature) = Default::default();
+    Ok(BodyIndex {
+        envelope,
+        body_structure,
+        body,
+        parts,
+        sent_seconds,
+        sent_zone_minutes,
+        message_id,
+        references,
+        signature,
+    })
 }
 
 fn encode_kind(kind: PartKind) -> u8 {
@@ -376,6 +387,7 @@ mod tests {
             parts: vec![part(0, 100, u64::MAX), part(90, 95, 96)],
             sent_seconds: Some(-1),
             sent_zone_minutes: -120,
+            ..BodyIndex::default()
         }
     }
 
