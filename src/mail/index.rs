@@ -1,6 +1,7 @@
 //! What is decided once about a body, when it arrives, and kept with it.
 
 mod envelope;
+mod references;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,10 @@ impl Indexer {
         let parts = self.scanner.finish();
         let facts = parts.first().map(|part| part.facts.clone()).unwrap_or_default();
         let sent = facts.last(Fact::Date).and_then(parse_date_time);
+        let message_id = references::message_id(&facts);
         let mut index = BodyIndex {
+            message_id,
+            references: references::references(&facts, message_id),
             sent_seconds: sent.map(|date| date.seconds),
             sent_zone_minutes: sent.map_or(0, |date| date.zone_minutes),
             ..BodyIndex::default()

@@ -1,4 +1,4 @@
-//! The header fields that ENVELOPE and BODYSTRUCTURE are made of, picked out while a header streams by.
+//! The header fields that ENVELOPE, BODYSTRUCTURE and threads are made of, picked out while a header streams by.
 //!
 //! Holds one field at a time and the values worth keeping, both bounded; fields of no interest cost no memory.
 
@@ -28,6 +28,8 @@ pub enum Fact {
     InReplyTo,
     /// Message-ID
     MessageId,
+    /// References
+    References,
     /// MIME-Version
     MimeVersion,
     /// Content-Type
@@ -48,7 +50,7 @@ pub enum Fact {
     Location,
 }
 
-const NAMES: [(&[u8], Fact); 19] = [
+const NAMES: [(&[u8], Fact); 20] = [
     (b"Date", Fact::Date),
     (b"Subject", Fact::Subject),
     (b"From", Fact::From),
@@ -59,6 +61,7 @@ const NAMES: [(&[u8], Fact); 19] = [
     (b"Bcc", Fact::Bcc),
     (b"In-Reply-To", Fact::InReplyTo),
     (b"Message-ID", Fact::MessageId),
+    (b"References", Fact::References),
     (b"MIME-Version", Fact::MimeVersion),
     (b"Content-Type", Fact::ContentType),
     (b"Content-Transfer-Encoding", Fact::Encoding),
@@ -78,10 +81,10 @@ impl Fact {
         NAMES.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, fact)| *fact)
     }
 
-    /// Whether it is of use only in the header of a message, for its ENVELOPE.
+    /// Whether it is of use only in the header of a message, for its ENVELOPE and its thread.
     fn of_envelope(self) -> bool {
         use Fact::*;
-        matches!(self, Date | Subject | From | Sender | ReplyTo | To | Cc | Bcc | InReplyTo | MessageId)
+        matches!(self, Date | Subject | From | Sender | ReplyTo | To | Cc | Bcc | InReplyTo | MessageId | References)
     }
 }
 
