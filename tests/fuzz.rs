@@ -1,0 +1,126 @@
+//! The walks of `tests/fuzz` without a fuzzer: what the dialogues say, mutated a few thousand times. Keeps the walks
+//! compiling and true in every run; for hours of searching there is `tests/fuzz/run`.
+
+#[path = "fuzz/walks.rs"]
+mod walks;
+
+use std::fs;
+use std::path::Path;
+
+/// Mutations of each walk; `HAUSPOST_FUZZ_RUNS` says otherwise.
+const RUNS: u64 = 4_000;
+
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 13) as usize % bound.max(1)
+    }
+}
+
+/// What clients (or, for mail, senders) say in the dialogues of these folders, one text per file.
+fn seeds(folders: &[&str]) -> Vec<Vec<u8>> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
+    let mut paths = Vec::new();
+    for folder in folders {
+        paths.extend(fs::read_dir(top.join(folder)).expect("dialogues").map(|entry| entry.expect("readable").path()));
+    }
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| {
+            let bytes = fs::read(path).expect("readable");
+            match path.extension().is_some_and(|extension| extension == "eml") {
+                true => bytes,
+                false => String::from_utf8_lossy(&bytes).lines().filter_map(said).collect::<String>().into_bytes(),
+            }
+        })
+        .filter(|seed| !seed.is_empty())
+        .collect()
+}
+
+/// The line that a client sends in a step `A> line`.
+fn said(step: &str) -> Option<String> {
+    let (_, line) = step.split_once("> ").filter(|(who, _)| who.chars().all(|c| c.is_ascii_alphanumeric()))?;
+    let line = line.replace("\\r", "\r").replace("\\n", "\n").replace("\\0", "\0").replace("\\\\", "\\");
+    Some(format!("{line}\r\n"))
+}
+
+fn mutate(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
+    let mut bytes = seeds[chance.below(seeds.len())].clone();
+    for _ in 0..chance.below(6) {
+        let at = chance.below(bytes.len());
+        let end = at + chance.below((bytes.len() - at).min(60));
+        match chance.below(6) {
+            0 => bytes[at] ^= 1 << chance.below(8),
+            1 => drop(bytes.drain(at..end)),
+            2 => {
+                let copy = bytes[at..end].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            3 => {
+                let odd: [&[u8]; 8] = [b"\r\n", b"\n", b"\r", b"\0", b".", b"\r\n.\r\n", b"{5}\r\n", b"\xff"];
+                bytes.splice(at..at, odd[chance.below(8)].iter().copied());
+            }
+            4 => {
+                let other = &seeds[chance.below(seeds.len())];
+                let from = chance.below(other.len());
+                bytes.splice(at..end, other[from..].iter().take(200).copied());
+            }
+            _ => bytes.truncate(at + 1),
+        }
+        if bytes.is_empty() {
+            return bytes;
+        }
+    }
+    bytes
+}
+
+fn search(folders: &[&str], walk: fn(&[u8])) {
+    let seeds = seeds(folders);
+    let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for seed in &seeds {
+        walk(&[b"dice", &seed[..]].concat());
+    }
+    for _ in 0..runs {
+        let dice = (chance.below(1 << 32) as u32).to_le_bytes();
+        walk(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
+    }
+}
+
+#[test]
+fn smtp_holds_whatever_a_client_says() {
+    search(&["smtp", "submission"], walks::smtp);
+}
+
+#[test]
+fn pop3_holds_whatever_a_client_says() {
+    search(&["pop3"], walks::pop3);
+}
+
+#[test]
+fn imap_holds_whatever_a_client_says() {
+    search(&["imap"], walks::imap);
+}
+
+#[test]
+fn the_relay_holds_whatever_a_server_says() {
+    let answers = "220 mx ESMTP\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250-STARTTLS\r\n250-8BITMIME\r\n\
+                   250 AUTH PLAIN LOGIN\r\n235 2.7.0 welcome\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n550-5.1.1 no\r\n\
+                   550 5.1.1 such user\r\n354 go\r\n250 2.0.0 taken\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n451 later\r\n221 bye\r\n";
+    let seeds = [answers.as_bytes().to_vec()];
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for _ in 0..RUNS {
+        let dice = (chance.below(1 << 32) as u32).to_le_bytes();
+        walks::relay(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
+    }
+}
+
+#[test]
+fn the_facts_of_a_message_do_not_depend_on_how_it_arrives() {
+    search(&["mail"], walks::message);
+}

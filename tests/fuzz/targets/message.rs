@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../walks.rs"]
+#[allow(dead_code)]
+mod walks;
+libfuzzer_sys::fuzz_target!(|data: &[u8]| walks::message(data));

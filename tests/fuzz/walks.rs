@@ -1,0 +1,439 @@
+//! Whole conversations with a peer that says anything: each walk takes fuzzer bytes, drives one machine of `wire` (or
+//! the reading of one message) as its driver would, and checks what must hold whatever comes.
+//!
+//! The first bytes are the dice of our side (answers, sizes of reads), the rest is what the peer says. Every walk is
+//! done twice, with the input cut into different reads: what is answered must not depend on how bytes arrive.
+
+use hauspost::limits::*;
+use hauspost::mail::index::Indexer;
+use hauspost::wire::address::{Address, Domain, ReversePath};
+use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
+use hauspost::wire::pop3;
+use hauspost::wire::smtp::client::{self, Client, Manner, TlsUse};
+use hauspost::wire::smtp::{LoginAnswer, Reply, Role, Server, Settings, Want, replies};
+
+/// Numbers that repeat with their seed.
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: &[u8]) -> Dice {
+        Dice(
+            seed.iter().fold(0x9e37_79b9_7f4a_7c15, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+                | 1,
+        )
+    }
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+/// How the peer's bytes arrive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// All at once.
+    Whole,
+    /// One byte at a time.
+    Bytes,
+    /// In pieces of changing size.
+    Pieces,
+}
+
+/// The bytes of one read, from `at`.
+fn read<'i>(input: &'i [u8], at: usize, reads: Reads, dice: &mut Dice) -> &'i [u8] {
+    let rest = &input[at..];
+    let count = match reads {
+        Reads::Whole => rest.len(),
+        Reads::Bytes => 1,
+        Reads::Pieces => 1 + dice.roll(40) as usize,
+    };
+    &rest[..count.min(rest.len())]
+}
+
+/// Splits fuzzer bytes into our side's dice and the peer's words.
+fn split(data: &[u8]) -> (&[u8], &[u8]) {
+    data.split_at(data.len().min(4))
+}
+
+/// Takes our side's dice, the peer's words and how they arrive; hands on all that was said and wanted, or nothing where the
+/// cut of reads matters.
+type Walk = fn(&[u8], &[u8], Reads) -> Option<Vec<u8>>;
+
+/// Does a walk with the input in one piece, in single bytes and in odd pieces; all must come to the same.
+fn every_way(data: &[u8], walk: Walk) {
+    let (seed, input) = split(data);
+    let whole = walk(seed, input, Reads::Whole);
+    for reads in [Reads::Bytes, Reads::Pieces] {
+        let other = walk(seed, input, reads);
+        if let (Some(whole), Some(other)) = (&whole, &other) {
+            assert_eq!(whole.escape_ascii().to_string(), other.escape_ascii().to_string());
+        }
+    }
+}
+
+/// Both roles of the SMTP server.
+pub fn smtp(data: &[u8]) {
+    every_way(data, |seed, input, reads| {
+        let role = if seed.first().is_some_and(|byte| byte & 1 == 1) { Role::Submission } else { Role::Mx };
+        smtp_walk(role, seed, input, reads)
+    });
+}
+
+/// `None`: TLS was begun, after which the cut of reads does matter.
+fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
+    let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
+    let settings = Settings {
+        role,
+        hostname: "mail.home.example".into(),
+        message_bytes_max: 2_000,
+        starttls: dice.roll(2) == 0,
+        tls: dice.roll(2) == 0,
+        plaintext_login: dice.roll(2) == 0,
+    };
+    let login_possible = settings.tls || settings.plaintext_login;
+    let mut server = Server::new(settings);
+    let (mut out, mut said, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut at, mut steps, mut tls) = (0, 0, false);
+    let mut content = Vec::new();
+    server.greet(&mut out);
+    let mut window: &[u8] = b"";
+    loop {
+        let (used, want) = server.step(window, &mut out);
+        assert!(used <= window.len());
+        window = &window[used..];
+        steps += 1;
+        assert!(steps < 4 * input.len() + 1_000, "no step without progress");
+        assert!(out.len() <= SMTP_REPLIES_BYTES + 4_096, "replies are bounded");
+        match want {
+            Want::Input => {
+                assert!(window.is_empty(), "all input was used");
+                said.append(&mut out);
+                if at == input.len() {
+                    break;
+                }
+                window = read(input, at, reads, &mut cut);
+                at += window.len();
+            }
+            Want::Flush => said.append(&mut out),
+            Want::Bytes(bytes) => {
+                content.extend_from_slice(bytes);
+                assert!(content.len() <= input.len());
+            }
+            Want::Sender => {
+                assert!(role == Role::Mx || server.is_logged_in());
+                let answer = if dice.roll(8) == 0 { Err(refusal()) } else { Ok(()) };
+                server.answer_sender(answer, &mut out);
+            }
+            Want::Recipient(_) => {
+                let answer = if dice.roll(4) == 0 { Err(refusal()) } else { Ok(someone()) };
+                server.answer_recipient(answer, &mut out);
+                assert!(server.envelope().is_none_or(|envelope| envelope.recipients.len() <= SMTP_RECIPIENTS_MAX));
+            }
+            Want::Data => {
+                let answer = if dice.roll(8) == 0 { Err(refusal()) } else { Ok(()) };
+                server.answer_data(answer, &mut out);
+            }
+            Want::Message => {
+                assert!(server.envelope().is_some_and(|envelope| !envelope.recipients.is_empty()));
+                wanted.append(&mut content);
+                wanted.extend_from_slice(b"[message]");
+                let answer = if dice.roll(4) == 0 { refusal() } else { Reply::new(250, "2.0.0", "stored") };
+                server.answer_message(answer, &mut out);
+            }
+            Want::Refused(envelope, reply) => {
+                assert!(!envelope.recipients.is_empty() && reply.code >= 400);
+                // How much of it was handed on before it was found wrong does not matter.
+                content.clear();
+                wanted.extend_from_slice(b"[refused]");
+            }
+            Want::Login(_) => {
+                assert!(role == Role::Submission && (login_possible || tls), "no password in the clear");
+                let answer =
+                    [LoginAnswer::Welcome, LoginAnswer::Wrong, LoginAnswer::Unavailable][dice.roll(3) as usize];
+                server.answer_login(answer, &mut out);
+            }
+            Want::StartTls => {
+                assert!(window.is_empty(), "nothing said before TLS is left");
+                server.tls_begun();
+                assert!(server.hello().is_none() && server.envelope().is_none() && !server.is_logged_in());
+                tls = true;
+            }
+            Want::Close => {
+                said.append(&mut out);
+                break;
+            }
+        }
+    }
+    // What came in one read with STARTTLS is refused; what comes in the next is TLS.
+    let Reply { text, .. } = replies::STARTTLS_NOT_LAST;
+    let pipelined_tls = said.windows(text.len()).any(|words| words == text.as_bytes());
+    (!tls && !pipelined_tls).then(|| together(said, out, &wanted))
+}
+
+/// All that was said, then all that was wanted: how they interleave depends on the reads.
+fn together(mut said: Vec<u8>, mut out: Vec<u8>, wanted: &[u8]) -> Vec<u8> {
+    said.append(&mut out);
+    said.extend_from_slice(b" | ");
+    said.extend_from_slice(wanted);
+    said
+}
+
+fn refusal() -> Reply {
+    Reply::new(451, "4.3.0", "not now")
+}
+
+fn someone() -> Address {
+    Address { local: "me".into(), domain: Domain::new("home.example") }
+}
+
+/// The POP3 server, with a maildrop of messages that have dots and lines of all kinds.
+pub fn pop3(data: &[u8]) {
+    every_way(data, pop3_walk);
+}
+
+fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
+    const MESSAGE: &[u8] = b"Subject: x\r\n\r\n.\r\n..two\r\nbare\nlf\rcr\r\nno end of line.";
+    let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
+    let settings = pop3::Settings {
+        hostname: "mail.home.example".into(),
+        stls: dice.roll(2) == 0,
+        tls: dice.roll(2) == 0,
+        plaintext_login: dice.roll(2) == 0,
+    };
+    let login_possible = settings.tls || settings.plaintext_login;
+    let mut server = pop3::Server::new(settings);
+    let (mut out, mut said) = (Vec::new(), Vec::new());
+    let (mut at, mut steps, mut tls) = (0, 0, false);
+    server.greet(&mut out);
+    let mut window: &[u8] = b"";
+    loop {
+        let (used, want) = server.step(window, &mut out);
+        window = &window[used..];
+        steps += 1;
+        assert!(steps < 60 * input.len() + 1_000, "no step without progress");
+        assert!(out.len() <= POP3_REPLIES_BYTES + 4_096);
+        match want {
+            pop3::Want::Input => {
+                assert!(window.is_empty());
+                said.append(&mut out);
+                if at == input.len() {
+                    break;
+                }
+                window = read(input, at, reads, &mut cut);
+                at += window.len();
+            }
+            pop3::Want::Flush => said.append(&mut out),
+            pop3::Want::Login(_) => {
+                assert!(login_possible || tls, "no password in the clear");
+                let message = |uid| pop3::Message { uid, deleted: false, body: 7, bytes: MESSAGE.len() as u64 };
+                let answer = match dice.roll(4) {
+                    0 => pop3::LoginAnswer::Wrong,
+                    1 => pop3::LoginAnswer::Unavailable,
+                    _ => pop3::LoginAnswer::Opened(pop3::Maildrop::new(9, (1..20).map(message).collect())),
+                };
+                server.answer_login(answer, &mut out);
+            }
+            pop3::Want::Piece { body, start, bytes } => {
+                assert!(body == 7 && start <= MESSAGE.len() as u64 && bytes > 0);
+                let rest = &MESSAGE[start as usize..];
+                let piece = &rest[..rest.len().min(1 + dice.roll(bytes) as usize)];
+                server.answer_piece((dice.roll(16) > 0).then_some(piece), &mut out);
+            }
+            pop3::Want::Expunge(uids) => {
+                assert!(!uids.is_empty() && uids.is_sorted() && uids.iter().all(|uid| (1..20).contains(uid)));
+                server.answer_expunge(dice.roll(2) == 0, &mut out);
+            }
+            pop3::Want::StartTls => {
+                window = b"";
+                server.tls_started();
+                tls = true;
+            }
+            pop3::Want::Close => {
+                said.append(&mut out);
+                break;
+            }
+        }
+    }
+    (!tls).then(|| together(said, out, b""))
+}
+
+/// The IMAP server's grammar and states.
+pub fn imap(data: &[u8]) {
+    every_way(data, imap_walk);
+}
+
+fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
+    let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
+    let terms = Terms {
+        tls: dice.roll(2) == 0,
+        starttls: dice.roll(2) == 0,
+        plaintext_login: dice.roll(2) == 0,
+        append_bytes_max: 2_000,
+    };
+    let mut conversation = Conversation::new(terms);
+    let (mut out, mut said, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut at, mut steps, mut tls, mut refused) = (0, 0, false, false);
+    let mut window: &[u8] = b"";
+    loop {
+        let step = conversation.step(&mut window, &mut out);
+        steps += 1;
+        assert!(steps < 4 * input.len() + 1_000, "no step without progress");
+        match step {
+            Step::Read => {
+                assert!(window.is_empty());
+                said.append(&mut out);
+                if at == input.len() {
+                    break;
+                }
+                window = read(input, at, reads, &mut cut);
+                at += window.len();
+            }
+            Step::Command { tag, command } => {
+                let secret = matches!(command, Command::Login { .. } | Command::Authenticate { .. });
+                assert!(!secret || terms.login_allowed() || tls, "no password in the clear");
+                if !secret {
+                    wanted.extend_from_slice(format!("[{command:?}]").as_bytes());
+                }
+                match command {
+                    Command::Login { .. } | Command::Authenticate { .. } if dice.roll(4) > 0 => {
+                        conversation.logged_in()
+                    }
+                    Command::Authenticate { .. } => {
+                        conversation.challenge(&tag, "", &mut out);
+                        continue;
+                    }
+                    Command::Select { .. } => conversation.selected(dice.roll(2) == 0),
+                    Command::Idle => {
+                        conversation.begin_idle(&tag, &mut out);
+                        continue;
+                    }
+                    Command::StartTls => {
+                        assert!(window.is_empty(), "nothing said before TLS is left");
+                        conversation.tls_started();
+                        tls = true;
+                        continue;
+                    }
+                    Command::Logout => break,
+                    _ => {}
+                }
+                response::tagged(&mut out, &tag, Status::Ok, Code::None, "done");
+            }
+            Step::AppendBegin(append) => {
+                wanted.extend_from_slice(format!("[{append:?}]").as_bytes());
+                refused = dice.roll(4) == 0;
+                match refused {
+                    true => conversation.refuse_append(Code::None, "no", &mut out),
+                    false => conversation.accept_append(&mut out),
+                }
+            }
+            Step::AppendBytes(bytes) => {
+                assert!(!refused && !bytes.is_empty());
+                wanted.extend_from_slice(bytes);
+            }
+            Step::AppendEnd { tag } => response::tagged(&mut out, &tag, Status::Ok, Code::None, "done"),
+            Step::AppendBroken => wanted.extend_from_slice(b"[broken]"),
+            Step::Auth { tag, .. } => response::tagged(&mut out, &tag, Status::No, Code::None, "no"),
+            Step::IdleDone { tag } => response::tagged(&mut out, &tag, Status::Ok, Code::None, "done"),
+            Step::IdleBroken => {}
+            Step::Close => {
+                said.append(&mut out);
+                break;
+            }
+        }
+    }
+    (!tls).then(|| together(said, out, &wanted))
+}
+
+/// The relay's side: a server that answers anything.
+pub fn relay(data: &[u8]) {
+    let (seed, input) = split(data);
+    let ways = [Reads::Whole, Reads::Bytes, Reads::Pieces].map(|reads| relay_walk(seed, input, reads));
+    let [whole, bytes, pieces] = &ways;
+    if !whole.0 && !bytes.0 && !pieces.0 {
+        assert_eq!(whole.1, bytes.1);
+        assert_eq!(whole.1, pieces.1);
+    }
+}
+
+/// Whether TLS was begun or the server spoke out of turn, and everything said and decided.
+fn relay_walk(seed: &[u8], input: &[u8], reads: Reads) -> (bool, String) {
+    let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
+    let tls = [TlsUse::Never, TlsUse::IfOffered, TlsUse::Required][dice.roll(3) as usize];
+    let login = (dice.roll(2) == 0).then(|| ("me".to_owned(), "secret".to_owned()));
+    let mut client = Client::new(Manner { hostname: Domain::new("home.example"), tls, login });
+    let (mut out, mut trace) = (Vec::new(), String::new());
+    let (mut at, mut sent, mut odd) = (0, 0, false);
+    for _ in 0..input.len() + 64 {
+        match client.want() {
+            client::Want::Reply(_) => {
+                if at == input.len() {
+                    client.lost("the input ended");
+                    break;
+                }
+                let piece = read(input, at, reads, &mut cut);
+                at += piece.len();
+                client.receive(piece, &mut out);
+            }
+            client::Want::Tls => {
+                // What a server says behind its answer is a breach only if it is there already.
+                odd = true;
+                client.tls_started(&mut out);
+            }
+            client::Want::Envelope => {
+                if let Some(verdicts) = client.take_verdicts() {
+                    assert_eq!(verdicts.len(), 2, "one verdict for each recipient");
+                    trace.push_str(&format!("{verdicts:?}"));
+                }
+                sent += 1;
+                if sent > 3 {
+                    client.quit(&mut out);
+                } else {
+                    client.begin(envelope(dice.roll(2) == 0), &mut out);
+                }
+            }
+            client::Want::Content => {
+                client.content(b"Subject: x\r\n\r\n.dot\r\nbare\nlf", &mut out);
+                client.content_end(&mut out);
+            }
+            client::Want::Close => break,
+        }
+        assert!(out.len() < 1 << 20);
+    }
+    if let Some(verdicts) = client.take_verdicts() {
+        assert_eq!(verdicts.len(), 2);
+        trace.push_str(&format!("{verdicts:?}"));
+    }
+    let said = out.escape_ascii().to_string();
+    assert!(said.split("\\r\\n").all(|line| !line.contains("\\n") || line == "bare\\nlf"), "{said}");
+    trace.push_str(&said);
+    // A server that speaks before it is asked is judged by when its bytes come.
+    (odd || at < input.len() || client.ended().is_some(), trace)
+}
+
+fn envelope(eight_bit: bool) -> client::Envelope {
+    client::Envelope { reverse_path: ReversePath::Null, recipients: vec![someone(), someone()], bytes: 28, eight_bit }
+}
+
+/// The facts of a message, however it is cut.
+pub fn message(data: &[u8]) {
+    let (seed, input) = split(data);
+    let mut whole = Indexer::new();
+    whole.push(input);
+    let whole = whole.finish();
+    assert!(!whole.parts.is_empty() && whole.parts.len() <= MIME_PARTS_MAX);
+    for part in &whole.parts {
+        assert!(part.header_start <= part.body_start && part.body_start <= part.body_end);
+        assert!(part.body_end <= input.len() as u64);
+    }
+    for reads in [Reads::Bytes, Reads::Pieces] {
+        let (mut dice, mut at, mut indexer) = (Dice::new(seed), 0, Indexer::new());
+        while at < input.len() {
+            let piece = read(input, at, reads, &mut dice);
+            at += piece.len();
+            indexer.push(piece);
+        }
+        assert_eq!(indexer.finish(), whole);
+    }
+}
