@@ -1,0 +1,101 @@
+//! What changes cost the disk: bytes and flushes each, with 20,000 messages present, checkpoints included.
+
+use crate::mail::{at_once, deliver, fill, flag, index, picture, text};
+use crate::place::{Place, Written};
+use crate::table::{Goal, figure, head};
+use hauspost::mail::message::{INBOX, Uid};
+use hauspost::store::*;
+use smol::future::block_on;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub const PRESENT: u64 = 20_000;
+/// Checkpoints that belong to one figure.
+const CHECKPOINTS: u64 = 4;
+const KIB: f64 = 1024.0;
+
+pub fn run(place: &Place) {
+    head(&format!("Written for each change, {PRESENT} messages present; {}", place.says()));
+    let folder = place.folder("written");
+    let disk = Arc::new(FileDisk::new(&folder).expect("a free folder"));
+    let store = Store::open_on(disk.clone(), Options::new(&folder)).expect("a store");
+    fill(&store, PRESENT);
+    let at = At { place, disk: &disk };
+    let one = |bytes: &[u8]| {
+        let index = index(bytes);
+        let bytes = bytes.to_vec();
+        move |store: &Store, _| block_on(deliver(store, &bytes, &index))
+    };
+    at.each("one delivery of 8 KB", [24.0, 1.05], &store, one(&text(8_192, 1)));
+    at.each("one delivery of 8 KB that hardly compresses", [24.0, 1.05], &store, one(&picture(8_192, 2)));
+    at.each("one delivery of 4 KB", [14.0, 1.05], &store, one(&text(4_000, 3)));
+    at.each("one flag change", [9.0, 1.05], &store, |store, number| {
+        // All messages that were there in no order, each set and the next time cleared.
+        let uid = 1 + number * 7919 % PRESENT;
+        block_on(flag(store, vec![Uid(uid as u32)], (number / PRESENT).is_multiple_of(2)));
+    });
+    let body = text(8_192, 4);
+    let facts = index(&body);
+    const AT_ONCE: u64 = 8_000;
+    at.many("8 KB deliveries by 64 writers at once", AT_ONCE, async |_| deliver(&store, &body, &facts).await);
+    let inbox = block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable").expect("there");
+    at.many("flag changes by 64 writers at once", AT_ONCE, async |number| {
+        flag(&store, vec![Uid(inbox.uid_next.0 - 1 - number as u32)], true).await;
+    });
+    store.close().expect("closed");
+}
+
+struct At<'a> {
+    place: &'a Place,
+    disk: &'a FileDisk,
+}
+
+impl At<'_> {
+    /// One change after the other, from the end of one checkpoint to the end of a later one. Goals: KiB, flushes.
+    fn each(&self, name: &str, goals: [f64; 2], store: &Store, change: impl Fn(&Store, u64)) {
+        let mut number = 0;
+        let mut to_checkpoint = |checkpoints: u64| {
+            let syncs = || self.disk.counts(Part::Database).syncs;
+            for _ in 0..checkpoints {
+                let before = syncs();
+                while syncs() == before {
+                    change(store, number);
+                    number += 1;
+                }
+                // Answered when the checkpoint is done.
+                change(store, number);
+                number += 1;
+            }
+            (self.place.written(self.disk), self.disk.counts(Part::Journal).bytes, number)
+        };
+        let before = to_checkpoint(1);
+        let start = Instant::now();
+        let after = to_checkpoint(CHECKPOINTS);
+        let (seconds, changes) = (start.elapsed().as_secs_f64(), (after.2 - before.2) as f64);
+        let written = after.0.since(before.0);
+        figure(&format!("{name}: written"), written.bytes as f64 / changes / KIB, "KiB", Goal::AtMost(goals[0]));
+        figure("    of it journal", (after.1 - before.1) as f64 / changes / KIB, "KiB", Goal::None);
+        figure("    flushes", written.flushes as f64 / changes, "", Goal::AtMost(goals[1]));
+        figure("    a second", changes / seconds, "changes/s", Goal::None);
+    }
+
+    fn many(&self, name: &str, count: u64, change: impl AsyncFn(u64) + Sync) {
+        let before = self.place.written(self.disk);
+        let start = Instant::now();
+        at_once(64, count, change);
+        let seconds = start.elapsed().as_secs_f64();
+        // What the last checkpoint left in memory stays there: it is a part of few.
+        let written = self.place.written(self.disk).since(before);
+        figure(&format!("{name}: flushes"), written.flushes as f64 / count as f64, "", Goal::AtMost(0.1));
+        figure("    written", written.bytes as f64 / count as f64 / KIB, "KiB", Goal::None);
+        figure("    a second", count as f64 / seconds, "changes/s", Goal::None);
+    }
+}
+
+/// Prints the figures of something that has no checkpoints.
+pub fn plain(name: &str, written: Written, changes: u64, seconds: f64) {
+    let each = |count: u64| count as f64 / changes as f64;
+    figure(&format!("{name}: written"), each(written.bytes) / KIB, "KiB", Goal::None);
+    figure("    flushes", each(written.flushes), "", Goal::None);
+    figure("    a second", changes as f64 / seconds, "changes/s", Goal::None);
+}
