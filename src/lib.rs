@@ -37,8 +37,10 @@
 //!
 //! - A body of more than [`limits::BODY_HELD_BYTES_MAX`] compressed goes straight into redb and its Op waits for a checkpoint:
 //!   through the journal it would be written twice, and a checkpoint costs two flushes.
-//! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows of 16,340 bytes: rows are full
-//!   whatever compresses, and a chunk is still read alone.
+//! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows that end where redb's pages
+//!   end: a body begins in what the one before it has left of a page, whatever compresses, and a chunk is still read alone.
+//! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
+//! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes.
 //! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
 //! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
 //!   on one executor per core, up to four, and core 0 accepts for all.

@@ -268,6 +268,12 @@ pub const SETTING_BYTES_MAX: usize = 64 << 10;
 pub const SETTING_KEY_BYTES_MAX: usize = 320;
 /// Bytes of the last reply kept with a queued recipient: one line.
 pub const LAST_REPLY_BYTES_MAX: usize = 512;
+/// Bytes of ENVID kept with a queued message (RFC 3461 section 4.4).
+pub const ENVELOPE_ID_BYTES_MAX: usize = 100;
+/// Bytes of ORCPT kept with a queued recipient (RFC 3461 section 4.2).
+pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
+/// Findings of damage that are told apart, so that each is logged once; a card with more of them is beyond a log.
+pub const DAMAGE_REMEMBERED_MAX: usize = 1_000;
 /// Longest time a durable change stays in the journal alone. Each checkpoint costs about 40 KiB of writes.
 pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 

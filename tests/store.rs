@@ -122,7 +122,8 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     let enqueue = Enqueue {
         body: body(&store, &text(3_000)),
         reverse_path: ReversePath::Address(address("me")),
-        recipients: vec![address("A"), address("b")],
+        parameters: Default::default(),
+        recipients: vec![address("A").into(), address("b").into()],
         copies: vec![target(MailboxId(3), &[])],
         not_before: Timestamp(100),
         now: Timestamp(90),

@@ -333,7 +333,8 @@ impl Walk {
         let enqueue = Enqueue {
             body,
             reverse_path: ReversePath::Null,
-            recipients: waiting.iter().map(address).collect(),
+            parameters: Default::default(),
+            recipients: waiting.iter().map(address).map(Recipient::from).collect(),
             copies: Vec::new(),
             not_before: Timestamp(10),
             now: Timestamp(4),

@@ -26,6 +26,11 @@ pub struct ModSeq(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BodyId(pub u64);
 
+/// Names a thread of messages that answer each other: the id of the first body of it that came (RFC 8474 section 5.2).
+/// Decided once when a body comes; it never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ThreadId(pub u64);
+
 /// Names one entry of the relay queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub u64);

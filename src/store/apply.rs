@@ -4,8 +4,11 @@
 //! on the same tables give the same tables. What must always hold: counters of a mailbox agree with its rows; a body
 //! has as many references as rows that show it; an error leaves a transaction that must be given up.
 
-use super::body::{change_refs, decode_chunks, pieces, stored_bytes};
-use super::step::Step;
+use super::body::{BodyRow, change_refs};
+use super::code::Malformed;
+use super::damage::{damaged_row, lost};
+use super::pieces::{PAGE_BYTES, used_after};
+use super::step::{BodyRows, Step};
 use super::tables::*;
 use super::{QueueEntry, Trouble, Watched};
 use crate::limits::EXPUNGED_PER_MAILBOX_MAX;
@@ -22,6 +25,9 @@ pub struct Tables<'t> {
     pub changes: Table<'t, u128, ()>,
     pub expunged: Table<'t, u128, ()>,
     pub bodies: Table<'t, u64, &'static [u8]>,
+    pub facts: Table<'t, u64, &'static [u8]>,
+    pub signatures: Table<'t, u64, &'static [u8]>,
+    pub threads: Table<'t, (u64, u64), &'static ThreadBytes>,
     pub pieces: Table<'t, (u64, u32), &'static [u8]>,
     pub staged: Table<'t, u64, ()>,
     pub queue: Table<'t, u64, &'static [u8]>,
@@ -34,19 +40,22 @@ impl<'t> Tables<'t> {
     /// Opens all tables, making those that are not there.
     pub fn open(txn: &'t WriteTransaction) -> Result<Tables<'t>, Trouble> {
         Ok(Tables {
-            meta: txn.open_table(META)?,
-            mailboxes: txn.open_table(MAILBOXES)?,
+            meta: txn.open_table(META.table)?,
+            mailboxes: txn.open_table(MAILBOXES.table)?,
             names: txn.open_table(NAMES)?,
             messages: txn.open_table(MESSAGES)?,
             changes: txn.open_table(CHANGES)?,
             expunged: txn.open_table(EXPUNGED)?,
-            bodies: txn.open_table(BODIES)?,
+            bodies: txn.open_table(BODIES.table)?,
+            facts: txn.open_table(FACTS.table)?,
+            signatures: txn.open_table(SIGNATURES.table)?,
+            threads: txn.open_table(THREADS)?,
             pieces: txn.open_table(PIECES)?,
             staged: txn.open_table(STAGED)?,
-            queue: txn.open_table(QUEUE)?,
+            queue: txn.open_table(QUEUE.table)?,
             due: txn.open_table(DUE)?,
-            credentials: txn.open_table(CREDENTIALS)?,
-            settings: txn.open_table(SETTINGS)?,
+            credentials: txn.open_table(CREDENTIALS.table)?,
+            settings: txn.open_table(SETTINGS.table)?,
         })
     }
 
@@ -56,30 +65,47 @@ impl<'t> Tables<'t> {
     }
 
     fn save(&mut self, state: &MailboxState) -> Result<(), Trouble> {
-        self.mailboxes.insert(state.mailbox.id.0, &state.encode()[..])?;
-        Ok(())
+        MAILBOXES.insert(&mut self.mailboxes, &state.mailbox.id.0, state.encode())
+    }
+
+    /// The id of the mailbox of that name.
+    pub fn mailbox_id(&self, name: &str) -> Result<Option<MailboxId>, Trouble> {
+        let Some(id) = self.names.get(name)?.map(|id| MailboxId(id.value())) else { return Ok(None) };
+        let named = read_mailbox(&self.mailboxes, id)?.is_some_and(|state| state.mailbox.name == name);
+        if named { Ok(Some(id)) } else { Err(damaged_row("names", name)) }
+    }
+
+    /// One queue entry.
+    pub fn queue_entry(&self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
+        QUEUE.get(&self.queue, &id.0, |row| decode_queue_entry(id, row))
+    }
+
+    /// Keeps the counters.
+    pub fn save_meta(&mut self, meta: &Meta) -> Result<(), Trouble> {
+        META.insert(&mut self.meta, &0, meta.encode())
     }
 
     /// One message row.
     pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {
-        let bytes = self.messages.get(message_key(mailbox, uid))?;
-        bytes.map(|bytes| decode_message(uid, bytes.value())).transpose().map_err(Trouble::from)
+        let key = message_key(mailbox, uid);
+        self.messages.get(key)?.map(|bytes| read_message(key, bytes.value())).transpose()
     }
 
     /// Applies one step, moves the counters of `meta` past what it used, and notes what is to be rung.
     pub fn apply(&mut self, step: &Step, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
         match step {
-            Step::Body { id, row, stored } => {
+            Step::Body { id, rows, stored } => {
                 meta.body = meta.body.max(id.0 + 1);
-                self.bodies.insert(id.0, &row[..])?;
-                for (number, range) in pieces(stored.len() as u64) {
+                let body = self.insert_body(*id, rows)?;
+                for (number, range) in body.pieces() {
                     let piece = stored.get(range.start as usize..range.end as usize).unwrap_or_default();
                     self.pieces.insert((id.0, number), piece)?;
                 }
+                meta.page_used = used_after(meta.page_used, body.first_piece, body.stored_bytes());
             }
-            Step::StagedBody { id, row } => {
+            Step::StagedBody { id, rows } => {
                 self.staged.remove(id.0)?;
-                self.bodies.insert(id.0, &row[..])?;
+                self.insert_body(*id, rows)?;
             }
             Step::Place { mailbox, row } => self.apply_place(*mailbox, row, rung)?,
             Step::Keyword { mailbox, name } => {
@@ -115,23 +141,7 @@ impl<'t> Tables<'t> {
             Step::Create { id, name, uid_validity, special_use, subscribed } => {
                 meta.mailbox = meta.mailbox.max(id.0 + 1);
                 meta.uid_validity = meta.uid_validity.max(uid_validity.0.saturating_add(1));
-                let mailbox = Mailbox {
-                    id: *id,
-                    name: name.clone(),
-                    uid_validity: *uid_validity,
-                    uid_next: Uid(1),
-                    highest_modseq: ModSeq(1),
-                    messages: 0,
-                    unseen: 0,
-                    deleted: 0,
-                    bytes: 0,
-                    subscribed: *subscribed,
-                    special_use: *special_use,
-                    keywords: Vec::new(),
-                    expunged_floor: ModSeq(0),
-                };
-                self.names.insert(&name[..], id.0)?;
-                self.save(&MailboxState { mailbox, expunged: 0 })?;
+                self.apply_create(*id, name, *uid_validity, (*special_use, *subscribed))?;
                 rung.push(Watched::MailboxList);
             }
             Step::Rename { id, name } => {
@@ -147,6 +157,12 @@ impl<'t> Tables<'t> {
                 rung.push(Watched::MailboxList);
             }
             Step::Delete { id } => self.apply_delete(*id, rung)?,
+            Step::SpecialUse { id, special_use } => {
+                let mut state = self.mailbox(*id)?;
+                state.mailbox.special_use = *special_use;
+                self.save(&state)?;
+                rung.push(Watched::MailboxList);
+            }
             Step::Subscribe { id, subscribed } => {
                 let mut state = self.mailbox(*id)?;
                 state.mailbox.subscribed = *subscribed;
@@ -160,15 +176,19 @@ impl<'t> Tables<'t> {
                 }
                 rung.push(Watched::Queue);
             }
+            Step::Schedule { id, due, held } => {
+                let entry = self.queue_entry(*id)?.ok_or_else(|| lost(format_args!("queue entry {}", id.0)))?;
+                self.apply_queue(&QueueEntry { due: *due, held: *held, ..entry }, meta, rung)?;
+            }
             Step::SetCredential(credential) => {
                 let key = credential.login.to_lowercase();
-                self.credentials.insert(&key[..], &encode_credential(credential)[..])?;
+                CREDENTIALS.insert(&mut self.credentials, &&key[..], encode_credential(credential))?;
             }
             Step::RemoveCredential(login) => {
                 self.credentials.remove(&login.to_lowercase()[..])?;
             }
             Step::Setting { key, value: Some(value) } => {
-                self.settings.insert(&key[..], &value[..])?;
+                SETTINGS.insert(&mut self.settings, &&key[..], value.clone())?;
             }
             Step::Setting { key, value: None } => {
                 self.settings.remove(&key[..])?;
@@ -178,9 +198,36 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    fn apply_create(
+        &mut self,
+        id: MailboxId,
+        name: &str,
+        uid_validity: UidValidity,
+        (special_use, subscribed): (Option<SpecialUse>, bool),
+    ) -> Result<(), Trouble> {
+        let mailbox = Mailbox {
+            id,
+            name: name.to_owned(),
+            uid_validity,
+            uid_next: Uid(1),
+            highest_modseq: ModSeq(1),
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            bytes: 0,
+            subscribed,
+            special_use,
+            keywords: Vec::new(),
+            expunged_floor: ModSeq(0),
+        };
+        self.names.insert(name, id.0)?;
+        self.save(&MailboxState { mailbox, expunged: 0 })
+    }
+
     fn insert_message(&mut self, state: &mut MailboxState, row: &MessageRow) -> Result<(), Trouble> {
         let mailbox = &mut state.mailbox;
-        self.messages.insert(message_key(mailbox.id, row.uid), &encode_message(row))?;
+        let key = message_key(mailbox.id, row.uid);
+        self.messages.insert(key, &encode_message(key, row))?;
         self.changes.insert(change_key(mailbox.id, row.modseq, row.uid), ())?;
         mailbox.uid_next = mailbox.uid_next.max(Uid(row.uid.0.saturating_add(1)));
         mailbox.highest_modseq = mailbox.highest_modseq.max(row.modseq);
@@ -208,7 +255,7 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Trouble> {
         let mut state = self.mailbox(mailbox)?;
         for (uid, flags, keywords) in rows {
-            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost("message"))?;
+            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
             uncount(&mut state.mailbox, &row);
             self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
             self.insert_message(&mut state, &MessageRow { modseq, flags: *flags, keywords: *keywords, ..row })?;
@@ -229,7 +276,7 @@ impl<'t> Tables<'t> {
         let mut state = self.mailbox(mailbox)?;
         let mut bodies = Vec::with_capacity(uids.len());
         for uid in uids {
-            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost("message"))?;
+            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
             uncount(&mut state.mailbox, &row);
             self.messages.remove(message_key(mailbox, *uid))?;
             self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
@@ -278,7 +325,7 @@ impl<'t> Tables<'t> {
         let mut state = self.mailbox(to)?;
         let mut bodies = Vec::with_capacity(uids.len());
         for (uid, new) in uids.iter().zip(first.0..) {
-            let row = self.message(from, *uid)?.ok_or_else(|| lost("message"))?;
+            let row = self.message(from, *uid)?.ok_or_else(|| lost_message(from, *uid))?;
             let keywords = translate_keywords(row.keywords, &names, &state.mailbox.keywords);
             let saved = saved.unwrap_or(row.saved);
             self.insert_message(&mut state, &MessageRow { uid: Uid(new), modseq, keywords, saved, ..row })?;
@@ -295,7 +342,7 @@ impl<'t> Tables<'t> {
         let messages = message_key(id, Uid(0))..=message_key(id, Uid(u32::MAX));
         for row in self.messages.extract_from_if(messages, |_, _| true)? {
             let (key, bytes) = row?;
-            bodies.push(decode_message(key_uid(key.value()), bytes.value())?.body);
+            bodies.push(read_message(key.value(), bytes.value())?.body);
         }
         for table in [&mut self.changes, &mut self.expunged] {
             let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
@@ -317,45 +364,67 @@ impl<'t> Tables<'t> {
         if self.remove_queue_entry(entry.id)?.is_none() {
             self.refer(entry.body, 1)?;
         }
-        self.queue.insert(entry.id.0, &encode_queue_entry(entry)[..])?;
-        self.due.insert(due_key(entry.due, entry.id), ())?;
+        QUEUE.insert(&mut self.queue, &entry.id.0, encode_queue_entry(entry))?;
+        if !entry.held {
+            self.due.insert(due_key(entry.due, entry.id), ())?;
+        }
         rung.push(Watched::Queue);
         Ok(())
     }
 
     fn remove_queue_entry(&mut self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
-        let Some(bytes) = self.queue.remove(id.0)? else { return Ok(None) };
-        let entry = decode_queue_entry(id, bytes.value())?;
-        drop(bytes);
-        self.due.remove(due_key(entry.due, id))?;
+        let Some(entry) = self.queue_entry(id)? else { return Ok(None) };
+        self.queue.remove(id.0)?;
+        if !entry.held {
+            self.due.remove(due_key(entry.due, id))?;
+        }
         Ok(Some(entry))
     }
 
-    /// Changes how often a body is referred to; at nothing it goes with its pieces.
-    fn refer(&mut self, body: BodyId, change: i32) -> Result<(), Trouble> {
-        let (changed, stored) = {
-            let row = self.bodies.get(body.0)?.ok_or_else(|| lost("body"))?;
-            match change_refs(row.value(), change)? {
-                Some(changed) => (Some(changed), 0),
-                None => (None, stored_bytes(&decode_chunks(row.value())?)),
-            }
-        };
-        match changed {
-            Some(changed) => {
-                self.bodies.insert(body.0, &changed[..])?;
-            }
-            None => {
-                self.bodies.remove(body.0)?;
-                for (number, _) in pieces(stored) {
-                    self.pieces.remove((body.0, number))?;
-                }
-            }
+    fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
+        let BodyRows { body, facts, signature } = rows;
+        let row = BodyRow::decode(body).map_err(|Malformed| damaged_row("bodies", id.0))?;
+        BODIES.insert(&mut self.bodies, &id.0, body.clone())?;
+        FACTS.insert(&mut self.facts, &id.0, facts.clone())?;
+        if !signature.is_empty() {
+            SIGNATURES.insert(&mut self.signatures, &id.0, signature.clone())?;
+        }
+        for hash in &row.thread_keys {
+            let key = (hash.0, id.0);
+            self.threads.insert(key, &encode_thread(key, row.thread))?;
+        }
+        Ok(row)
+    }
+
+    fn remove_body(&mut self, id: BodyId, row: &BodyRow) -> Result<(), Trouble> {
+        self.bodies.remove(id.0)?;
+        self.facts.remove(id.0)?;
+        self.signatures.remove(id.0)?;
+        for hash in &row.thread_keys {
+            self.threads.remove((hash.0, id.0))?;
+        }
+        for (number, _) in row.pieces() {
+            self.pieces.remove((id.0, number))?;
         }
         Ok(())
     }
 
+    /// Changes how often a body is referred to; at nothing it goes with all that belongs to it.
+    fn refer(&mut self, body: BodyId, change: i32) -> Result<(), Trouble> {
+        let changed = BODIES.get(&self.bodies, &body.0, |row| match change_refs(row, change)? {
+            Some(changed) => Ok(Ok(changed)),
+            None => BodyRow::decode(row).map(Err),
+        })?;
+        match changed.ok_or_else(|| lost(format_args!("body {}", body.0)))? {
+            Ok(changed) => BODIES.insert(&mut self.bodies, &body.0, changed),
+            Err(row) => self.remove_body(body, &row),
+        }
+    }
+
     /// Pieces of a body that arrives, under a staged mark.
-    pub fn stage(&mut self, body: BodyId, pieces: &[(u32, Vec<u8>)]) -> Result<(), Trouble> {
+    pub fn stage(&mut self, body: BodyId, pieces: &[(u32, Vec<u8>)], meta: &mut Meta) -> Result<(), Trouble> {
+        // Held bodies that come now lie behind them, in pages of their own.
+        meta.page_used = PAGE_BYTES;
         self.staged.insert(body.0, ())?;
         for (number, piece) in pieces {
             self.pieces.insert((body.0, *number), &piece[..])?;
@@ -388,13 +457,12 @@ pub fn read_mailbox(
     table: &impl ReadableTable<u32, &'static [u8]>,
     id: MailboxId,
 ) -> Result<Option<MailboxState>, Trouble> {
-    let row = table.get(id.0)?;
-    row.map(|row| MailboxState::decode(id, row.value())).transpose().map_err(Trouble::from)
+    MAILBOXES.get(table, &id.0, |row| MailboxState::decode(id, row))
 }
 
 /// What a step refers to must be there: the step was decided on these tables.
-fn lost(what: &str) -> Trouble {
-    Trouble::Failed(format!("the store is damaged: a {what} is missing"))
+fn lost_message(mailbox: MailboxId, uid: Uid) -> Trouble {
+    lost(format_args!("message {} of mailbox {}", uid.0, mailbox.0))
 }
 
 /// Takes a row out of the counters.

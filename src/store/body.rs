@@ -1,22 +1,20 @@
-//! Bodies as they lie in the tables: chunks, pieces, and what was decided about the whole.
+//! Bodies as they lie in the tables: chunks, and the row that finds them.
 //!
 //! A body is cut into *chunks* of at most [`BODY_CHUNK_BYTES`], each raw DEFLATE that ends on a byte boundary, refers
 //! to nothing before its start and carries no final-block bit. Chunks lie end to end and are stored in *pieces* that
-//! fill redb's pages: where a piece ends has nothing to do with where a chunk ends. What must always hold: bytes out
+//! fill redb's pages (see [`super::pieces`]): where a piece ends has nothing to do with where a chunk ends. What must always hold: bytes out
 //! are exactly the bytes in, and every chunk that is read is checked against its CRC-32.
 
 use super::code::*;
-use super::tables::versioned;
+use super::facts::{put_hashes, read_hashes};
+use super::pieces::pieces;
+use super::tables::{VERSION, versioned};
 use crate::limits::BODY_CHUNK_BYTES;
-use crate::mail::index::{BodyIndex, Part, PartKind, TransferEncoding};
+use crate::mail::index::MessageIdHash;
+use crate::mail::message::ThreadId;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, TryLockError};
-
-/// Largest piece in bytes: with its key it fills four pages of redb (one byte over 16,364 would take eight).
-pub const PIECE_BYTES: u64 = 16_340;
-/// What fills two pages and one.
-const SMALLER_PIECES_BYTES: [u64; 2] = [8_168, 4_072];
 
 /// One self-contained part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +27,8 @@ pub struct Chunk {
     pub crc: u32,
 }
 
-/// What the store keeps of a body beside its pieces.
+/// What the store keeps of a body beside its pieces, its facts and its signature: what reading, freeing and finding its
+/// thread need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyRow {
     /// Messages and queue entries that show it.
@@ -38,43 +37,67 @@ pub struct BodyRow {
     pub bytes: u64,
     /// CRC-32 of the whole.
     pub crc: u32,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Hashes under which it stands in the table of threads; at most two, see [`super::threads`].
+    pub thread_keys: Vec<MessageIdHash>,
+    /// How it lies in pieces, see [`super::pieces`]; 0: staged.
+    pub first_piece: u32,
     /// In order.
     pub chunks: Vec<Chunk>,
-    /// The facts.
-    pub index: BodyIndex,
 }
 
-/// Row version; the four bytes behind it are `refs`, so that they can be changed in place.
-const VERSION: u8 = 1;
+/// Where the four bytes of `refs` begin, so that they can be changed in place: behind the version.
+const REFS_AT: usize = 1;
 
 impl BodyRow {
     /// As row bytes.
     pub fn encode(&self) -> Vec<u8> {
+        let BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks } = self;
         let mut out = vec![VERSION];
-        out.extend_from_slice(&self.refs.to_le_bytes());
-        put_varint(&mut out, self.bytes);
-        out.extend_from_slice(&self.crc.to_le_bytes());
-        let mut index = Vec::new();
-        encode_index(&mut index, &self.index);
-        put_bytes(&mut out, &index);
-        put_varint(&mut out, self.chunks.len() as u64);
-        for chunk in &self.chunks {
+        out.extend_from_slice(&refs.to_le_bytes());
+        put_varint(&mut out, *bytes);
+        out.extend_from_slice(&crc.to_le_bytes());
+        put_varint(&mut out, thread.0);
+        put_hashes(&mut out, thread_keys);
+        put_varint(&mut out, (*first_piece).into());
+        put_varint(&mut out, chunks.len() as u64);
+        for chunk in chunks {
             put_varint(&mut out, chunk.bytes.into());
             put_varint(&mut out, chunk.stored.into());
             out.extend_from_slice(&chunk.crc.to_le_bytes());
         }
         out
     }
+
+    /// From row bytes.
+    pub fn decode(bytes: &[u8]) -> Result<BodyRow, Malformed> {
+        let mut decoder = versioned(bytes)?;
+        Ok(BodyRow {
+            refs: decoder.u32()?,
+            bytes: decoder.varint()?,
+            crc: decoder.u32()?,
+            thread: ThreadId(decoder.varint()?),
+            thread_keys: read_hashes(&mut decoder)?,
+            first_piece: decoder.varint32()?,
+            chunks: read_chunks(&mut decoder)?,
+        })
+    }
+
+    /// Its compressed size in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        stored_bytes(&self.chunks)
+    }
+
+    /// How it lies in pieces.
+    pub fn pieces(&self) -> impl Iterator<Item = (u32, Range<u64>)> + use<> {
+        pieces(self.first_piece, self.stored_bytes())
+    }
 }
 
 /// Compressed size of these chunks in bytes.
 pub fn stored_bytes(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.stored)).sum()
-}
-
-/// Only the count of references of a body row.
-pub fn decode_refs(bytes: &[u8]) -> Result<u32, Malformed> {
-    versioned(bytes)?.u32()
 }
 
 /// Only the size of a body row.
@@ -84,26 +107,8 @@ pub fn decode_size(bytes: &[u8]) -> Result<u64, Malformed> {
     decoder.varint()
 }
 
-/// Only the facts of a body row.
-pub fn decode_row_index(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
-    let mut decoder = versioned(bytes)?;
-    decoder.u32()?;
-    decoder.varint()?;
-    decoder.u32()?;
-    decode_index(decoder.bytes()?)
-}
-
-/// Only the chunks of a body row.
-pub fn decode_chunks(bytes: &[u8]) -> Result<Vec<Chunk>, Malformed> {
-    let mut decoder = versioned(bytes)?;
-    decoder.u32()?;
-    decoder.varint()?;
-    decoder.u32()?;
-    decoder.bytes()?;
-    read_chunks(&mut decoder)
-}
-
-fn read_chunks(decoder: &mut Decoder<'_>) -> Result<Vec<Chunk>, Malformed> {
+/// The chunks of a body row, of every format.
+pub fn read_chunks(decoder: &mut Decoder<'_>) -> Result<Vec<Chunk>, Malformed> {
     (0..decoder.count()?)
         .map(|_| {
             let chunk = Chunk { bytes: decoder.varint32()?, stored: decoder.varint32()?, crc: decoder.u32()? };
@@ -115,41 +120,14 @@ fn read_chunks(decoder: &mut Decoder<'_>) -> Result<Vec<Chunk>, Malformed> {
 
 /// The body row with its count of references changed by `change`; `None` when nothing refers to it any more.
 pub fn change_refs(row: &[u8], change: i32) -> Result<Option<Vec<u8>>, Malformed> {
-    let mut decoder = versioned(row)?;
-    let refs = decoder.u32()?.checked_add_signed(change).ok_or(Malformed)?;
+    let refs = versioned(row)?.u32()?.checked_add_signed(change).ok_or(Malformed)?;
     if refs == 0 {
         return Ok(None);
     }
-    Ok(Some([&[VERSION][..], &refs.to_le_bytes(), decoder.rest()].concat()))
-}
-
-/// How `stored` bytes lie in pieces: numbers and ranges, in order. Every piece but the last few is
-/// [`PIECE_BYTES`] long; the rest is split so that no piece leaves more than a quarter of its pages empty.
-pub fn pieces(stored: u64) -> impl Iterator<Item = (u32, Range<u64>)> {
-    let mut at = 0;
-    let mut number = 0;
-    std::iter::from_fn(move || {
-        let rest = stored - at;
-        if rest == 0 {
-            return None;
-        }
-        let piece = (number, at..at + piece_bytes(rest));
-        at = piece.1.end;
-        number += 1;
-        Some(piece)
-    })
-}
-
-fn piece_bytes(rest: u64) -> u64 {
-    if rest > PIECE_BYTES / 4 * 3 {
-        return rest.min(PIECE_BYTES);
-    }
-    for size in SMALLER_PIECES_BYTES {
-        if rest > size / 4 * 3 {
-            return rest.min(size);
-        }
-    }
-    rest
+    let mut changed = row.to_vec();
+    let place = changed.get_mut(REFS_AT..REFS_AT + 4).ok_or(Malformed)?;
+    place.copy_from_slice(&refs.to_le_bytes());
+    Ok(Some(changed))
 }
 
 /// First byte after the header's empty line, if it is there (RFC 5322 section 2.1; bare LF as well).
@@ -253,179 +231,24 @@ impl Inflater {
     }
 }
 
-fn encode_index(out: &mut Vec<u8>, index: &BodyIndex) {
-    let BodyIndex { envelope, body_structure, body, parts, sent_seconds, sent_zone_minutes, .. } = index;
-    put_bytes(out, envelope);
-    put_bytes(out, body_structure);
-    put_bytes(out, body);
-    match sent_seconds {
-        None => out.push(0),
-        Some(seconds) => {
-            out.push(1);
-            put_signed(out, *seconds);
-        }
-    }
-    put_signed(out, (*sent_zone_minutes).into());
-    put_varint(out, parts.len() as u64);
-    let mut before = 0;
-    for part in parts {
-        let Part { descendants, kind, encoding, charset, header_start, body_start, body_end } = part;
-        out.push(encode_kind(*kind) << 4 | encode_encoding(*encoding));
-        put_varint(out, (*descendants).into());
-        put_bytes(out, charset.as_bytes());
-        // Offsets mostly grow by little: as differences they take a byte or two each.
-        for offset in [*header_start, *body_start, *body_end] {
-            put_signed(out, offset.wrapping_sub(before) as i64);
-            before = offset;
-        }
-    }
-}
-
-fn decode_index(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
-    let mut decoder = Decoder::new(bytes);
-    let envelope = decoder.bytes()?.to_vec();
-    let body_structure = decoder.bytes()?.to_vec();
-    let body = decoder.bytes()?.to_vec();
-    let sent_seconds = match decoder.byte()? {
-        0 => None,
-        1 => Some(decoder.signed()?),
-        _ => return Err(Malformed),
-    };
-    let sent_zone_minutes = i16::try_from(decoder.signed()?).map_err(|_| Malformed)?;
-    let mut before = 0u64;
-    let parts = (0..decoder.count()?)
-        .map(|_| {
-            let kinds = decoder.byte()?;
-            let descendants = decoder.varint32()?;
-            let charset = decoder.text()?;
-            let mut offset = || {
-                before = before.wrapping_add(decoder.signed()? as u64);
-                Ok(before)
-            };
-            Ok(Part {
-                descendants,
-                kind: decode_kind(kinds >> 4)?,
-                encoding: decode_encoding(kinds & 15)?,
-                charset,
-                header_start: offset()?,
-                body_start: offset()?,
-                body_end: offset()?,
-            })
-        })
-        .collect::<Result<_, Malformed>>()?;
-    let (message_id, references, signature) = Default::default();
-    Ok(BodyIndex {
-        envelope,
-        body_structure,
-        body,
-        parts,
-        sent_seconds,
-        sent_zone_minutes,
-        message_id,
-        references,
-        signature,
-    })
-}
-
-fn encode_kind(kind: PartKind) -> u8 {
-    match kind {
-        PartKind::Leaf => 0,
-        PartKind::Text => 1,
-        PartKind::Html => 2,
-        PartKind::Multipart => 3,
-        PartKind::Message => 4,
-    }
-}
-
-fn decode_kind(byte: u8) -> Result<PartKind, Malformed> {
-    Ok(match byte {
-        0 => PartKind::Leaf,
-        1 => PartKind::Text,
-        2 => PartKind::Html,
-        3 => PartKind::Multipart,
-        4 => PartKind::Message,
-        _ => return Err(Malformed),
-    })
-}
-
-fn encode_encoding(encoding: TransferEncoding) -> u8 {
-    match encoding {
-        TransferEncoding::Identity => 0,
-        TransferEncoding::Base64 => 1,
-        TransferEncoding::QuotedPrintable => 2,
-    }
-}
-
-fn decode_encoding(byte: u8) -> Result<TransferEncoding, Malformed> {
-    Ok(match byte {
-        0 => TransferEncoding::Identity,
-        1 => TransferEncoding::Base64,
-        2 => TransferEncoding::QuotedPrintable,
-        _ => return Err(Malformed),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn index() -> BodyIndex {
-        let part = |header_start, body_start, body_end| Part {
-            descendants: 1,
-            kind: PartKind::Html,
-            encoding: TransferEncoding::QuotedPrintable,
-            charset: "utf-8".into(),
-            header_start,
-            body_start,
-            body_end,
-        };
-        BodyIndex {
-            envelope: b"(NIL)".to_vec(),
-            body_structure: b"(\"TEXT\")".to_vec(),
-            body: Vec::new(),
-            parts: vec![part(0, 100, u64::MAX), part(90, 95, 96)],
-            sent_seconds: Some(-1),
-            sent_zone_minutes: -120,
-            ..BodyIndex::default()
-        }
-    }
-
     #[test]
     fn rows_return_and_count() {
         let chunk = Chunk { bytes: 9, stored: 8, crc: 7 };
-        let row = BodyRow { refs: 1, bytes: 18, crc: 6, chunks: vec![chunk; 2], index: index() };
+        let thread_keys = vec![MessageIdHash(u64::MAX), MessageIdHash(5)];
+        let (thread, first_piece) = (ThreadId(1 << 40), 4076);
+        let row = BodyRow { refs: 1, bytes: 18, crc: 6, thread, thread_keys, first_piece, chunks: vec![chunk; 2] };
         let bytes = row.encode();
         assert_eq!(decode_size(&bytes), Ok(18));
-        assert_eq!(decode_chunks(&bytes), Ok(vec![chunk; 2]));
-        assert_eq!(decode_row_index(&bytes), Ok(index()));
+        assert_eq!(BodyRow::decode(&bytes), Ok(row.clone()));
         let two = change_refs(&bytes, 1).expect("well formed").expect("still there");
         assert_eq!(two, BodyRow { refs: 2, ..row }.encode());
         assert_eq!(change_refs(&two, -2), Ok(None));
         assert_eq!(change_refs(&two, -3), Err(Malformed));
-    }
-
-    #[test]
-    fn pieces_fill_their_pages() {
-        for stored in (0..70_000).chain([1 << 20, 33_333_333]) {
-            let mut at = 0;
-            let mut pages = 0;
-            for (number, (no, range)) in pieces(stored).enumerate() {
-                assert_eq!((no as usize, range.start), (number, at));
-                let bytes = range.end - range.start;
-                assert!(bytes > 0 && bytes <= PIECE_BYTES);
-                at = range.end;
-                pages += if bytes <= 4076 {
-                    1
-                } else if bytes <= 8172 {
-                    2
-                } else {
-                    4
-                };
-            }
-            assert_eq!(at, stored);
-            assert!(pages * 4096 <= stored + stored / 3 + 4096, "{stored} bytes in {pages} pages");
-        }
     }
 
     #[test]
@@ -474,8 +297,8 @@ mod tests {
 
         #[test]
         fn damaged_rows_are_survived(bytes: Vec<u8>) {
-            let _ = decode_row_index(&bytes);
-            let _ = decode_chunks(&bytes);
+            let _ = BodyRow::decode(&bytes);
+            let _ = decode_size(&bytes);
             let _ = change_refs(&bytes, 1);
         }
     }

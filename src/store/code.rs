@@ -28,6 +28,7 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Reads what the `put_` functions wrote.
+#[derive(Clone)]
 pub struct Decoder<'a> {
     rest: &'a [u8],
 }
@@ -40,10 +41,6 @@ impl<'a> Decoder<'a> {
     /// Whether everything was read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
-    }
-    /// Everything that is left.
-    pub fn rest(self) -> &'a [u8] {
-        self.rest
     }
     /// One byte.
     pub fn byte(&mut self) -> Result<u8, Malformed> {

@@ -3,10 +3,15 @@
 //! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
 //! changes nothing: a refusal leaves no trace.
 
+mod queue;
+
 use super::apply::{Tables, read_mailbox};
+use super::body::{BodyRow, stored_bytes};
 use super::intake::{NewBody, Source, Staged};
-use super::step::Step;
+use super::pieces::first_piece;
+use super::step::{BodyRows, Step};
 use super::tables::*;
+use super::threads::{Threaded, thread_of};
 use super::*;
 use crate::limits::*;
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -29,6 +34,7 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
         next_mailbox: meta.mailbox,
         next_uid_validity: meta.uid_validity,
         next_body: meta.body,
+        page_used: meta.page_used,
         mailboxes: Vec::new(),
         steps: Vec::new(),
         staged: None,
@@ -48,8 +54,19 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
             }
             Done::Applied
         }
+        Op::SetSpecialUse { name, special_use } => draft.set_special_use(&name, special_use)?,
         Op::Enqueue(enqueue) => draft.enqueue(enqueue, QueueId(meta.queue))?,
         Op::Settle(settle) => draft.settle(settle)?,
+        Op::Hold { entry } => draft.hold(entry)?,
+        Op::Release { entry, due } => draft.release(entry, due)?,
+        Op::Retry { entry, due } => draft.retry(entry, due)?,
+        Op::RemoveQueueEntry { entry, notice, now } => draft.remove_queue_entry(entry, notice, now)?,
+        Op::NoteTime { now } => {
+            if now > meta.latest_time {
+                draft.steps.push(Step::Time(now));
+            }
+            Done::Applied
+        }
         Op::SetCredential(credential) => {
             check_key(&credential.login)?;
             draft.steps.push(Step::SetCredential(credential));
@@ -108,6 +125,8 @@ struct Draft<'a, 't> {
     next_mailbox: u32,
     next_uid_validity: u32,
     next_body: u64,
+    /// See [`Meta::page_used`]. An Op admits one body at most.
+    page_used: u32,
     /// Mailboxes as the steps so far will leave them, as far as it matters here.
     mailboxes: Vec<Mailbox>,
     steps: Vec<Step>,
@@ -128,7 +147,7 @@ impl Draft<'_, '_> {
     }
 
     fn id_of(&self, name: &str) -> Result<Option<MailboxId>, Trouble> {
-        Ok(self.tables.names.get(name)?.map(|id| MailboxId(id.value())))
+        self.tables.mailbox_id(name)
     }
 
     fn next_modseq(&mut self, id: MailboxId) -> Result<ModSeq, Trouble> {
@@ -178,24 +197,29 @@ impl Draft<'_, '_> {
 
     /// Admits a body; returns its id and size in bytes.
     fn admit(&mut self, body: NewBody) -> Result<(BodyId, u64), Trouble> {
-        let NewBody { bytes, row, source } = body;
+        let NewBody { bytes, crc, chunks, message_id, references, facts, signature, source } = body;
+        let (id, first_piece) = match &source {
+            Source::Held(_) => (BodyId(self.next_body), first_piece(self.page_used, stored_bytes(&chunks))),
+            Source::Staged(staged) if staged.epoch() != self.epoch => {
+                return Err(Trouble::Failed("the disk failed after the body had arrived".into()));
+            }
+            Source::Staged(staged) => (staged.body(), 0),
+        };
+        let known = |hash| find_thread(&self.tables.threads, hash);
+        let Threaded { thread, keys: thread_keys } = thread_of(id, message_id, &references, known)?;
+        let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();
+        let rows = BodyRows { body, facts, signature };
         match source {
             Source::Held(stored) => {
-                let id = BodyId(self.next_body);
                 self.next_body += 1;
-                self.steps.push(Step::Body { id, row, stored });
-                Ok((id, bytes))
-            }
-            Source::Staged(staged) if staged.epoch() != self.epoch => {
-                Err(Trouble::Failed("the disk failed after the body had arrived".into()))
+                self.steps.push(Step::Body { id, rows, stored });
             }
             Source::Staged(staged) => {
-                let id = staged.body();
-                self.steps.push(Step::StagedBody { id, row });
+                self.steps.push(Step::StagedBody { id, rows });
                 self.staged = Some(staged);
-                Ok((id, bytes))
             }
         }
+        Ok((id, bytes))
     }
 
     fn place(
@@ -317,7 +341,7 @@ impl Draft<'_, '_> {
                     && let Some(row) = rows.next()
                 {
                     let (key, bytes) = row?;
-                    let row = decode_message(key_uid(key.value()), bytes.value())?;
+                    let row = read_message(key.value(), bytes.value())?;
                     if is_deleted(&row) {
                         uids.push(row.uid);
                     }
@@ -351,17 +375,39 @@ impl Draft<'_, '_> {
         if self.id_of(&name)?.is_some() {
             return Err(Trouble::Exists);
         }
-        if special_use.is_some() {
-            for row in self.tables.mailboxes.iter()? {
-                let (id, bytes) = row?;
-                if MailboxState::decode(MailboxId(id.value()), bytes.value())?.mailbox.special_use == special_use {
-                    return Err(Trouble::Refused("another mailbox has that special use"));
-                }
-            }
-        }
+        self.check_special_use(special_use)?;
         self.create_parents(&name)?;
         let id = self.create(name, special_use)?;
         Ok(Done::Created(id))
+    }
+
+    /// No two mailboxes have the same special use.
+    fn check_special_use(&self, special_use: Option<SpecialUse>) -> Result<(), Trouble> {
+        if special_use.is_none() {
+            return Ok(());
+        }
+        for row in self.tables.mailboxes.iter()? {
+            let (id, bytes) = row?;
+            let id = id.value();
+            let state = MAILBOXES.decode(&id, bytes.value(), |row| MailboxState::decode(MailboxId(id), row))?;
+            if state.mailbox.special_use == special_use {
+                return Err(Trouble::Refused("another mailbox has that special use"));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_special_use(&mut self, name: &str, special_use: Option<SpecialUse>) -> Result<Done, Trouble> {
+        let id = self.id_of(&mailbox_name(name)?)?.ok_or(Trouble::NotFound)?;
+        if self.tables.mailbox(id)?.mailbox.special_use == special_use {
+            return Ok(Done::Applied);
+        }
+        if id == INBOX {
+            return Err(Trouble::Refused("INBOX has a use of its own"));
+        }
+        self.check_special_use(special_use)?;
+        self.steps.push(Step::SpecialUse { id, special_use });
+        Ok(Done::Applied)
     }
 
     /// RFC 9051 section 6.3.4: superior names are made with the mailbox.
@@ -457,70 +503,6 @@ impl Draft<'_, '_> {
         self.steps.push(Step::Delete { id });
         Ok(Done::Applied)
     }
-
-    fn enqueue(&mut self, enqueue: Enqueue, id: QueueId) -> Result<Done, Trouble> {
-        let Enqueue { body, reverse_path, recipients, copies, not_before, now } = enqueue;
-        if recipients.is_empty() {
-            return Err(Trouble::Refused("a message needs a recipient"));
-        }
-        let body = self.admit(body)?;
-        let recipients = recipients
-            .into_iter()
-            .map(|address| QueueRecipient { address, attempts: 0, last_reply: String::new() })
-            .collect();
-        let (queued, due) = (now, not_before);
-        self.steps.push(Step::Queue(QueueEntry {
-            id,
-            body: body.0,
-            bytes: body.1,
-            reverse_path,
-            recipients,
-            queued,
-            due,
-        }));
-        for target in &copies {
-            self.place(target, body, now, now)?;
-        }
-        self.steps.push(Step::Time(now));
-        Ok(Done::Enqueued(id))
-    }
-
-    fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
-        let Settle { entry: id, outcomes, next_due, notice, now } = settle;
-        let mut entry = {
-            let row = self.tables.queue.get(id.0)?.ok_or(Trouble::NotFound)?;
-            decode_queue_entry(id, row.value())?
-        };
-        for (address, outcome) in outcomes {
-            match outcome {
-                Outcome::Delivered | Outcome::Failed => {
-                    entry.recipients.retain(|recipient| !recipient.address.same_as(&address));
-                }
-                Outcome::Deferred(reply) => {
-                    for recipient in &mut entry.recipients {
-                        if recipient.address.same_as(&address) {
-                            recipient.attempts = recipient.attempts.saturating_add(1);
-                            recipient.last_reply = one_line(&reply);
-                        }
-                    }
-                }
-            }
-        }
-        entry.due = next_due;
-        self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
-        if let Some((body, target)) = notice {
-            let body = self.admit(body)?;
-            self.place(&target, body, now, now)?;
-        }
-        self.steps.push(Step::Time(now));
-        Ok(Done::Applied)
-    }
-}
-
-/// One line of at most [`LAST_REPLY_BYTES_MAX`].
-fn one_line(reply: &str) -> String {
-    let end = reply.floor_char_boundary(LAST_REPLY_BYTES_MAX);
-    reply.get(..end).unwrap_or_default().replace(['\r', '\n'], " ")
 }
 
 /// The mailbox in the answer, as the applied steps left it.
@@ -545,11 +527,5 @@ mod tests {
         for bad in ["", "/", "a//b", "/a", "a/", "a\nb", &"x".repeat(600), &vec!["a"; 17].join("/")] {
             assert!(matches!(mailbox_name(bad), Err(Trouble::Refused(_))), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_reply_becomes_one_line() {
-        assert_eq!(one_line("451-a\r\n451 b"), "451-a  451 b");
-        assert_eq!(one_line(&"é".repeat(300)).len(), 512);
     }
 }

@@ -4,11 +4,13 @@
 //! always hold: an open body needs no more memory than one chunk and [`BODY_HELD_BYTES_MAX`]; what was staged for a
 //! body that no Op admits is given back.
 
-use super::body::{BodyRow, Chunk, PIECE_BYTES, header_end, pieces};
+use super::body::{Chunk, header_end};
+use super::facts::encode_facts;
+use super::pieces::{STAGED_PIECE_BYTES, pieces};
 use super::writer::{Job, StageJob};
 use super::{Front, InFlight, Shared, Trouble};
 use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX};
-use crate::mail::index::BodyIndex;
+use crate::mail::index::{BodyIndex, MessageIdHash};
 use crate::mail::message::BodyId;
 use std::sync::{Arc, PoisonError};
 
@@ -59,8 +61,13 @@ pub enum Source {
 /// A finished body that no Op has taken yet. Dropping it gives the body up.
 pub struct NewBody {
     pub(super) bytes: u64,
-    /// Its row, with no references.
-    pub(super) row: Vec<u8>,
+    pub(super) crc: u32,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) message_id: Option<MessageIdHash>,
+    pub(super) references: Vec<MessageIdHash>,
+    /// Row of its facts.
+    pub(super) facts: Vec<u8>,
+    pub(super) signature: Vec<u8>,
     pub(super) source: Source,
 }
 
@@ -71,10 +78,11 @@ impl NewBody {
     }
     /// Bytes that wait with it in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        match &self.source {
-            Source::Held(stored) => stored.len() + self.row.len(),
-            Source::Staged(_) => self.row.len(),
-        }
+        let stored = match &self.source {
+            Source::Held(stored) => stored.len(),
+            Source::Staged(_) => 0,
+        };
+        stored + self.facts.len() + self.signature.len() + self.chunks.len() * size_of::<Chunk>()
     }
 }
 
@@ -127,7 +135,7 @@ impl BodyWriter {
                 self.cut();
             }
             if self.stored.len() > BODY_HELD_BYTES_MAX {
-                let whole = self.stored.len() / PIECE_BYTES as usize;
+                let whole = self.stored.len() / STAGED_PIECE_BYTES as usize;
                 self.stage(whole).await?;
             }
         }
@@ -143,16 +151,26 @@ impl BodyWriter {
             self.cut();
         }
         if self.staged.is_some() || self.stored.len() > BODY_HELD_BYTES_MAX {
-            let all = pieces(self.stored.len() as u64).count();
+            let all = pieces(0, self.stored.len() as u64).count();
             self.stage(all).await?;
         }
-        let row = BodyRow { refs: 0, bytes: self.bytes, crc: self.crc.finalize(), chunks: self.chunks, index }.encode();
+        let facts = encode_facts(&index);
+        let BodyIndex { message_id, references, signature, .. } = index;
         self.stored.shrink_to_fit();
         let source = match self.staged {
             Some(staged) => Source::Staged(staged),
             None => Source::Held(self.stored),
         };
-        Ok(NewBody { bytes: self.bytes, row, source })
+        Ok(NewBody {
+            bytes: self.bytes,
+            crc: self.crc.finalize(),
+            chunks: self.chunks,
+            message_id,
+            references,
+            facts,
+            signature,
+            source,
+        })
     }
 
     /// Cuts a chunk; the first time that of the header, so that reading a header reads nothing else.
@@ -179,7 +197,7 @@ impl BodyWriter {
         let first = self.staged_pieces;
         let mut end = 0;
         let mut batch = Vec::with_capacity(count);
-        for (number, range) in pieces(self.stored.len() as u64).take(count) {
+        for (number, range) in pieces(0, self.stored.len() as u64).take(count) {
             end = range.end as usize;
             let piece = self.stored.get(range.start as usize..end).unwrap_or_default().to_vec();
             batch.push((first + number, piece));

@@ -6,7 +6,8 @@
 //! An Op goes `writer` -> `decide` (checks, chooses UIDs and modseqs) -> `step` (what was decided) -> `apply` (into the
 //! tables, in a redb transaction that is not yet durable) -> `ring` (one write, one flush) -> commit -> bells ->
 //! answer. A question goes to one of two reader threads and sees a `snapshot` of what was committed. A body goes
-//! through `intake` into chunks (`body`). `open` brings all of it back; `disk` and `memory` are what it lies on.
+//! through `intake` into chunks (`body`), which lie in `pieces`; its `facts` and its place among the `threads` are decided
+//! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and `memory` are what it lies on.
 //!
 //! # Half-done states, and what a restart does with them
 //!
@@ -32,16 +33,21 @@ mod bell;
 mod body;
 mod check;
 mod code;
+mod damage;
 mod decide;
 mod disk;
+mod facts;
 mod intake;
 mod memory;
 mod op;
 mod open;
+mod pieces;
 mod ring;
+mod seal;
 mod snapshot;
 mod step;
 mod tables;
+mod threads;
 mod writer;
 
 pub use bell::Bell;
@@ -205,7 +211,7 @@ impl Store {
     pub async fn apply(&self, op: Op) -> Result<Done, Trouble> {
         let flight = InFlight::new(&self.front.shared);
         let (answer, answered) = smol::channel::bounded(1);
-        let job = writer::Job::Apply(writer::ApplyJob { op, answer, flight });
+        let job = writer::Job::Apply(writer::ApplyJob { op: Box::new(op), answer, flight });
         self.front.changes.send(job).await.map_err(|_| closed())?;
         answered.recv().await.unwrap_or_else(|_| Err(closed()))
     }
@@ -282,6 +288,7 @@ impl From<redb::Error> for Trouble {
     fn from(error: redb::Error) -> Trouble {
         match error {
             redb::Error::Io(error) => error.into(),
+            redb::Error::Corrupted(what) => damage::damaged(what),
             error => Trouble::Failed(error.to_string()),
         }
     }
@@ -314,11 +321,5 @@ impl From<redb::CommitError> for Trouble {
 impl From<redb::DatabaseError> for Trouble {
     fn from(error: redb::DatabaseError) -> Trouble {
         redb::Error::from(error).into()
-    }
-}
-
-impl From<code::Malformed> for Trouble {
-    fn from(_: code::Malformed) -> Trouble {
-        Trouble::Failed("the store is damaged: a row cannot be read".into())
     }
 }

@@ -6,6 +6,7 @@ use super::NewBody;
 use crate::mail::message::*;
 use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
+use crate::wire::smtp::{MailParameters, RcptParameters};
 
 /// One change. Each is durable as a whole or not there at all.
 pub enum Op {
@@ -36,6 +37,13 @@ pub enum Op {
         /// Name.
         name: String,
     },
+    /// Marks a mailbox for a special use, or no longer. Refused while another mailbox has that use.
+    SetSpecialUse {
+        /// Name.
+        name: String,
+        /// RFC 6154.
+        special_use: Option<SpecialUse>,
+    },
     /// SUBSCRIBE and UNSUBSCRIBE.
     Subscribe {
         /// Name.
@@ -47,6 +55,39 @@ pub enum Op {
     Enqueue(Enqueue),
     /// What came of a delivery attempt.
     Settle(Settle),
+    /// Keeps a queue entry from being tried until it is released; its attempts stay counted. Held again, nothing changes.
+    Hold {
+        /// The entry.
+        entry: QueueId,
+    },
+    /// Lets a held entry go on. One that is not held is left as it is.
+    Release {
+        /// The entry.
+        entry: QueueId,
+        /// When it is tried.
+        due: Timestamp,
+    },
+    /// Another time for the next attempt. Held entries are left as they are.
+    Retry {
+        /// The entry; `None`: all.
+        entry: Option<QueueId>,
+        /// When it is tried.
+        due: Timestamp,
+    },
+    /// Takes an entry out of the queue, whether held or not.
+    RemoveQueueEntry {
+        /// The entry.
+        entry: QueueId,
+        /// What the owner is told, in the same Op.
+        notice: Option<(NewBody, Target)>,
+        /// Wall clock.
+        now: Timestamp,
+    },
+    /// The wall clock was there, and is believed: for the clock guard, when nothing else has said so for long.
+    NoteTime {
+        /// Wall clock.
+        now: Timestamp,
+    },
     /// Makes or replaces the credential of that login.
     SetCredential(Credential),
     /// Removes a login.
@@ -198,14 +239,32 @@ pub struct Enqueue {
     pub body: NewBody,
     /// Who gets the bounce.
     pub reverse_path: ReversePath,
+    /// What else MAIL said.
+    pub parameters: MailParameters,
     /// At least one.
-    pub recipients: Vec<Address>,
+    pub recipients: Vec<Recipient>,
     /// A copy for the owner (Sent), in the same Op.
     pub copies: Vec<Target>,
     /// Not tried before this time.
     pub not_before: Timestamp,
     /// Wall clock.
     pub now: Timestamp,
+}
+
+/// A recipient of an [`Enqueue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Whom.
+    pub address: Address,
+    /// What else RCPT said.
+    pub parameters: RcptParameters,
+}
+
+/// A recipient of whom nothing else was said.
+impl From<Address> for Recipient {
+    fn from(address: Address) -> Recipient {
+        Recipient { address, parameters: RcptParameters::default() }
+    }
 }
 
 /// One message waiting to be relayed.
@@ -219,12 +278,16 @@ pub struct QueueEntry {
     pub bytes: u64,
     /// Who gets the bounce.
     pub reverse_path: ReversePath,
+    /// What else MAIL said.
+    pub parameters: MailParameters,
     /// Those still waiting (settled ones are gone).
     pub recipients: Vec<QueueRecipient>,
     /// When it was accepted.
     pub queued: Timestamp,
-    /// When it is tried next.
+    /// When it is tried next, or would be if it were not held.
     pub due: Timestamp,
+    /// The owner holds it back: it is never due.
+    pub held: bool,
 }
 
 /// One recipient of a queue entry.
@@ -232,10 +295,22 @@ pub struct QueueEntry {
 pub struct QueueRecipient {
     /// Whom.
     pub address: Address,
+    /// What else RCPT said.
+    pub parameters: RcptParameters,
     /// Attempts so far.
     pub attempts: u32,
+    /// When the last of them ended.
+    pub last_attempt: Option<Timestamp>,
     /// The last reply or reason, one line, at most 512 bytes; empty before the first attempt.
     pub last_reply: String,
+}
+
+/// A recipient that was not tried yet.
+impl From<Recipient> for QueueRecipient {
+    fn from(recipient: Recipient) -> QueueRecipient {
+        let Recipient { address, parameters } = recipient;
+        QueueRecipient { address, parameters, attempts: 0, last_attempt: None, last_reply: String::new() }
+    }
 }
 
 /// See [`Op::Settle`].

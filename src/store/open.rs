@@ -4,7 +4,8 @@
 //! hold: nothing that was acknowledged is skipped, and nothing is applied twice.
 
 use super::apply::Tables;
-use super::code::Decoder;
+use super::code::{Decoder, Malformed};
+use super::damage::{damaged, damaged_row, lost};
 use super::disk::{Disk, Part};
 use super::ring::Ring;
 use super::step::Step;
@@ -38,12 +39,6 @@ pub fn reopen(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
 fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
     let database = open_redb(file, options)?;
     let mut meta = read_meta(&database)?;
-    if meta.format > FORMAT {
-        return Err(Trouble::Failed(format!(
-            "this store was written by a newer version (format {}, this program knows up to {FORMAT})",
-            meta.format
-        )));
-    }
     let mut ring = open_ring(disk, options, &meta)?;
     let was_closed = meta.closed;
     let replayed = replay(&database, &mut ring, &mut meta)?;
@@ -115,9 +110,15 @@ pub fn checkpoint(database: &Database, ring: &mut Ring) -> Result<(), Trouble> {
 
 fn read_meta(database: &Database) -> Result<Meta, Trouble> {
     let txn = database.begin_read()?;
-    let row = txn.open_table(META)?.get(0)?;
-    let row = row.ok_or_else(|| Trouble::Failed("the store is damaged: it does not know its format".into()))?;
-    Ok(Meta::decode(row.value())?)
+    let row = txn.open_table(META.table)?.get(0)?;
+    let row = row.ok_or_else(|| lost("the row of the store itself"))?;
+    let format = Meta::decode_format(row.value()).map_err(|Malformed| damaged_row("meta", 0))?;
+    if format > FORMAT {
+        return Err(Trouble::Failed(format!(
+            "this store was written by a newer version (format {format}, this program knows up to {FORMAT})"
+        )));
+    }
+    META.decode(&0, row.value(), Meta::decode)
 }
 
 /// The ring that belongs to these tables. It may be missing only when no batch can be in it.
@@ -141,12 +142,14 @@ fn replay(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<u64, 
         let mut tables = Tables::open(&txn)?;
         let mut decoder = Decoder::new(&payload);
         while !decoder.is_empty() {
-            tables.apply(&Step::decode(&mut decoder)?, meta, &mut Vec::new())?;
+            let step = Step::decode(&mut decoder)
+                .map_err(|Malformed| damaged(format_args!("batch {} of the journal cannot be read", meta.batch)))?;
+            tables.apply(&step, meta, &mut Vec::new())?;
         }
         meta.batch += 1;
         meta.position = ring.position();
         meta.closed = false;
-        tables.meta.insert(0, &meta.encode()[..])?;
+        tables.save_meta(meta)?;
         drop(tables);
         txn.commit()?;
         replayed += 1;
@@ -181,7 +184,7 @@ fn make(disk: &dyn Disk, options: &Options) -> Result<Box<dyn StorageBackend>, T
         let step = Step::Create { id, name, uid_validity, special_use, subscribed: true };
         tables.apply(&step, &mut meta, &mut Vec::new())?;
     }
-    tables.meta.insert(0, &meta.encode()[..])?;
+    tables.save_meta(&meta)?;
     drop(tables);
     txn.commit()?;
     database.close()?;

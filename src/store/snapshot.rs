@@ -4,13 +4,16 @@
 //! lives only while its closure runs, because pages cannot be reused while one is open.
 
 use super::body::*;
+use super::code::Malformed;
+use super::damage::{damaged, damaged_row, lost};
+use super::facts::decode_facts;
 use super::tables::*;
 use super::{Changes, Credential, QueueEntry, Shared, Trouble, closed};
 use crate::limits::BODY_CHUNK_BYTES;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
 use std::cell::RefCell;
 use std::ops::{Bound, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,9 +59,11 @@ impl Snapshot {
     /// All mailboxes ordered by name, INBOX first.
     pub fn mailboxes(&self) -> Result<Vec<Mailbox>, Trouble> {
         let mut all = Vec::new();
-        for row in self.table(MAILBOXES)?.range::<u32>(..)? {
+        for row in self.table(MAILBOXES.table)?.range::<u32>(..)? {
             let (id, bytes) = row?;
-            all.push(MailboxState::decode(MailboxId(id.value()), bytes.value())?.mailbox);
+            let id = id.value();
+            let state = MAILBOXES.decode(&id, bytes.value(), |row| MailboxState::decode(MailboxId(id), row))?;
+            all.push(state.mailbox);
         }
         all.sort_by(|a, b| (a.id != INBOX, &a.name).cmp(&(b.id != INBOX, &b.name)));
         Ok(all)
@@ -66,14 +71,15 @@ impl Snapshot {
     /// By name (`INBOX` in any case).
     pub fn mailbox_named(&self, name: &str) -> Result<Option<Mailbox>, Trouble> {
         let Ok(name) = super::decide::mailbox_name(name) else { return Ok(None) };
-        match self.table(NAMES)?.get(&name[..])? {
-            Some(id) => self.mailbox(MailboxId(id.value())),
-            None => Ok(None),
+        let Some(id) = self.table(NAMES)?.get(&name[..])? else { return Ok(None) };
+        match self.mailbox(MailboxId(id.value()))? {
+            Some(mailbox) if mailbox.name == name => Ok(Some(mailbox)),
+            _ => Err(damaged_row("names", name)),
         }
     }
     /// By id.
     pub fn mailbox(&self, id: MailboxId) -> Result<Option<Mailbox>, Trouble> {
-        Ok(super::apply::read_mailbox(&self.table(MAILBOXES)?, id)?.map(|state| state.mailbox))
+        Ok(super::apply::read_mailbox(&self.table(MAILBOXES.table)?, id)?.map(|state| state.mailbox))
     }
     /// All UIDs of a mailbox, ascending.
     pub fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>, Trouble> {
@@ -99,14 +105,14 @@ impl Snapshot {
         let rows = self.table(MESSAGES)?.range(asked)?.take(limit);
         rows.map(|row| {
             let (key, bytes) = row?;
-            Ok(decode_message(key_uid(key.value()), bytes.value())?)
+            read_message(key.value(), bytes.value())
         })
         .collect()
     }
     /// One row.
     pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {
-        let row = self.table(MESSAGES)?.get(message_key(mailbox, uid))?;
-        row.map(|bytes| decode_message(uid, bytes.value())).transpose().map_err(Trouble::from)
+        let key = message_key(mailbox, uid);
+        self.table(MESSAGES)?.get(key)?.map(|bytes| read_message(key, bytes.value())).transpose()
     }
     /// What happened to a mailbox after `seen`.
     pub fn changes_since(&self, mailbox: MailboxId, seen: ModSeq) -> Result<Changes, Trouble> {
@@ -131,12 +137,18 @@ impl Snapshot {
                     up_to = ModSeq(modseq.0 - 1);
                     break;
                 }
-                if let Some(bytes) = messages.get(message_key(mailbox, uid))? {
-                    changed.push(decode_message(uid, bytes.value())?);
-                }
+                let place = message_key(mailbox, uid);
+                let row = messages.get(place)?.map(|bytes| read_message(place, bytes.value())).transpose()?;
+                // A key alone has no seal: the row it speaks of is the judge.
+                changed.push(row.filter(|row| row.modseq == modseq).ok_or_else(|| damaged_row("changes", key))?);
             }
             for row in self.table(EXPUNGED)?.range(after..=change_key(mailbox, up_to, Uid(u32::MAX)))? {
-                expunged.push(key_uid(row?.0.value() as u64));
+                let key = row?.0.value();
+                let uid = key_uid(key as u64);
+                if uid >= state.uid_next || messages.get(message_key(mailbox, uid))?.is_some() {
+                    return Err(damaged_row("expunged", key));
+                }
+                expunged.push(uid);
             }
         }
         changed.sort_unstable_by_key(|row| row.uid);
@@ -144,30 +156,54 @@ impl Snapshot {
         Ok(Changes { changed, expunged, up_to, forgotten, mailbox: Some(state) })
     }
 
-    fn with_body<T>(
+    /// A row of a body; `NotFound` when the body is not there. What lacks only a part of its rows is damaged.
+    pub(super) fn body_row<T>(
         &self,
+        table: &Sealed<u64>,
         body: BodyId,
-        read: impl FnOnce(&[u8]) -> Result<T, super::code::Malformed>,
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Trouble> {
-        let row = self.table(BODIES)?.get(body.0)?.ok_or(Trouble::NotFound)?;
-        Ok(read(row.value())?)
+        if let Some(found) = table.get(&self.table(table.table)?, &body.0, decode)? {
+            return Ok(found);
+        }
+        for other in [&BODIES, &FACTS] {
+            if self.table(other.table)?.get(body.0)?.is_some() {
+                return Err(lost(format_args!("the row of body {} in table `{}`", body.0, table.table.name())));
+            }
+        }
+        Err(Trouble::NotFound)
     }
-    /// The facts of a body.
+    /// The facts of a body, without its signature.
     pub fn body_index(&self, body: BodyId) -> Result<BodyIndex, Trouble> {
-        self.with_body(body, decode_row_index)
+        self.body_row(&FACTS, body, decode_facts)
+    }
+    /// The signature of a body for SEARCH; empty when it has none, and when the body is not there.
+    pub fn body_signature(&self, body: BodyId) -> Result<Vec<u8>, Trouble> {
+        let signature = SIGNATURES.get(&self.table(SIGNATURES.table)?, &body.0, |row| Ok(row.to_vec()))?;
+        Ok(signature.unwrap_or_default())
+    }
+    /// The thread of a body.
+    pub fn body_thread(&self, body: BodyId) -> Result<ThreadId, Trouble> {
+        self.body_row(&BODIES, body, |row| BodyRow::decode(row).map(|row| row.thread))
     }
     /// Size of a body in bytes.
     pub fn body_bytes(&self, body: BodyId) -> Result<u64, Trouble> {
-        self.with_body(body, decode_size)
+        self.body_row(&BODIES, body, decode_size)
+    }
+    /// The ids of all bodies greater than `after`, ascending, at most `limit`.
+    pub fn bodies(&self, after: BodyId, limit: usize) -> Result<Vec<BodyId>, Trouble> {
+        let table = self.table(BODIES.table)?;
+        let rows = table.range(after.0.saturating_add(1)..)?.take(limit);
+        rows.map(|row| Ok(BodyId(row?.0.value()))).collect()
     }
     /// Bytes of a body, range cut to what is there. Ask for pieces of at most 64 KiB. Chunks are read whole, so that
     /// ranges that follow each other are best long.
     pub fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
-        let chunks = self.with_body(body, decode_chunks)?;
-        let mut stored = Pieces::new(self.table(PIECES)?, body, stored_bytes(&chunks));
+        let row = self.body_row(&BODIES, body, BodyRow::decode)?;
+        let mut stored = Pieces::new(self.table(PIECES)?, body, &row);
         let mut out = Vec::new();
         let (mut at, mut stored_at) = (0u64, 0u64);
-        for chunk in &chunks {
+        for (number, chunk) in row.chunks.iter().enumerate() {
             let (next, stored_next) = (at + u64::from(chunk.bytes), stored_at + u64::from(chunk.stored));
             if at >= range.end {
                 break;
@@ -175,7 +211,7 @@ impl Snapshot {
             if next > range.start {
                 let compressed = stored.read(stored_at..stored_next)?;
                 let before = out.len();
-                self.inflater.borrow_mut().inflate(chunk, &compressed, &mut out)?;
+                self.inflate((body, number), chunk, &compressed, &mut out)?;
                 if next > range.end {
                     out.truncate(out.len() - (next - range.end) as usize);
                 }
@@ -188,12 +224,28 @@ impl Snapshot {
         Ok(out)
     }
 
+    /// Appends the message bytes of a chunk of that body, checked.
+    pub(super) fn inflate(
+        &self,
+        (body, number): (BodyId, usize),
+        chunk: &Chunk,
+        stored: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Trouble> {
+        let inflated = self.inflater.borrow_mut().inflate(chunk, stored, out);
+        inflated.map_err(|Malformed| damaged(format_args!("chunk {number} of body {} cannot be read", body.0)))
+    }
+
     /// One queue entry.
     pub fn queue_entry(&self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
-        let row = self.table(QUEUE)?.get(id.0)?;
-        row.map(|row| decode_queue_entry(id, row.value())).transpose().map_err(Trouble::from)
+        QUEUE.get(&self.table(QUEUE.table)?, &id.0, |row| decode_queue_entry(id, row))
     }
-    /// When each queue entry is due, soonest first, from the one behind `after` on, at most `limit`. Reads no entry, so
+    /// The entry that [`Snapshot::queue_order`] of this snapshot names: it is not held, and due at that time.
+    pub fn queue_entry_due(&self, due: Timestamp, id: QueueId) -> Result<QueueEntry, Trouble> {
+        let entry = self.queue_entry(id)?.filter(|entry| entry.due == due && !entry.held);
+        entry.ok_or_else(|| damaged_row("due", (due, id)))
+    }
+    /// When each queue entry that is not held is due, soonest first, from the one behind `after` on, at most `limit`. Reads no entry, so
     /// that whoever looks for work can pass over what is under way at little cost.
     pub fn queue_order(
         &self,
@@ -207,22 +259,22 @@ impl Snapshot {
     }
     /// All queue entries with id greater than `after`, at most `limit`.
     pub fn queue(&self, after: QueueId, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
-        let table = self.table(QUEUE)?;
+        let table = self.table(QUEUE.table)?;
         let rows = table.range(after.0.saturating_add(1)..)?.take(limit);
         rows.map(|row| {
             let (id, bytes) = row?;
-            Ok(decode_queue_entry(QueueId(id.value()), bytes.value())?)
+            let id = id.value();
+            QUEUE.decode(&id, bytes.value(), |row| decode_queue_entry(QueueId(id), row))
         })
         .collect()
     }
     /// A login's credential, by login name (compared without regard to case).
     pub fn credential(&self, login: &str) -> Result<Option<Credential>, Trouble> {
-        let row = self.table(CREDENTIALS)?.get(&login.to_lowercase()[..])?;
-        row.map(|bytes| decode_credential(bytes.value())).transpose().map_err(Trouble::from)
+        CREDENTIALS.get(&self.table(CREDENTIALS.table)?, &&login.to_lowercase()[..], decode_credential)
     }
     /// A setting's value.
     pub fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(self.table(SETTINGS)?.get(key)?.map(|value| value.value().to_vec()))
+        SETTINGS.get(&self.table(SETTINGS.table)?, &key, |value| Ok(value.to_vec()))
     }
     /// The latest wall clock time any Op has carried: the clock guard's floor.
     pub fn latest_time(&self) -> Result<Timestamp, Trouble> {
@@ -230,26 +282,25 @@ impl Snapshot {
     }
 
     pub(super) fn meta(&self) -> Result<Meta, Trouble> {
-        let row = self.table(META)?.get(0)?.ok_or(super::code::Malformed)?;
-        Ok(Meta::decode(row.value())?)
+        META.get(&self.table(META.table)?, &0, Meta::decode)?.ok_or_else(|| lost("the row of the store itself"))
     }
 }
 
 /// Compressed bytes of a body, read in order; the piece read last is kept for the chunk that begins in it.
-struct Pieces {
+pub(super) struct Pieces {
     table: ReadOnlyTable<(u64, u32), &'static [u8]>,
     body: BodyId,
     ranges: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Range<u64>)>>>,
 }
 
 impl Pieces {
-    fn new(table: ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, stored: u64) -> Pieces {
-        let ranges: Box<dyn Iterator<Item = _>> = Box::new(pieces(stored));
+    pub(super) fn new(table: ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, row: &BodyRow) -> Pieces {
+        let ranges: Box<dyn Iterator<Item = _>> = Box::new(row.pieces());
         Pieces { table, body, ranges: ranges.peekable() }
     }
 
     /// Each range begins at or behind the end of the one before.
-    fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+    pub(super) fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
         let mut out = Vec::with_capacity(((range.end - range.start) as usize).min(BODY_CHUNK_BYTES + 5));
         while let Some((number, piece)) = self.ranges.peek().cloned() {
             if piece.start >= range.end {
@@ -257,10 +308,11 @@ impl Pieces {
             }
             if piece.end > range.start {
                 // The body is there: a piece that is not has been lost, which is another thing than an expunged message.
-                let row = self.table.get((self.body.0, number))?.ok_or(super::code::Malformed)?;
+                let damage = || damaged_row("pieces", (self.body.0, number));
+                let row = self.table.get((self.body.0, number))?.ok_or_else(damage)?;
                 let from = range.start.saturating_sub(piece.start) as usize;
                 let to = (range.end.min(piece.end) - piece.start) as usize;
-                out.extend_from_slice(row.value().get(from..to).ok_or(super::code::Malformed)?);
+                out.extend_from_slice(row.value().get(from..to).ok_or_else(damage)?);
             }
             if piece.end > range.end {
                 break;
@@ -284,7 +336,17 @@ mod tests {
         txn.open_table(PIECES).expect("a table").insert((1, 0), &[7u8; 16_340][..]).expect("a piece");
         txn.commit().expect("committed");
         let txn = database.begin_read().expect("a transaction");
-        let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), 30_000);
+        let chunk = Chunk { bytes: 30_000, stored: 30_000, crc: 0 };
+        let row = BodyRow {
+            refs: 1,
+            bytes: 30_000,
+            crc: 0,
+            thread: ThreadId(1),
+            thread_keys: Vec::new(),
+            first_piece: 0,
+            chunks: vec![chunk],
+        };
+        let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), &row);
         assert_eq!(pieces.read(0..10_000), Ok(vec![7; 10_000]));
         assert!(matches!(pieces.read(10_000..20_000), Err(Trouble::Failed(_))));
     }

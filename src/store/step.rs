@@ -9,13 +9,24 @@ use super::{Credential, QueueEntry};
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 
+/// The sealed rows of a body, before their seals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyRows {
+    /// A [`super::body::BodyRow`].
+    pub body: Vec<u8>,
+    /// See [`super::facts`].
+    pub facts: Vec<u8>,
+    /// For SEARCH; empty: none.
+    pub signature: Vec<u8>,
+}
+
 /// One decided change to the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A new body with its compressed bytes; nothing refers to it yet.
-    Body { id: BodyId, row: Vec<u8>, stored: Vec<u8> },
+    Body { id: BodyId, rows: BodyRows, stored: Vec<u8> },
     /// A new body whose pieces are in the tables already. Has no bytes in the journal: a checkpoint makes it durable.
-    StagedBody { id: BodyId, row: Vec<u8> },
+    StagedBody { id: BodyId, rows: BodyRows },
     /// A new message; refers to its body.
     Place { mailbox: MailboxId, row: MessageRow },
     /// Gives the next keyword bit a name.
@@ -48,6 +59,10 @@ pub enum Step {
     Queue(QueueEntry),
     /// A queue entry goes.
     Unqueue(QueueId),
+    /// Another time for a queue entry, and whether it is held.
+    Schedule { id: QueueId, due: Timestamp, held: bool },
+    /// Another special use for one mailbox.
+    SpecialUse { id: MailboxId, special_use: Option<SpecialUse> },
     /// A credential is made or replaced.
     SetCredential(Credential),
     /// A credential goes.
@@ -67,11 +82,12 @@ impl Step {
     /// Appends the step's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Step::Body { id, row, stored } => {
+            Step::Body { id, rows: BodyRows { body, facts, signature }, stored } => {
                 out.push(1);
                 put_varint(out, id.0);
-                put_bytes(out, row);
-                put_bytes(out, stored);
+                for bytes in [body, facts, signature, stored] {
+                    put_bytes(out, bytes);
+                }
             }
             // Never reaches the journal; read back it is an error, not a guess.
             Step::StagedBody { .. } => out.push(0),
@@ -170,6 +186,17 @@ impl Step {
                 out.push(18);
                 put_signed(out, time.0);
             }
+            Step::Schedule { id, due, held } => {
+                out.push(19);
+                put_varint(out, id.0);
+                put_signed(out, due.0);
+                out.push((*held).into());
+            }
+            Step::SpecialUse { id, special_use } => {
+                out.push(20);
+                put_ids(out, &[*id]);
+                out.push(super::tables::encode_use(*special_use));
+            }
             _ => out.push(0),
         }
     }
@@ -180,7 +207,11 @@ impl Step {
         Ok(match kind {
             1 => Step::Body {
                 id: BodyId(decoder.varint()?),
-                row: decoder.bytes()?.to_vec(),
+                rows: BodyRows {
+                    body: decoder.bytes()?.to_vec(),
+                    facts: decoder.bytes()?.to_vec(),
+                    signature: decoder.bytes()?.to_vec(),
+                },
                 stored: decoder.bytes()?.to_vec(),
             },
             2 => Step::Place { mailbox: read_id(decoder)?, row: read_row(decoder)? },
@@ -213,6 +244,13 @@ impl Step {
                     Step::Move { from, to, uids, first, modseq, saved, removed }
                 }
             }
+            kind => Step::decode_rare(kind, decoder)?,
+        })
+    }
+
+    /// The steps that are not about messages.
+    fn decode_rare(kind: u8, decoder: &mut Decoder<'_>) -> Result<Step, Malformed> {
+        Ok(match kind {
             8 => Step::Create {
                 id: read_id(decoder)?,
                 name: decoder.text()?,
@@ -230,6 +268,12 @@ impl Step {
             16 => Step::Setting { key: decoder.text()?, value: None },
             17 => Step::Setting { key: decoder.text()?, value: Some(decoder.bytes()?.to_vec()) },
             18 => Step::Time(Timestamp(decoder.signed()?)),
+            19 => Step::Schedule {
+                id: QueueId(decoder.varint()?),
+                due: Timestamp(decoder.signed()?),
+                held: decoder.byte()? != 0,
+            },
+            20 => Step::SpecialUse { id: read_id(decoder)?, special_use: super::tables::decode_use(decoder.byte()?)? },
             _ => return Err(Malformed),
         })
     }
@@ -312,12 +356,16 @@ mod tests {
     use crate::wire::address::ReversePath;
     use proptest::prelude::*;
 
+    fn rows() -> BodyRows {
+        BodyRows { body: vec![1, 2], facts: vec![3], signature: Vec::new() }
+    }
+
     fn steps() -> Vec<Step> {
         let (a, b) = (MailboxId(1), MailboxId(300));
         let (uids, first, modseq) = (vec![Uid(3), Uid(4), Uid(90_000)], Uid(7), ModSeq(1 << 40));
         let saved = Timestamp(-1);
         vec![
-            Step::Body { id: BodyId(9), row: vec![1, 2], stored: vec![0; 300] },
+            Step::Body { id: BodyId(9), rows: rows(), stored: vec![0; 300] },
             Step::Place {
                 mailbox: a,
                 row: MessageRow {
@@ -355,10 +403,15 @@ mod tests {
                 body: BodyId(9),
                 bytes: 10,
                 reverse_path: ReversePath::Null,
+                parameters: Default::default(),
                 recipients: Vec::new(),
                 queued: saved,
                 due: saved,
+                held: true,
             }),
+            Step::Schedule { id: QueueId(8), due: saved, held: true },
+            Step::SpecialUse { id: b, special_use: Some(SpecialUse::Sent) },
+            Step::SpecialUse { id: b, special_use: None },
             Step::Unqueue(QueueId(8)),
             Step::SetCredential(Credential { login: "me".into(), verifier: Verifier::new("x", [1; 16], 1) }),
             Step::RemoveCredential("me".into()),
@@ -384,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_staged_body_cannot_be_replayed() {
-        let step = Step::StagedBody { id: BodyId(1), row: Vec::new() };
+        let step = Step::StagedBody { id: BodyId(1), rows: rows() };
         let mut bytes = Vec::new();
         step.encode(&mut bytes);
         assert!(!step.is_journaled());

@@ -1,47 +1,106 @@
 //! The tables of the redb file, their keys, and the encoding of their rows.
 //!
-//! Receives rows; hands on bytes, and back. It opens nothing and decides nothing. Every row begins with a version;
-//! a row that cannot be read is [`Malformed`], never a panic and never a guess.
+//! Receives rows; hands on bytes, and back. It opens nothing and decides nothing. Every row begins with a version and ends
+//! with a seal (see [`super::seal`]); a row that cannot be read is damage, never a panic and never a guess. Tables of keys
+//! alone have no seals: who reads them compares them with the rows they speak of.
 
 use super::code::*;
-use super::{Credential, QueueEntry, QueueRecipient};
+use super::damage::damaged_row;
+use super::seal::{SEAL_BYTES, checksum, open_seal, seal};
+use super::{Credential, QueueEntry, QueueRecipient, Trouble};
 use crate::mail::credential::Verifier;
+use crate::mail::index::MessageIdHash;
 use crate::mail::message::*;
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
-use redb::TableDefinition;
+use crate::wire::smtp::{Body, MailParameters, Notify, RcptParameters};
+use redb::{Key, ReadableTable, Table, TableDefinition, TableHandle};
+
+/// A table whose rows are sealed.
+pub struct Sealed<K: Key + 'static> {
+    /// The table.
+    pub table: TableDefinition<'static, K, &'static [u8]>,
+    /// Stands for the table in its seals; never another's.
+    pub tag: u8,
+}
 
 /// Key 0: [`Meta`].
-pub const META: TableDefinition<u8, &[u8]> = TableDefinition::new("meta");
+pub const META: Sealed<u8> = Sealed { table: TableDefinition::new("meta"), tag: 1 };
 /// Mailbox id to [`MailboxState`].
-pub const MAILBOXES: TableDefinition<u32, &[u8]> = TableDefinition::new("mailboxes");
-/// Mailbox name to id.
+pub const MAILBOXES: Sealed<u32> = Sealed { table: TableDefinition::new("mailboxes"), tag: 2 };
+/// Mailbox name to id; the mailbox has that name.
 pub const NAMES: TableDefinition<&str, u32> = TableDefinition::new("names");
-/// [`message_key`] to a [`MessageRow`].
+/// [`message_key`] to a [`MessageRow`], sealed with [`MESSAGES_TAG`].
 pub const MESSAGES: TableDefinition<u64, &MessageBytes> = TableDefinition::new("messages");
+/// See [`Sealed::tag`].
+pub const MESSAGES_TAG: u8 = 3;
 /// [`change_key`] of the last change of each message that is there.
 pub const CHANGES: TableDefinition<u128, ()> = TableDefinition::new("changes");
 /// [`change_key`] of expunged messages, as far back as the mailbox's floor.
 pub const EXPUNGED: TableDefinition<u128, ()> = TableDefinition::new("expunged");
 /// Body id to [`super::body::BodyRow`].
-pub const BODIES: TableDefinition<u64, &[u8]> = TableDefinition::new("bodies");
-/// Body id and number to a piece of its compressed bytes.
+pub const BODIES: Sealed<u64> = Sealed { table: TableDefinition::new("bodies"), tag: 4 };
+/// Body id to what FETCH shows of it, see [`super::facts`].
+pub const FACTS: Sealed<u64> = Sealed { table: TableDefinition::new("facts"), tag: 5 };
+/// Body id to its signature for SEARCH; only of bodies that have one.
+pub const SIGNATURES: Sealed<u64> = Sealed { table: TableDefinition::new("signatures"), tag: 6 };
+/// Hash of a Message-ID and the id of a body that names it to the thread of both, sealed with [`THREADS_TAG`].
+pub const THREADS: TableDefinition<(u64, u64), &ThreadBytes> = TableDefinition::new("threads");
+/// See [`Sealed::tag`].
+pub const THREADS_TAG: u8 = 7;
+/// Body id and number to a piece of its compressed bytes. Not sealed: the chunks in it have checksums.
 pub const PIECES: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("pieces");
 /// Bodies whose pieces arrive and that no Op has admitted yet.
 pub const STAGED: TableDefinition<u64, ()> = TableDefinition::new("staged");
 /// Queue id to [`QueueEntry`].
-pub const QUEUE: TableDefinition<u64, &[u8]> = TableDefinition::new("queue");
-/// [`due_key`] of every queue entry.
+pub const QUEUE: Sealed<u64> = Sealed { table: TableDefinition::new("queue"), tag: 8 };
+/// [`due_key`] of every queue entry that is not held.
 pub const DUE: TableDefinition<u128, ()> = TableDefinition::new("due");
 /// Lower-case login to [`Credential`].
-pub const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
+pub const CREDENTIALS: Sealed<&str> = Sealed { table: TableDefinition::new("credentials"), tag: 9 };
 /// Key to value.
-pub const SETTINGS: TableDefinition<&str, &[u8]> = TableDefinition::new("settings");
+pub const SETTINGS: Sealed<&str> = Sealed { table: TableDefinition::new("settings"), tag: 10 };
 
-/// Of every row and of the whole file.
-const VERSION: u8 = 1;
-/// The format of the file; a store with a higher one is refused.
-pub const FORMAT: u32 = 1;
+/// Of every row.
+pub const VERSION: u8 = 2;
+/// The format of the file; a store with a higher one is refused, one with a lower one is migrated.
+pub const FORMAT: u32 = 2;
+
+impl<K: Key + 'static> Sealed<K> {
+    /// What a row says; what cannot be read is damage.
+    pub fn decode<T>(
+        &self,
+        key: &K::SelfType<'_>,
+        bytes: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, Trouble> {
+        let row = open_seal(self.tag, K::as_bytes(key).as_ref(), bytes);
+        row.and_then(decode).map_err(|Malformed| damaged_row(self.table.name(), key))
+    }
+
+    /// What the row of that key says, if it is there.
+    pub fn get<T>(
+        &self,
+        rows: &impl ReadableTable<K, &'static [u8]>,
+        key: &K::SelfType<'_>,
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Trouble> {
+        let Some(bytes) = rows.get(key)? else { return Ok(None) };
+        self.decode(key, bytes.value(), decode).map(Some)
+    }
+
+    /// Makes or replaces a row.
+    pub fn insert(
+        &self,
+        rows: &mut Table<'_, K, &'static [u8]>,
+        key: &K::SelfType<'_>,
+        mut row: Vec<u8>,
+    ) -> Result<(), Trouble> {
+        seal(self.tag, K::as_bytes(key).as_ref(), &mut row);
+        rows.insert(key, &row[..])?;
+        Ok(())
+    }
+}
 
 /// Orders messages by mailbox, then UID.
 pub fn message_key(mailbox: MailboxId, uid: Uid) -> u64 {
@@ -96,28 +155,36 @@ pub struct Meta {
     pub queue: u64,
     /// The latest wall clock time an Op has carried.
     pub latest_time: Timestamp,
+    /// Bytes taken of the last page of [`PIECES`], as far as known, see [`super::pieces`].
+    pub page_used: u32,
 }
 
 impl Meta {
     /// As row bytes. The format comes first and stays there for ever.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64);
+        let mut out = Vec::with_capacity(72);
         out.extend_from_slice(&self.format.to_le_bytes());
         for number in [self.store, self.batch, self.position, self.body, self.queue, self.latest_time.0 as u64] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.mailbox.to_le_bytes());
         out.extend_from_slice(&self.uid_validity.to_le_bytes());
+        out.extend_from_slice(&self.page_used.to_le_bytes());
         out.push(self.closed.into());
         out
     }
 
-    /// From row bytes. Of a newer format only the format is read, the rest is zero.
+    /// Only the format, which comes first in every format.
+    pub fn decode_format(bytes: &[u8]) -> Result<u32, Malformed> {
+        Decoder::new(bytes).u32()
+    }
+
+    /// From row bytes.
     pub fn decode(bytes: &[u8]) -> Result<Meta, Malformed> {
         let mut decoder = Decoder::new(bytes);
         let format = decoder.u32()?;
-        if format > FORMAT {
-            return Ok(Meta { format, ..Meta::default() });
+        if format != FORMAT {
+            return Err(Malformed);
         }
         Ok(Meta {
             format,
@@ -129,6 +196,7 @@ impl Meta {
             latest_time: Timestamp(decoder.u64()? as i64),
             mailbox: decoder.u32()?,
             uid_validity: decoder.u32()?,
+            page_used: decoder.u32()?,
             closed: decoder.byte()? != 0,
         })
     }
@@ -147,6 +215,7 @@ impl Default for Meta {
             body: 1,
             queue: 1,
             latest_time: Timestamp(0),
+            page_used: super::pieces::PAGE_BYTES,
         }
     }
 }
@@ -261,24 +330,33 @@ pub fn decode_use(byte: u8) -> Result<Option<SpecialUse>, Malformed> {
     })
 }
 
-/// A message row: fixed offsets, so that long walks only copy.
-pub type MessageBytes = [u8; 50];
+/// Bytes of a message row before its seal.
+const MESSAGE_BYTES: usize = 50;
+/// A message row with its seal: fixed offsets, so that long walks only copy.
+pub type MessageBytes = [u8; MESSAGE_BYTES + SEAL_BYTES];
 
-/// As row bytes.
-pub fn encode_message(row: &MessageRow) -> MessageBytes {
-    let mut out = [0; 50];
+/// As row bytes, sealed for the place `key`.
+pub fn encode_message(key: u64, row: &MessageRow) -> MessageBytes {
+    let mut out = [0; MESSAGE_BYTES + SEAL_BYTES];
+    let (sealed, seal) = out.split_at_mut(MESSAGE_BYTES);
     let numbers = [row.modseq.0, row.keywords, row.internal_date.0 as u64, row.saved.0 as u64, row.bytes, row.body.0];
-    let (head, tail) = out.split_at_mut(2);
+    let (head, tail) = sealed.split_at_mut(2);
     head.copy_from_slice(&[VERSION, row.flags.0]);
     for (place, number) in tail.chunks_exact_mut(8).zip(numbers) {
         place.copy_from_slice(&number.to_le_bytes());
     }
+    seal.copy_from_slice(&checksum(MESSAGES_TAG, &key.to_le_bytes(), sealed).to_le_bytes());
     out
 }
 
-/// From row bytes.
-pub fn decode_message(uid: Uid, bytes: &MessageBytes) -> Result<MessageRow, Malformed> {
-    let mut decoder = versioned(bytes)?;
+/// From row bytes found at the place `key`.
+pub fn read_message(key: u64, bytes: &MessageBytes) -> Result<MessageRow, Trouble> {
+    let row = open_seal(MESSAGES_TAG, &key.to_le_bytes(), bytes);
+    row.and_then(|row| decode_message(key_uid(key), row)).map_err(|Malformed| damaged_row("messages", key))
+}
+
+fn decode_message(uid: Uid, row: &[u8]) -> Result<MessageRow, Malformed> {
+    let mut decoder = versioned(row)?;
     Ok(MessageRow {
         uid,
         flags: SystemFlags(decoder.byte()?),
@@ -289,6 +367,43 @@ pub fn decode_message(uid: Uid, bytes: &MessageBytes) -> Result<MessageRow, Malf
         bytes: decoder.u64()?,
         body: BodyId(decoder.u64()?),
     })
+}
+
+/// A thread's id with its seal.
+pub type ThreadBytes = [u8; 8 + SEAL_BYTES];
+
+/// A key of [`THREADS`] as redb keeps it.
+fn thread_key((hash, body): (u64, u64)) -> [u8; 16] {
+    let mut key = [0; 16];
+    for (place, number) in key.chunks_exact_mut(8).zip([hash, body]) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    key
+}
+
+/// As row bytes, sealed for its place.
+pub fn encode_thread(key: (u64, u64), thread: ThreadId) -> ThreadBytes {
+    let mut out = [0; 8 + SEAL_BYTES];
+    let (row, seal) = out.split_at_mut(8);
+    row.copy_from_slice(&thread.0.to_le_bytes());
+    seal.copy_from_slice(&checksum(THREADS_TAG, &thread_key(key), row).to_le_bytes());
+    out
+}
+
+/// From row bytes found at that place.
+pub fn read_thread(key: (u64, u64), bytes: &ThreadBytes) -> Result<ThreadId, Trouble> {
+    let row = open_seal(THREADS_TAG, &thread_key(key), bytes).and_then(|row| Decoder::new(row).u64());
+    row.map(ThreadId).map_err(|Malformed| damaged_row("threads", key))
+}
+
+/// The thread of the messages with that Message-ID, or that name it as the root of theirs.
+pub fn find_thread(
+    threads: &impl ReadableTable<(u64, u64), &'static ThreadBytes>,
+    hash: MessageIdHash,
+) -> Result<Option<ThreadId>, Trouble> {
+    let Some(row) = threads.range((hash.0, 0)..=(hash.0, u64::MAX))?.next() else { return Ok(None) };
+    let (key, bytes) = row?;
+    read_thread(key.value(), bytes.value()).map(Some)
 }
 
 /// Appends an address.
@@ -304,7 +419,7 @@ pub fn read_address(decoder: &mut Decoder<'_>) -> Result<Address, Malformed> {
 
 /// As row bytes, its id left out.
 pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
-    let QueueEntry { id: _, body, bytes, reverse_path, recipients, queued, due } = entry;
+    let QueueEntry { id: _, body, bytes, reverse_path, parameters, recipients, queued, due, held } = entry;
     let mut out = vec![VERSION];
     put_varint(&mut out, body.0);
     put_varint(&mut out, *bytes);
@@ -317,10 +432,24 @@ pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
             put_address(&mut out, address);
         }
     }
+    let MailParameters { envelope_id, return_full, smtp_utf8, body, require_tls } = parameters;
+    let body = match body {
+        Body::SevenBit => 0,
+        Body::EightBitMime => 1,
+        Body::BinaryMime => 2,
+    };
+    let returned = return_full.map_or(0, |full| 1 + u8::from(full));
+    out.push(u8::from(*held) | u8::from(*smtp_utf8) << 1 | u8::from(*require_tls) << 2 | returned << 3 | body << 5);
+    put_optional_text(&mut out, envelope_id.as_deref());
     put_varint(&mut out, recipients.len() as u64);
-    for QueueRecipient { address, attempts, last_reply } in recipients {
+    for QueueRecipient { address, parameters, attempts, last_attempt, last_reply } in recipients {
         put_address(&mut out, address);
+        out.push(parameters.notify.0 | u8::from(last_attempt.is_some()) << 7);
+        put_optional_text(&mut out, parameters.original.as_deref());
         put_varint(&mut out, (*attempts).into());
+        if let Some(time) = last_attempt {
+            put_signed(&mut out, time.0);
+        }
         put_bytes(&mut out, last_reply.as_bytes());
     }
     out
@@ -338,16 +467,56 @@ pub fn decode_queue_entry(id: QueueId, bytes: &[u8]) -> Result<QueueEntry, Malfo
         1 => ReversePath::Address(read_address(&mut decoder)?),
         _ => return Err(Malformed),
     };
-    let recipients = (0..decoder.count()?)
-        .map(|_| {
-            Ok(QueueRecipient {
-                address: read_address(&mut decoder)?,
-                attempts: decoder.varint32()?,
-                last_reply: decoder.text()?,
-            })
-        })
-        .collect::<Result<_, Malformed>>()?;
-    Ok(QueueEntry { id, body, bytes: size, reverse_path, recipients, queued, due })
+    let bits = decoder.byte()?;
+    let parameters = MailParameters {
+        envelope_id: read_optional_text(&mut decoder)?,
+        return_full: match bits >> 3 & 3 {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
+            _ => return Err(Malformed),
+        },
+        smtp_utf8: bits & 2 != 0,
+        body: match bits >> 5 {
+            0 => Body::SevenBit,
+            1 => Body::EightBitMime,
+            2 => Body::BinaryMime,
+            _ => return Err(Malformed),
+        },
+        require_tls: bits & 4 != 0,
+    };
+    let recipients = (0..decoder.count()?).map(|_| read_recipient(&mut decoder)).collect::<Result<_, Malformed>>()?;
+    let held = bits & 1 != 0;
+    Ok(QueueEntry { id, body, bytes: size, reverse_path, parameters, recipients, queued, due, held })
+}
+
+fn read_recipient(decoder: &mut Decoder<'_>) -> Result<QueueRecipient, Malformed> {
+    let address = read_address(decoder)?;
+    let bits = decoder.byte()?;
+    let notify = Notify(bits & 0x7f);
+    if !notify.is_well_formed() {
+        return Err(Malformed);
+    }
+    let original = read_optional_text(decoder)?;
+    let attempts = decoder.varint32()?;
+    let last_attempt = if bits & 0x80 != 0 { Some(Timestamp(decoder.signed()?)) } else { None };
+    let last_reply = decoder.text()?;
+    Ok(QueueRecipient { address, parameters: RcptParameters { notify, original }, attempts, last_attempt, last_reply })
+}
+
+fn put_optional_text(out: &mut Vec<u8>, text: Option<&str>) {
+    out.push(text.is_some().into());
+    if let Some(text) = text {
+        put_bytes(out, text.as_bytes());
+    }
+}
+
+fn read_optional_text(decoder: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
+    match decoder.byte()? {
+        0 => Ok(None),
+        1 => decoder.text().map(Some),
+        _ => Err(Malformed),
+    }
 }
 
 /// As row bytes.
@@ -378,6 +547,7 @@ pub fn decode_credential(bytes: &[u8]) -> Result<Credential, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Recipient;
     use super::*;
     use proptest::prelude::*;
 
@@ -385,8 +555,8 @@ mod tests {
     fn rows_return_as_they_were() {
         let meta = Meta { batch: 9, position: 4096, closed: true, latest_time: Timestamp(-5), ..Meta::default() };
         assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
-        let newer = Meta { format: FORMAT + 1, ..Meta::default() };
-        assert_eq!(Meta::decode(&newer.encode()).map(|meta| meta.format), Ok(FORMAT + 1));
+        let newer = Meta { format: FORMAT + 1, ..Meta::default() }.encode();
+        assert_eq!((Meta::decode_format(&newer), Meta::decode(&newer)), (Ok(FORMAT + 1), Err(Malformed)));
         let state = MailboxState {
             mailbox: Mailbox {
                 id: MailboxId(7),
@@ -406,22 +576,45 @@ mod tests {
             expunged: 12,
         };
         assert_eq!(MailboxState::decode(MailboxId(7), &state.encode()), Ok(state));
+        let plain = Recipient::from(Address { local: "a b".into(), domain: Domain::new("Example.org") });
+        let plain = QueueRecipient::from(plain);
+        let told = QueueRecipient {
+            parameters: RcptParameters { notify: Notify(14), original: Some("rfc822;x@y".into()) },
+            attempts: 2,
+            last_attempt: Some(Timestamp(-9)),
+            last_reply: "451 later".into(),
+            ..plain.clone()
+        };
         let entry = QueueEntry {
             id: QueueId(3),
             body: BodyId(4),
             bytes: 5,
             reverse_path: ReversePath::Null,
-            recipients: vec![QueueRecipient {
-                address: Address { local: "a b".into(), domain: Domain::new("Example.org") },
-                attempts: 2,
-                last_reply: "451 later".into(),
-            }],
+            parameters: MailParameters {
+                envelope_id: Some("QQ314159".into()),
+                return_full: Some(true),
+                smtp_utf8: true,
+                body: Body::BinaryMime,
+                require_tls: false,
+            },
+            recipients: vec![plain, told],
             queued: Timestamp(6),
             due: Timestamp(-7),
+            held: true,
         };
         assert_eq!(decode_queue_entry(QueueId(3), &encode_queue_entry(&entry)), Ok(entry));
         let credential = Credential { login: "Me".into(), verifier: Verifier::new("x", [3; 16], 2) };
         assert_eq!(decode_credential(&encode_credential(&credential)), Ok(credential));
+    }
+
+    /// Seals are made of the bytes that redb keeps: other readers of the file rely on it.
+    #[test]
+    fn keys_are_the_bytes_of_redb() {
+        assert_eq!(<(u64, u64) as redb::Value>::as_bytes(&(1, 1 << 63)), thread_key((1, 1 << 63)));
+        assert_eq!(<u64 as redb::Value>::as_bytes(&258), 258u64.to_le_bytes());
+        let tags = [META.tag, MAILBOXES.tag, MESSAGES_TAG, BODIES.tag, FACTS.tag, SIGNATURES.tag, THREADS_TAG];
+        let tags = [&tags[..], &[QUEUE.tag, CREDENTIALS.tag, SETTINGS.tag]].concat();
+        assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 
     #[test]
@@ -434,7 +627,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn message_rows_return(uid: u32, flags: u8, rest: [u64; 6]) {
+        fn message_rows_return(mailbox: u32, uid: u32, flags: u8, rest: [u64; 6]) {
             let [modseq, keywords, internal_date, saved, bytes, body] = rest;
             let row = MessageRow {
                 uid: Uid(uid),
@@ -446,7 +639,13 @@ mod tests {
                 bytes,
                 body: BodyId(body),
             };
-            prop_assert_eq!(decode_message(Uid(uid), &encode_message(&row)), Ok(row));
+            let key = message_key(MailboxId(mailbox), Uid(uid));
+            let bytes = encode_message(key, &row);
+            prop_assert_eq!(read_message(key, &bytes), Ok(row));
+            prop_assert!(read_message(key ^ 1 << 40, &bytes).is_err());
+            let thread = encode_thread((modseq, body), ThreadId(keywords));
+            prop_assert_eq!(read_thread((modseq, body), &thread), Ok(ThreadId(keywords)));
+            prop_assert!(read_thread((body, modseq.wrapping_add(1)), &thread).is_err());
         }
 
         #[test]

@@ -11,7 +11,7 @@ use super::intake::Staged;
 use super::open::{self, Opened, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
 use super::tables::Meta;
-use super::{Done, InFlight, Op, Options, Shared, Trouble, Watched, closed};
+use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
 use crate::limits::{BATCH_BYTES_FULL, DISK_RESERVE_BYTES, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use redb::{Database, Durability};
@@ -37,7 +37,7 @@ pub enum Job {
 
 /// A change and who waits for it.
 pub struct ApplyJob {
-    pub op: Op,
+    pub op: Box<Op>,
     pub answer: Sender<Result<Done, Trouble>>,
     pub flight: InFlight,
 }
@@ -252,7 +252,7 @@ impl Writer {
             self.meta.position = place.next;
         }
         self.meta.closed = false;
-        tables.meta.insert(0, &self.meta.encode()[..])?;
+        tables.save_meta(&self.meta)?;
         drop(tables);
         let ring = self.ring.as_mut().ok_or_else(closed)?;
         match way {
@@ -294,7 +294,7 @@ impl Writer {
         tally: &mut Tally,
     ) -> Result<(), Trouble> {
         let ApplyJob { op, answer, flight } = job;
-        let decision = if is_low { Err(Trouble::Full) } else { decide(op, tables, &self.meta, self.epoch) };
+        let decision = if is_low { Err(Trouble::Full) } else { decide(*op, tables, &self.meta, self.epoch) };
         let (result, admitted, fault) = match decision {
             Err(trouble) => (Err(trouble), None, None),
             Ok(mut decision) => {
@@ -339,7 +339,7 @@ impl Writer {
         let written = match &mark {
             Ok(mark) => {
                 tally.changes = true;
-                tables.stage(mark.body(), &pieces)
+                tables.stage(mark.body(), &pieces, &mut self.meta)
             }
             Err(_) => Ok(()),
         };
@@ -427,7 +427,7 @@ impl Writer {
         meta.batch += 1;
         meta.closed = false;
         let txn = begin(&database, Durability::Immediate)?;
-        txn.open_table(super::tables::META)?.insert(0, &meta.encode()[..])?;
+        Tables::open(&txn)?.save_meta(&meta)?;
         txn.commit()?;
         ring.forget();
         (self.ring, self.meta, self.dirty_since) = (Some(ring), meta, None);
@@ -441,7 +441,7 @@ impl Writer {
         let (Some(database), true) = (database, self.ring.is_some()) else { return Err(closed()) };
         self.meta.closed = true;
         let txn = begin(&database, Durability::Immediate)?;
-        txn.open_table(super::tables::META)?.insert(0, &self.meta.encode()[..])?;
+        Tables::open(&txn)?.save_meta(&self.meta)?;
         txn.commit()?;
         database.close()?;
         Ok(())
@@ -477,7 +477,7 @@ impl Answer {
 /// Whether the job brings something new onto the disk; those wait outside when it is nearly full.
 fn takes_in(job: &Job) -> bool {
     match job {
-        Job::Apply(job) => matches!(job.op, Op::Deliver(_) | Op::Enqueue(_)),
+        Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Enqueue(_)),
         Job::Stage(_) => true,
         Job::Close(_) => false,
     }
@@ -486,10 +486,12 @@ fn takes_in(job: &Job) -> bool {
 /// Bytes that the job's record will have, roughly.
 fn held_bytes(job: &Job) -> usize {
     match job {
-        Job::Apply(job) => match &job.op {
+        Job::Apply(job) => match job.op.as_ref() {
             Op::Deliver(deliver) => deliver.body.held_bytes(),
             Op::Enqueue(enqueue) => enqueue.body.held_bytes(),
-            Op::Settle(settle) => settle.notice.as_ref().map_or(0, |(body, _)| body.held_bytes()),
+            Op::Settle(Settle { notice, .. }) | Op::RemoveQueueEntry { notice, .. } => {
+                notice.as_ref().map_or(0, |(body, _)| body.held_bytes())
+            }
             _ => 0,
         },
         Job::Stage(job) => job.pieces.iter().map(|(_, piece)| piece.len()).sum(),
@@ -553,7 +555,8 @@ mod tests {
         let (closing, closed) = smol::channel::bounded(1);
         changes.try_send(Job::Close(closing)).expect("room");
         let (answer, answered) = smol::channel::bounded(1);
-        let (op, flight) = (Op::Subscribe { name: "INBOX".into(), subscribed: true }, InFlight::new(&shared));
+        let op = Box::new(Op::Subscribe { name: "INBOX".into(), subscribed: true });
+        let flight = InFlight::new(&shared);
         changes.try_send(Job::Apply(ApplyJob { op, answer, flight })).expect("room");
         Writer::new(shared, disk, options, jobs, ring, meta).run();
         assert_eq!(closed.try_recv().ok(), Some(Ok(())));

@@ -50,7 +50,8 @@ impl Looking {
                     found.more = true;
                     return Ok(found);
                 }
-                let Some(entry) = snapshot.queue_entry(id)? else { continue };
+                // An entry that cannot be read is said in the log by the store, and must not keep the others waiting.
+                let Ok(entry) = snapshot.queue_entry_due(due, id) else { continue };
                 if self.admit(&entry) { found.entries.push(entry) } else { found.passed_over += 1 }
             }
             if page.len() < RELAY_LOOK_PAGE {

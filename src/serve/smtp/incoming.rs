@@ -10,9 +10,9 @@ use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
 use crate::serve::{Context, Intake, Site};
-use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Store, Target, Trouble};
+use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Recipient, Store, Target, Trouble};
 use crate::wire::address::Address;
-use crate::wire::smtp::{Envelope, Reply, Role, Server, replies};
+use crate::wire::smtp::{Envelope, MailParameters, Reply, Role, Server, replies};
 use std::net::IpAddr;
 
 /// A message being received.
@@ -277,7 +277,8 @@ async fn submission(context: &Context, site: &Site, envelope: &Envelope, body: N
     Ok(Op::Enqueue(Enqueue {
         body,
         reverse_path: envelope.reverse_path.clone(),
-        recipients: remote.into_iter().cloned().collect(),
+        parameters: MailParameters { body: envelope.body, ..MailParameters::default() },
+        recipients: remote.into_iter().cloned().map(Recipient::from).collect(),
         copies,
         not_before: now,
         now,

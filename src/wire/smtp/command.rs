@@ -72,6 +72,8 @@ pub enum Body {
     SevenBit,
     /// `8BITMIME`
     EightBitMime,
+    /// `BINARYMIME` (RFC 3030); not offered.
+    BinaryMime,
 }
 
 /// The argument of MAIL.

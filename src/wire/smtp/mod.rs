@@ -7,9 +7,11 @@ pub mod client;
 mod command;
 mod data;
 mod line;
+mod parameters;
 mod reply;
 mod server;
 
 pub use command::Body;
+pub use parameters::{MailParameters, Notify, RcptParameters};
 pub use reply::{Reply, replies};
 pub use server::{Envelope, Hello, LoginAnswer, Role, Server, Settings, Want};

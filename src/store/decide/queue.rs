@@ -1,0 +1,145 @@
+//! What becomes of the relay queue: entries that are made, settled, held, tried sooner or taken out.
+
+use super::super::step::Step;
+use super::super::tables::due_parts;
+use super::super::*;
+use super::Draft;
+use crate::limits::*;
+use redb::ReadableTable;
+
+impl Draft<'_, '_> {
+    pub(super) fn enqueue(&mut self, enqueue: Enqueue, id: QueueId) -> Result<Done, Trouble> {
+        let Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now } = enqueue;
+        if recipients.is_empty() {
+            return Err(Trouble::Refused("a message needs a recipient"));
+        }
+        let is_long = |text: &Option<String>, bytes_max| text.as_ref().is_some_and(|text| text.len() > bytes_max);
+        let bad = |recipient: &Recipient| {
+            is_long(&recipient.parameters.original, ORIGINAL_RECIPIENT_BYTES_MAX)
+                || !recipient.parameters.notify.is_well_formed()
+        };
+        if is_long(&parameters.envelope_id, ENVELOPE_ID_BYTES_MAX) || recipients.iter().any(bad) {
+            return Err(Trouble::Refused("a parameter of the envelope is not well formed"));
+        }
+        let body = self.admit(body)?;
+        self.steps.push(Step::Queue(QueueEntry {
+            id,
+            body: body.0,
+            bytes: body.1,
+            reverse_path,
+            parameters,
+            recipients: recipients.into_iter().map(QueueRecipient::from).collect(),
+            queued: now,
+            due: not_before,
+            held: false,
+        }));
+        for target in &copies {
+            self.place(target, body, now, now)?;
+        }
+        self.steps.push(Step::Time(now));
+        Ok(Done::Enqueued(id))
+    }
+
+    pub(super) fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
+        let Settle { entry: id, outcomes, next_due, notice, now } = settle;
+        let mut entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        for (address, outcome) in outcomes {
+            match outcome {
+                Outcome::Delivered | Outcome::Failed => {
+                    entry.recipients.retain(|recipient| !recipient.address.same_as(&address));
+                }
+                Outcome::Deferred(reply) => {
+                    for recipient in &mut entry.recipients {
+                        if recipient.address.same_as(&address) {
+                            recipient.attempts = recipient.attempts.saturating_add(1);
+                            recipient.last_attempt = Some(now);
+                            recipient.last_reply = one_line(&reply);
+                        }
+                    }
+                }
+            }
+        }
+        entry.due = next_due;
+        self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
+        self.notice(notice, now)?;
+        Ok(Done::Applied)
+    }
+
+    /// Tells the owner.
+    fn notice(&mut self, notice: Option<(NewBody, Target)>, now: Timestamp) -> Result<(), Trouble> {
+        if let Some((body, target)) = notice {
+            let body = self.admit(body)?;
+            self.place(&target, body, now, now)?;
+        }
+        self.steps.push(Step::Time(now));
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, id: QueueId) -> Result<Done, Trouble> {
+        let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        if !entry.held {
+            self.steps.push(Step::Schedule { id, due: entry.due, held: true });
+        }
+        Ok(Done::Applied)
+    }
+
+    pub(super) fn release(&mut self, id: QueueId, due: Timestamp) -> Result<Done, Trouble> {
+        let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        if entry.held {
+            self.steps.push(Step::Schedule { id, due, held: false });
+        }
+        Ok(Done::Applied)
+    }
+
+    /// One entry, or all that wait.
+    pub(super) fn retry(&mut self, id: Option<QueueId>, due: Timestamp) -> Result<Done, Trouble> {
+        let entries = match id {
+            Some(id) => vec![self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?],
+            None => self.waiting()?,
+        };
+        let others = entries.iter().filter(|entry| !entry.held && entry.due != due);
+        self.steps.extend(others.map(|entry| Step::Schedule { id: entry.id, due, held: false }));
+        Ok(Done::Applied)
+    }
+
+    /// All entries that wait for their time. One that cannot be read does not keep the others from theirs.
+    fn waiting(&self) -> Result<Vec<QueueEntry>, Trouble> {
+        let mut entries = Vec::new();
+        for row in self.tables.due.iter()? {
+            let (_, id) = due_parts(row?.0.value());
+            if let Ok(Some(entry)) = self.tables.queue_entry(id) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn remove_queue_entry(
+        &mut self,
+        id: QueueId,
+        notice: Option<(NewBody, Target)>,
+        now: Timestamp,
+    ) -> Result<Done, Trouble> {
+        self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        self.steps.push(Step::Unqueue(id));
+        self.notice(notice, now)?;
+        Ok(Done::Applied)
+    }
+}
+
+/// One line of at most [`LAST_REPLY_BYTES_MAX`].
+fn one_line(reply: &str) -> String {
+    let end = reply.floor_char_boundary(LAST_REPLY_BYTES_MAX);
+    reply.get(..end).unwrap_or_default().replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_becomes_one_line() {
+        assert_eq!(one_line("451-a\r\n451 b"), "451-a  451 b");
+        assert_eq!(one_line(&"é".repeat(300)).len(), 512);
+    }
+}

@@ -1,0 +1,69 @@
+//! What an envelope says beside its addresses: the parameters of MAIL and RCPT that travel with a message.
+//!
+//! Values only, kept with a queued message until it has been relayed; that nothing was said is the default of each. Who
+//! parses and writes them sees to their syntax.
+
+use super::Body;
+
+/// What MAIL says beside the reverse path.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct MailParameters {
+    /// ENVID, decoded from xtext: at most [`crate::limits::ENVELOPE_ID_BYTES_MAX`] (RFC 3461 section 4.4).
+    pub envelope_id: Option<String>,
+    /// RET: whether a report of failure shows the whole message (`FULL`) or its header (`HDRS`) (RFC 3461 section 4.3).
+    pub return_full: Option<bool>,
+    /// SMTPUTF8: addresses or header fields may hold UTF-8 (RFC 6531 section 3.4).
+    pub smtp_utf8: bool,
+    /// BODY (RFC 6152, RFC 3030).
+    pub body: Body,
+    /// REQUIRETLS (RFC 8689 section 4).
+    pub require_tls: bool,
+}
+
+/// What RCPT says beside the forward path.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RcptParameters {
+    /// NOTIFY.
+    pub notify: Notify,
+    /// ORCPT, `addr-type;` and the address decoded from xtext: at most
+    /// [`crate::limits::ORIGINAL_RECIPIENT_BYTES_MAX`] (RFC 3461 section 4.2, RFC 6533 section 3).
+    pub original: Option<String>,
+}
+
+/// NOTIFY (RFC 3461 section 4.1): which reports the sender asks for. The default is that nothing was asked; `NEVER` stands
+/// alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Notify(pub u8);
+
+impl Notify {
+    /// `NEVER`
+    pub const NEVER: Notify = Notify(1);
+    /// `SUCCESS`
+    pub const SUCCESS: Notify = Notify(2);
+    /// `FAILURE`
+    pub const FAILURE: Notify = Notify(4);
+    /// `DELAY`
+    pub const DELAY: Notify = Notify(8);
+
+    /// Whether all of `other` are asked for.
+    pub fn contains(self, other: Notify) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether it is one that the grammar allows.
+    pub fn is_well_formed(self) -> bool {
+        self.0 < 16 && (self == Notify::NEVER || !self.contains(Notify::NEVER))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_stands_alone() {
+        assert!(Notify::default().is_well_formed() && Notify::NEVER.is_well_formed() && Notify(14).is_well_formed());
+        assert!(!Notify(3).is_well_formed() && !Notify(16).is_well_formed());
+        assert!(Notify(6).contains(Notify::FAILURE) && !Notify(6).contains(Notify::DELAY));
+    }
+}
