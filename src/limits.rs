@@ -220,6 +220,14 @@ pub const MIME_FACTS_BYTES_MAX: usize = 1 << 20;
 /// Messages that one message is said to answer, kept for threads: the first and the last of a longer list.
 pub const REFERENCES_MAX: usize = 32;
 
+/// Bits of a search signature for each trigram of the text: a third of them is set then, which leaves one in a hundred
+/// messages to be opened for a string of nine letters that is nowhere.
+pub const SIGNATURE_BITS_PER_TRIGRAM: usize = 2;
+/// Bytes of a search signature: a search reads one for every message.
+pub const SIGNATURE_BYTES_MAX: usize = 1024;
+/// Different trigrams of a text beyond which there is no signature: they would set more than 60% of the bits of the largest.
+pub const SIGNATURE_TRIGRAMS_MAX: usize = 7000;
+
 /// White space that quoted-printable holds back until it knows whether the line ends there. Lines have 998 octets at
 /// most (RFC 5322 section 2.1.1); more is no line's end but somebody's art, and is kept.
 pub const QUOTED_PRINTABLE_SPACE_BYTES_MAX: usize = 1000;

@@ -2,16 +2,19 @@
 
 mod envelope;
 mod references;
+pub mod signature;
 mod structure;
 #[cfg(test)]
 mod tests;
 mod text;
+mod texts;
 
 pub use crate::wire::mime::TransferEncoding;
 
 use crate::wire::date::parse_date_time;
 use crate::wire::mime::fact::Fact;
 use crate::wire::mime::scan::{ScannedPart, Scanner, Shape};
+use texts::Texts;
 
 /// The facts of a body that FETCH serves without reading the body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -33,7 +36,7 @@ pub struct BodyIndex {
     /// Of the messages that this one answers: References in its order, then what In-Reply-To adds; each once, at most
     /// [`crate::limits::REFERENCES_MAX`]: the first and the last ones.
     pub references: Vec<MessageIdHash>,
-    /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any.
+    /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any. See [`signature::may_contain`].
     pub signature: Vec<u8>,
 }
 
@@ -78,20 +81,27 @@ pub enum PartKind {
 
 /// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut. Memory is bounded by
 /// [`crate::limits::MIME_PARTS_MAX`] and [`crate::limits::MIME_FACTS_BYTES_MAX`], whatever the message.
-#[derive(Debug, Default)]
 pub struct Indexer {
     scanner: Scanner,
+    texts: Texts,
+}
+
+impl Default for Indexer {
+    fn default() -> Indexer {
+        Indexer::new()
+    }
 }
 
 impl Indexer {
     /// Begins a message.
     pub fn new() -> Indexer {
-        Indexer::default()
+        Indexer { scanner: Scanner::new(), texts: Texts::new() }
     }
 
     /// Takes the next bytes, any number of them.
     pub fn push(&mut self, bytes: &[u8]) {
         self.scanner.push(bytes);
+        self.texts.push(self.scanner.parts(), self.scanner.open(), self.scanner.settled(), bytes);
     }
 
     /// Ends the message.
@@ -103,6 +113,7 @@ impl Indexer {
         let mut index = BodyIndex {
             message_id,
             references: references::references(&facts, message_id),
+            signature: self.texts.finish(&parts),
             sent_seconds: sent.map(|date| date.seconds),
             sent_zone_minutes: sent.map_or(0, |date| date.zone_minutes),
             ..BodyIndex::default()

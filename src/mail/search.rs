@@ -9,7 +9,7 @@ mod envelope;
 use crate::limits::SEARCH_NEEDLES_MAX;
 use crate::mail::index::{BodyIndex, PartKind};
 use crate::mail::message::{MessageRow, ModSeq};
-use crate::mail::text::{TextDecoder, fold, fold_header_into};
+use crate::mail::text::{StretchDecoder, fold};
 use crate::mail::view::UidMap;
 use crate::wire::date::Timestamp;
 use crate::wire::header::encoded_word::decode_text;
@@ -318,6 +318,16 @@ pub struct Stretch {
     is_header: bool,
 }
 
+impl Stretch {
+    /// What makes folded text of its bytes. `index` is that of the message.
+    pub fn decoder(&self, index: &BodyIndex) -> StretchDecoder {
+        match index.parts.get(self.part) {
+            Some(part) if !self.is_header => StretchDecoder::text(part.encoding, &part.charset),
+            _ => StretchDecoder::header(),
+        }
+    }
+}
+
 /// What there is to read of a message: its header, the headers of its parts, its text parts.
 pub fn stretches(index: &BodyIndex) -> Vec<Stretch> {
     let mut stretches = Vec::new();
@@ -337,9 +347,8 @@ pub struct TextScan<'q> {
     found: Hits,
     /// Folded text not yet searched to its end: the last bytes of what came before, then what came now.
     window: String,
-    /// Header bytes of the stretch at hand; headers are decoded as a whole.
-    header: Vec<u8>,
-    decoder: Option<TextDecoder>,
+    /// Of the stretch at hand.
+    decoder: Option<StretchDecoder>,
 }
 
 impl<'q> TextScan<'q> {
@@ -350,7 +359,6 @@ impl<'q> TextScan<'q> {
             body_needles: query.body_needles,
             found: Hits::default(),
             window: String::new(),
-            header: Vec::new(),
             decoder: None,
         }
     }
@@ -368,18 +376,11 @@ impl<'q> TextScan<'q> {
 
     /// Takes the next bytes of a stretch of the message with that index; `last` ends the stretch.
     pub fn scan(&mut self, index: &BodyIndex, stretch: &Stretch, bytes: &[u8], last: bool) {
-        if stretch.is_header {
-            self.header.extend_from_slice(bytes);
-            if last {
-                fold_header_into(&std::mem::take(&mut self.header), &mut self.window);
-            }
-        } else if let Some(part) = index.parts.get(stretch.part) {
-            let mut decoder = self.decoder.take().unwrap_or_else(|| TextDecoder::new(part.encoding, &part.charset));
-            decoder.decode(bytes, &mut self.window);
-            match last {
-                true => decoder.finish(&mut self.window),
-                false => self.decoder = Some(decoder),
-            }
+        let mut decoder = self.decoder.take().unwrap_or_else(|| stretch.decoder(index));
+        decoder.decode(bytes, &mut self.window);
+        match last {
+            true => decoder.finish(&mut self.window),
+            false => self.decoder = Some(decoder),
         }
         self.search_window(stretch.is_header && stretch.part == 0);
         if last {

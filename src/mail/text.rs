@@ -50,6 +50,73 @@ pub fn fold_header_into(header: &[u8], folded: &mut String) {
     }
 }
 
+/// Decodes one header block or the body of one text part, piece by piece, into folded text.
+pub enum StretchDecoder {
+    /// See [`HeaderDecoder`].
+    Header(HeaderDecoder),
+    /// See [`TextDecoder`].
+    Text(TextDecoder),
+}
+
+impl StretchDecoder {
+    /// Begins a header block.
+    pub fn header() -> StretchDecoder {
+        StretchDecoder::Header(HeaderDecoder::default())
+    }
+
+    /// Begins the body of a part of this transfer encoding and charset.
+    pub fn text(encoding: TransferEncoding, charset: &str) -> StretchDecoder {
+        StretchDecoder::Text(TextDecoder::new(encoding, charset))
+    }
+
+    /// Takes the next bytes and appends to `folded` what they make known.
+    pub fn decode(&mut self, raw: &[u8], folded: &mut String) {
+        match self {
+            StretchDecoder::Header(header) => header.decode(raw, folded),
+            StretchDecoder::Text(text) => text.decode(raw, folded),
+        }
+    }
+
+    /// Ends the block or body: appends what was held back.
+    pub fn finish(self, folded: &mut String) {
+        match self {
+            StretchDecoder::Header(header) => header.finish(folded),
+            StretchDecoder::Text(text) => text.finish(folded),
+        }
+    }
+}
+
+/// Folds a header block as [`fold_header_into`] does, field by field; holds the field at hand.
+#[derive(Default)]
+pub struct HeaderDecoder {
+    held: Vec<u8>,
+    /// Held bytes in which no end of a field was found.
+    searched: usize,
+}
+
+impl HeaderDecoder {
+    /// Takes the next bytes of the block and appends the fields that end in them to `folded`.
+    pub fn decode(&mut self, raw: &[u8], folded: &mut String) {
+        self.held.extend_from_slice(raw);
+        let mut end = 0;
+        for line_end in memchr::memchr_iter(b'\n', self.held.get(self.searched..).unwrap_or_default()) {
+            match self.held.get(self.searched + line_end + 1) {
+                // Only the next byte tells whether the field goes on.
+                None | Some(b' ' | b'\t') => {}
+                Some(_) => end = self.searched + line_end + 1,
+            }
+        }
+        fold_header_into(self.held.get(..end).unwrap_or_default(), folded);
+        self.held.drain(..end);
+        self.searched = self.held.len() - usize::from(self.held.ends_with(b"\n"));
+    }
+
+    /// Ends the block: appends its last field.
+    pub fn finish(self, folded: &mut String) {
+        fold_header_into(&self.held, folded);
+    }
+}
+
 /// Decodes the body of one text part, piece by piece, into folded text.
 pub struct TextDecoder {
     transfer: Decoder,
@@ -153,6 +220,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_header_is_folded_alike_in_any_pieces(
+            // No line is empty: that would end the block.
+            block in "([a-c=?:ü ]{1,5}\r?\n[ \t]?){0,20}[a-c ]{0,3}",
+            piece in 1usize..20,
+        ) {
+            let (mut decoder, mut folded, mut whole) = (StretchDecoder::header(), String::new(), String::new());
+            block.as_bytes().chunks(piece).for_each(|piece| decoder.decode(piece, &mut folded));
+            decoder.finish(&mut folded);
+            fold_header_into(block.as_bytes(), &mut whole);
+            prop_assert_eq!(folded, whole);
+        }
+
         #[test]
         fn any_bytes_decode_alike_in_any_pieces(
             raw in proptest::collection::vec(any::<u8>(), 0..80),

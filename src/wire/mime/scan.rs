@@ -47,6 +47,15 @@ pub enum Shape {
     Unread,
 }
 
+/// The innermost part that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Its index in [`Scanner::parts`].
+    pub part: usize,
+    /// Its header has not ended either.
+    pub in_header: bool,
+}
+
 /// A boundary that may end or begin parts.
 #[derive(Debug)]
 struct Boundary {
@@ -154,6 +163,22 @@ impl Scanner {
         if used < bytes.len() {
             self.head.extend_from_slice(bytes.get(used..).unwrap_or_default());
         }
+    }
+
+    /// The parts found so far. Where a part ends is known when it is not open any more.
+    pub fn parts(&self) -> &[ScannedPart] {
+        &self.parts
+    }
+
+    /// The innermost open part.
+    pub fn open(&self) -> Open {
+        let in_header = matches!(self.place, Place::HeaderStart | Place::HeaderLine);
+        Open { part: self.open.last().copied().unwrap_or_default(), in_header }
+    }
+
+    /// Offset before which no byte changes its part any more: a line end may still turn out to be that of a boundary.
+    pub fn settled(&self) -> u64 {
+        self.position.saturating_sub(2)
     }
 
     /// Ends the message.
