@@ -28,6 +28,8 @@ pub struct Received<'a> {
     pub by: &'a Domain,
     /// The peer said EHLO.
     pub extended: bool,
+    /// SMTPUTF8 was asked for.
+    pub smtp_utf8: bool,
     /// TLS version and cipher.
     pub tls: Option<(&'a str, &'a str)>,
     /// The peer logged in.
@@ -60,9 +62,13 @@ impl Received<'_> {
         out.extend_from_slice(text.as_bytes());
     }
 
-    /// The names of RFC 3848 section 2.
+    /// The names of RFC 3848 section 2 and RFC 6531 section 4.3.
     fn protocol(&self) -> &'static str {
         match (self.extended, self.tls.is_some(), self.authenticated) {
+            (_, false, false) if self.smtp_utf8 => "UTF8SMTP",
+            (_, true, false) if self.smtp_utf8 => "UTF8SMTPS",
+            (_, false, true) if self.smtp_utf8 => "UTF8SMTPA",
+            (_, true, true) if self.smtp_utf8 => "UTF8SMTPSA",
             (false, _, _) => "SMTP",
             (true, false, false) => "ESMTP",
             (true, true, false) => "ESMTPS",
@@ -92,7 +98,7 @@ pub fn encode_delivered_to(recipient: &Address, out: &mut Vec<u8>) {
 
 /// Whether a message goes in circles (RFC 5321 section 6.3): more Received fields than an honest route has, or a
 /// Delivered-To field for one of the recipients, which only a server that had the message already can have written.
-pub fn is_looping(header: &[u8], recipients: &[Address]) -> bool {
+pub fn is_looping<'a>(header: &[u8], recipients: impl Iterator<Item = &'a Address> + Clone) -> bool {
     let mut received = 0;
     for field in fields(header) {
         if field.is(b"Received") {
@@ -100,7 +106,7 @@ pub fn is_looping(header: &[u8], recipients: &[Address]) -> bool {
         } else if field.is(b"Delivered-To")
             && let Ok(value) = std::str::from_utf8(field.value.trim_ascii())
             && let Ok(address) = value.parse::<Address>()
-            && recipients.iter().any(|recipient| recipient.same_as(&address))
+            && recipients.clone().any(|recipient| recipient.same_as(&address))
         {
             return true;
         }
@@ -136,6 +142,7 @@ mod tests {
             origin: Some(Origin { hello: "far.example", address: "192.0.2.1".parse().expect("an address") }),
             by: &by,
             extended: true,
+            smtp_utf8: false,
             tls: Some(("TLSv1.3", "TLS13_AES_256_GCM_SHA384")),
             authenticated: false,
             id: "4f",
@@ -157,7 +164,12 @@ mod tests {
         assert!(!text.contains("far.example") && !text.contains("192.0.2.1"));
         assert_eq!(Received { tls: None, ..received.clone() }.protocol(), "ESMTPA");
         assert_eq!(Received { tls: None, authenticated: false, ..received.clone() }.protocol(), "ESMTP");
-        assert_eq!(Received { extended: false, ..received }.protocol(), "SMTP");
+        assert_eq!(Received { extended: false, ..received.clone() }.protocol(), "SMTP");
+        let utf8 = Received { smtp_utf8: true, ..received };
+        assert_eq!(utf8.protocol(), "UTF8SMTPSA");
+        assert_eq!(Received { authenticated: false, ..utf8.clone() }.protocol(), "UTF8SMTPS");
+        assert_eq!(Received { tls: None, ..utf8.clone() }.protocol(), "UTF8SMTPA");
+        assert_eq!(Received { tls: None, authenticated: false, ..utf8 }.protocol(), "UTF8SMTP");
         assert_eq!(address_literal("2001:db8::1".parse().expect("an address")), "[IPv6:2001:db8::1]");
     }
 
@@ -165,11 +177,11 @@ mod tests {
     fn loops() {
         let me = [address("me@home.example")];
         let turns = |count: usize| "Received: by x; y\r\n".repeat(count) + "\r\n";
-        assert!(!is_looping(turns(SMTP_RECEIVED_FIELDS_MAX).as_bytes(), &me));
-        assert!(is_looping(turns(SMTP_RECEIVED_FIELDS_MAX + 1).as_bytes(), &me));
-        assert!(is_looping(b"A: b\r\nDELIVERED-TO: Me@Home.example\r\n\r\n", &me));
-        assert!(!is_looping(b"Delivered-To: you@home.example\r\n\r\nDelivered-To: me@home.example\r\n", &me));
-        assert!(!is_looping(b"Delivered-To: \xff\r\n\r\n", &me));
+        assert!(!is_looping(turns(SMTP_RECEIVED_FIELDS_MAX).as_bytes(), me.iter()));
+        assert!(is_looping(turns(SMTP_RECEIVED_FIELDS_MAX + 1).as_bytes(), me.iter()));
+        assert!(is_looping(b"A: b\r\nDELIVERED-TO: Me@Home.example\r\n\r\n", me.iter()));
+        assert!(!is_looping(b"Delivered-To: you@home.example\r\n\r\nDelivered-To: me@home.example\r\n", me.iter()));
+        assert!(!is_looping(b"Delivered-To: \xff\r\n\r\n", me.iter()));
     }
 
     #[test]

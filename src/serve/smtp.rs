@@ -71,6 +71,7 @@ impl Session {
             starttls: site.tls.is_some(),
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
+            hold: None,
         });
         let began = context.net.clock().steady();
         let (peer, tls) = (stream.peer(), stream.tls());
@@ -132,6 +133,7 @@ impl Session {
                     self.incoming = None;
                     self.log_refused(&envelope, &reply);
                 }
+                Want::Forget => self.incoming = None,
                 Want::Login(password) => self.login(stream, password).await?,
                 Want::StartTls => {
                     self.flush(stream).await?;

@@ -8,6 +8,8 @@ use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::{MailParameters, RcptParameters};
 
+pub use crate::wire::smtp::Recipient;
+
 /// One change. Each is durable as a whole or not there at all.
 pub enum Op {
     /// A new message into one or more mailboxes (MX delivery, APPEND).
@@ -249,22 +251,6 @@ pub struct Enqueue {
     pub not_before: Timestamp,
     /// Wall clock.
     pub now: Timestamp,
-}
-
-/// A recipient of an [`Enqueue`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipient {
-    /// Whom.
-    pub address: Address,
-    /// What else RCPT said.
-    pub parameters: RcptParameters,
-}
-
-/// A recipient of whom nothing else was said.
-impl From<Address> for Recipient {
-    fn from(address: Address) -> Recipient {
-        Recipient { address, parameters: RcptParameters::default() }
-    }
 }
 
 /// One message waiting to be relayed.

@@ -1,22 +1,33 @@
 //! SMTP addresses: `Reverse-path`, `Forward-path`, `Mailbox` of RFC 5321 section 4.1.2.
 //!
-//! The strict grammar of the envelope, not the looser one of header fields. ASCII only: SMTPUTF8 (RFC 6531) is not
-//! spoken, and an address with 8-bit octets is told apart so that the refusal can say so. What comes out of a parser
-//! here is safe to write into a header field, a log line or a command: no control characters, no line ends.
+//! The strict grammar of the envelope, not the looser one of header fields, with the UTF-8 of RFC 6531 section 3.3: whoever
+//! asks sees to it that it was announced. A domain is kept as A-labels in lower case whichever way it was written, so that
+//! equal domains are equal bytes. What comes out of a parser here is safe to write into a header field, a log line or a
+//! command: no control characters, no line ends.
 
 use crate::limits::{DOMAIN_BYTES_MAX, LOCAL_PART_BYTES_MAX, PATH_BYTES_MAX};
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A domain name as used in mail, lower case ASCII (A-labels) or UTF-8 (U-labels, RFC 6531), or an
-/// address literal with its brackets. At most 255 octets.
+/// A domain name as used in mail, in lower case and ASCII (A-labels, RFC 5890 section 2.3.2.1), or an address literal
+/// with its brackets. At most 255 octets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Domain(String);
 
 impl Domain {
-    /// Wraps a name that is already known to be well formed (configuration, tests); it is lower-cased.
+    /// Wraps a name that is already known to be well formed; it is lower-cased, and U-labels become A-labels.
     pub fn new(name: &str) -> Domain {
-        Domain(name.to_lowercase())
+        if name.is_ascii() {
+            return Domain(name.to_ascii_lowercase());
+        }
+        Domain(a_labels(name).unwrap_or_else(|| name.to_lowercase()))
+    }
+    /// Reads a domain name, in A-labels or U-labels; all of `text` must belong to it. No address literal.
+    pub fn parse(text: &str) -> Result<Domain, AddressTrouble> {
+        let (domain, rest) = parse_domain(text.as_bytes())?;
+        if rest.is_empty() { Ok(domain) } else { Err(AddressTrouble::Syntax) }
     }
     /// The name as text.
     pub fn as_str(&self) -> &str {
@@ -107,8 +118,8 @@ pub enum ForwardPath {
 pub enum AddressTrouble {
     /// Not the grammar of RFC 5321 section 4.1.2.
     Syntax,
-    /// It would be one under SMTPUTF8 (RFC 6531), which is not spoken here.
-    NotAscii,
+    /// It has octets above 127 that are no UTF-8 (RFC 6531 section 3.3).
+    NotUtf8,
     /// A part is longer than its bound (RFC 5321 section 4.5.3.1).
     TooLong,
 }
@@ -172,30 +183,26 @@ fn is_atext(byte: u8) -> bool {
 
 /// `Dot-string = Atom *("." Atom)`
 fn parse_dot_string(input: &[u8]) -> Result<(String, &[u8]), AddressTrouble> {
-    let end = input.iter().position(|&b| !is_atext(b) && b != b'.').unwrap_or(input.len());
+    let end = input.iter().position(|&b| !is_atext(b) && b != b'.' && b.is_ascii()).unwrap_or(input.len());
     let (local, rest) = input.split_at(end);
-    refuse_8bit(rest)?;
-    if local.split(|&b| b == b'.').any(<[u8]>::is_empty) {
+    let local = plain_text(local)?;
+    if local.split('.').any(str::is_empty) {
         return Err(AddressTrouble::Syntax);
     }
-    Ok((ascii_text(local), rest))
+    Ok((local, rest))
 }
 
 /// `Quoted-string` without its opening quote; gives the text without quoting.
 fn parse_quoted_string(input: &[u8]) -> Result<(String, &[u8]), AddressTrouble> {
-    let mut local = String::new();
+    let mut local = Vec::new();
     let mut bytes = input.iter().enumerate();
     while let Some((at, &byte)) = bytes.next() {
         let text = match byte {
-            b'"' => return Ok((local, input.get(at + 1..).unwrap_or_default())),
-            b'\\' => bytes.next().map(|(_, &byte)| byte).ok_or(AddressTrouble::Syntax)?,
+            b'"' => return Ok((plain_text(&local)?, input.get(at + 1..).unwrap_or_default())),
+            b'\\' => bytes.next().map(|(_, &byte)| byte).filter(u8::is_ascii).ok_or(AddressTrouble::Syntax)?,
             byte => byte,
         };
-        match text {
-            b' '..=b'~' => local.push(char::from(text)),
-            0x80.. => return Err(AddressTrouble::NotAscii),
-            _ => return Err(AddressTrouble::Syntax),
-        }
+        local.push(text);
         if local.len() > LOCAL_PART_BYTES_MAX {
             return Err(AddressTrouble::TooLong);
         }
@@ -203,27 +210,36 @@ fn parse_quoted_string(input: &[u8]) -> Result<(String, &[u8]), AddressTrouble> 
     Err(AddressTrouble::Syntax)
 }
 
-/// `Domain = sub-domain *("." sub-domain)`; lower-cased.
+/// `Domain = sub-domain *("." sub-domain)`; in A-labels and lower case.
 fn parse_domain(input: &[u8]) -> Result<(Domain, &[u8]), AddressTrouble> {
-    let end = input.iter().position(|&b| !b.is_ascii_alphanumeric() && b != b'-' && b != b'.').unwrap_or(input.len());
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'.' || !b.is_ascii();
+    let end = input.iter().position(|b| !in_name(b)).unwrap_or(input.len());
     let (name, rest) = input.split_at(end);
-    refuse_8bit(rest)?;
+    let text = plain_text(name)?;
+    let name = if text.is_ascii() { text } else { a_labels(&text).ok_or(AddressTrouble::Syntax)? };
     if name.len() > DOMAIN_BYTES_MAX {
         return Err(AddressTrouble::TooLong);
     }
-    let label =
-        |label: &[u8]| (1..=63).contains(&label.len()) && label.first() != Some(&b'-') && label.last() != Some(&b'-');
-    if !name.split(|&b| b == b'.').all(label) {
+    let label = |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    if !name.split('.').all(label) {
         return Err(AddressTrouble::Syntax);
     }
-    Ok((Domain::new(&ascii_text(name)), rest))
+    Ok((Domain::new(&name), rest))
+}
+
+/// A domain with U-labels in A-labels (UTS 46, non-transitional, as RFC 5891 would have it with the mappings that people's
+/// keyboards need); `None` when it is no domain.
+fn a_labels(name: &str) -> Option<String> {
+    let encoded =
+        Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    encoded.ok().map(|name| name.into_owned())
 }
 
 /// `address-literal` with its brackets: IPv4 and IPv6. No other tag is registered (RFC 5321 section 4.1.3).
 fn parse_literal(input: &[u8]) -> Result<(Domain, &[u8]), AddressTrouble> {
     let close = input.iter().position(|&b| b == b']').ok_or(AddressTrouble::Syntax)?;
     let (literal, rest) = input.split_at(close + 1);
-    let text = std::str::from_utf8(literal).map_err(|_| AddressTrouble::NotAscii)?;
+    let text = std::str::from_utf8(literal).map_err(|_| AddressTrouble::NotUtf8)?;
     if text.len() > DOMAIN_BYTES_MAX {
         return Err(AddressTrouble::TooLong);
     }
@@ -235,14 +251,10 @@ fn parse_literal(input: &[u8]) -> Result<(Domain, &[u8]), AddressTrouble> {
     if known { Ok((Domain::new(text), rest)) } else { Err(AddressTrouble::Syntax) }
 }
 
-/// Where a part of an address stops because of an octet above 127, SMTPUTF8 is what is missing.
-fn refuse_8bit(rest: &[u8]) -> Result<(), AddressTrouble> {
-    if rest.first().is_some_and(|byte| !byte.is_ascii()) { Err(AddressTrouble::NotAscii) } else { Ok(()) }
-}
-
-/// Text of bytes that are known to be ASCII.
-fn ascii_text(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
+/// Bytes as text without control characters.
+fn plain_text(bytes: &[u8]) -> Result<String, AddressTrouble> {
+    let text = std::str::from_utf8(bytes).map_err(|_| AddressTrouble::NotUtf8)?;
+    if text.chars().any(char::is_control) { Err(AddressTrouble::Syntax) } else { Ok(text.to_owned()) }
 }
 
 /// Whether `name` may be the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), a little more kindly than the
@@ -322,9 +334,35 @@ mod tests {
         ] {
             assert_eq!(forward(given), Err(AddressTrouble::Syntax), "{given:?}");
         }
-        for given in ["<ü@example.org>", "<user@exämple.org>", "<\"ü\"@example.org>"] {
-            assert_eq!(forward(given), Err(AddressTrouble::NotAscii), "{given}");
+        for given in [&b"<\xfc@example.org>"[..], b"<user@ex\xe4mple.org>", b"<\"\xfc\"@example.org>"] {
+            assert_eq!(parse_forward_path(given), Err(AddressTrouble::NotUtf8), "{given:?}");
         }
+    }
+
+    /// RFC 6531 section 3.3: a domain is the same however it is written.
+    #[test]
+    fn letters_of_all_scripts() {
+        for (given, wanted) in [
+            ("<jürgen@example.org>", "jürgen@example.org"),
+            ("<\"jür gen\"@example.org>", "\"jür gen\"@example.org"),
+            ("<я@xn--e1afmkfd.example>", "я@xn--e1afmkfd.example"),
+            ("<я@ПРИМЕР.example>", "я@xn--e1afmkfd.example"),
+            ("<user@bücher.example>", "user@xn--bcher-kva.example"),
+            ("<user@BU\u{308}CHER.Example>", "user@xn--bcher-kva.example"),
+            ("<user@straße.example>", "user@xn--strae-oqa.example"),
+            ("<user@例え。example>", "user@xn--r8jz45g.example"),
+        ] {
+            assert_eq!(forward(given).as_deref(), Ok(wanted), "{given}");
+        }
+        for given in
+            ["<ü\u{85}@example.org>", "<user@b\u{fffd}.example>", "<user@℀.example>", "<user@.ü>", "<user@ü..a>"]
+        {
+            assert_eq!(forward(given), Err(AddressTrouble::Syntax), "{given:?}");
+        }
+        assert_eq!(Domain::new("Bücher.example"), Domain::new("xn--bcher-kva.example"));
+        assert_eq!(Domain::parse("bücher.example"), Domain::parse("XN--bcher-kva.example"));
+        assert_eq!(Domain::parse("a b"), Err(AddressTrouble::Syntax));
+        assert_eq!(Domain::parse(&"ü.".repeat(40)), Err(AddressTrouble::Syntax));
     }
 
     #[test]
@@ -361,6 +399,16 @@ mod tests {
             let read = parse_reverse_path(written.as_bytes());
             prop_assert_eq!(read, Ok((ReversePath::Address(address.clone()), &b""[..])));
             prop_assert_eq!(address.to_string().parse(), Ok(address));
+        }
+
+        #[test]
+        fn every_script_is_read_back(local in "[^\\p{C}]{1,20}", domain in "\\PC{1,9}(\\.\\PC{1,9}){0,4}") {
+            let address = Address { local, domain: Domain::new("example.org") };
+            prop_assert_eq!(address.to_string().parse(), Ok(address));
+            if let Ok(domain) = Domain::parse(&domain) {
+                prop_assert!(domain.as_str().is_ascii());
+                prop_assert_eq!(Domain::parse(domain.as_str()), Ok(domain));
+            }
         }
     }
 }

@@ -10,7 +10,9 @@ use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::smtp::client::{self, Client, Manner, TlsUse};
-use hauspost::wire::smtp::{LoginAnswer, Reply, Role, Server, Settings, Want, replies};
+use hauspost::wire::smtp::{
+    LoginAnswer, MailParameters, RcptParameters, Recipient, Reply, Role, Server, Settings, Want, replies,
+};
 
 /// Numbers that repeat with their seed.
 struct Dice(u64);
@@ -91,6 +93,7 @@ fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<
         starttls: dice.roll(2) == 0,
         tls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
+        hold: None,
     };
     let login_possible = settings.tls || settings.plaintext_login;
     let mut server = Server::new(settings);
@@ -141,6 +144,10 @@ fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<
                 wanted.extend_from_slice(b"[message]");
                 let answer = if dice.roll(4) == 0 { refusal() } else { Reply::new(250, "2.0.0", "stored") };
                 server.answer_message(answer, &mut out);
+            }
+            Want::Forget => {
+                wanted.extend_from_slice(b"forget\n");
+                content.clear();
             }
             Want::Refused(envelope, reply) => {
                 assert!(!envelope.recipients.is_empty() && reply.code >= 400);
@@ -413,7 +420,15 @@ fn relay_walk(seed: &[u8], input: &[u8], reads: Reads) -> (bool, String) {
 }
 
 fn envelope(eight_bit: bool) -> client::Envelope {
-    client::Envelope { reverse_path: ReversePath::Null, recipients: vec![someone(), someone()], bytes: 28, eight_bit }
+    let recipient = || Recipient { address: someone(), parameters: RcptParameters::default() };
+    client::Envelope {
+        reverse_path: ReversePath::Null,
+        parameters: MailParameters::default(),
+        recipients: vec![recipient(), recipient()],
+        bytes: 28,
+        eight_bit,
+        eight_bit_header: eight_bit,
+    }
 }
 
 /// The facts of a message, however it is cut.

@@ -131,11 +131,15 @@ impl Session {
         };
         // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
         envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
+        envelope.eight_bit_header = !header_of(&piece).is_ascii();
         self.client.begin(envelope, &mut self.out);
         self.hear().await;
         while self.client.want() == Want::Content {
             self.client.content(&piece, &mut self.out);
             if pieces.is_over() {
+                if matches!(self.client.want(), Want::Reply(_)) {
+                    self.hear().await;
+                }
                 self.client.content_end(&mut self.out);
                 self.hear().await;
                 break;
@@ -144,6 +148,9 @@ impl Session {
             match next {
                 Ok(next) => piece = next,
                 Err(trouble) => self.fail_ours(body, &trouble),
+            }
+            if matches!(self.client.want(), Want::Reply(_)) {
+                self.hear().await;
             }
         }
         self.client.take_verdicts().unwrap_or_else(|| vec![Verdict::Cut { after_dot: false }; recipients])
@@ -234,6 +241,12 @@ async fn shake_hands(stream: Stream, server: &Server) -> Result<Stream, NoSessio
         let text = format!("no TLS with {} ({}): {}", server.host, server.address, plain(&error));
         NoSession { by_tls: true, ..NoSession::happened(text) }
     })
+}
+
+/// The header at the beginning of a message, as much of it as is there.
+fn header_of(beginning: &[u8]) -> &[u8] {
+    let end = memchr::memmem::find(beginning, b"\r\n\r\n").unwrap_or(beginning.len());
+    beginning.get(..end).unwrap_or(beginning)
 }
 
 impl BodyPieces<'_> {

@@ -15,7 +15,9 @@ use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
 use crate::net::DnsTrouble;
 use crate::serve::{Site, SmarthostSecurity};
+use crate::store::QueueRecipient;
 use crate::wire::address::Domain;
+use crate::wire::smtp::Recipient;
 use crate::wire::smtp::client::{Answer, Envelope, Manner, Status, TlsUse, Verb, Verdict};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -62,9 +64,18 @@ type Last = Option<(Reason, Option<String>)>;
 /// Sends the job's message to those still open; those it decides leave `open` and are reported.
 async fn transact(relay: &Rc<Relay>, session: &mut Session, job: &Job, open: &mut Vec<usize>, last: &mut Last) {
     let entry = &job.round.entry;
-    let recipients = open.iter().filter_map(|&at| entry.recipients.get(at)).map(|r| r.address.clone()).collect();
-    let envelope =
-        Envelope { reverse_path: entry.reverse_path.clone(), recipients, bytes: entry.bytes, eight_bit: false };
+    let recipient = |recipient: &QueueRecipient| Recipient {
+        address: recipient.address.clone(),
+        parameters: recipient.parameters.clone(),
+    };
+    let envelope = Envelope {
+        reverse_path: entry.reverse_path.clone(),
+        parameters: entry.parameters.clone(),
+        recipients: open.iter().filter_map(|&at| entry.recipients.get(at)).map(recipient).collect(),
+        bytes: entry.bytes,
+        eight_bit: false,
+        eight_bit_header: false,
+    };
     let verdicts = session.send(&relay.context.store, entry.body, envelope).await;
     let host = session.host.clone();
     let mut undecided = Vec::new();

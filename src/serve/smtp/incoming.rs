@@ -10,9 +10,8 @@ use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
 use crate::serve::{Context, Intake, Site};
-use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Recipient, Store, Target, Trouble};
-use crate::wire::address::Address;
-use crate::wire::smtp::{Envelope, MailParameters, Reply, Role, Server, replies};
+use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Store, Target, Trouble};
+use crate::wire::smtp::{Body, Envelope, Recipient, Reply, Role, Server, replies};
 use std::net::IpAddr;
 
 /// A message being received.
@@ -93,12 +92,16 @@ impl Incoming {
         header: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Reply> {
-        if received::is_looping(header, &envelope.recipients) {
+        // Only the body may be binary: what reads headers goes by lines.
+        if envelope.parameters.body == Body::BinaryMime && !is_lines(header) {
+            return Err(replies::HEADER_BINARY);
+        }
+        if received::is_looping(header, envelope.recipients.iter().map(|recipient| &recipient.address)) {
             return Err(replies::LOOP);
         }
         received::encode_return_path(&envelope.reverse_path, out);
         for recipient in distinct(&envelope.recipients) {
-            received::encode_delivered_to(recipient, out);
+            received::encode_delivered_to(&recipient.address, out);
         }
         self.encode_received(context, site, server, envelope, out);
         received::copy_without_return_path(header, out);
@@ -132,11 +135,12 @@ impl Incoming {
             origin: hello.filter(|_| !hidden).map(|hello| Origin { hello: &hello.name, address: self.peer }),
             by: &site.hostname,
             extended: hello.is_some_and(|hello| hello.extended),
+            smtp_utf8: envelope.parameters.smtp_utf8,
             tls: self.tls.as_ref().map(|tls| (tls.version, tls.cipher.as_str())),
             authenticated: server.is_logged_in(),
             id: &self.id,
             recipient: match envelope.recipients.as_slice() {
-                [recipient] => Some(recipient),
+                [recipient] => Some(&recipient.address),
                 _ => None,
             },
             at: context.net.clock().now(),
@@ -190,7 +194,7 @@ impl Incoming {
 
 /// Sender and recipients for the log.
 pub(super) fn names(envelope: &Envelope) -> (String, String) {
-    let to: Vec<String> = envelope.recipients.iter().map(Address::to_string).collect();
+    let to: Vec<String> = envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect();
     (envelope.reverse_path.to_string(), to.join(","))
 }
 
@@ -238,12 +242,20 @@ fn reply_of(trouble: Trouble) -> Reply {
     }
 }
 
-/// Addresses without repetitions.
-fn distinct(addresses: &[Address]) -> Vec<&Address> {
-    let mut seen: Vec<&Address> = Vec::new();
-    for address in addresses {
-        if !seen.iter().any(|known| known.same_as(address)) {
-            seen.push(address);
+/// Whether every line ends with CRLF and nothing has a NUL.
+fn is_lines(header: &[u8]) -> bool {
+    header.split_inclusive(|&byte| byte == b'\n').all(|line| {
+        let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+        memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+    })
+}
+
+/// Recipients without repetitions.
+fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
+    let mut seen: Vec<&Recipient> = Vec::new();
+    for recipient in recipients {
+        if !seen.iter().any(|known| known.address.same_as(&recipient.address)) {
+            seen.push(recipient);
         }
     }
     seen
@@ -261,7 +273,7 @@ fn deliver(context: &Context, body: NewBody, targets: Vec<Target>) -> Op {
 /// The one Op of a submitted message: the owner's own copies and the queue rows, all or nothing.
 async fn submission(context: &Context, site: &Site, envelope: &Envelope, body: NewBody) -> Result<Op, Trouble> {
     let recipients = distinct(&envelope.recipients);
-    let (local, remote): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| policy::is_own(site, to));
+    let (local, remote): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| policy::is_own(site, &to.address));
     let mut copies = Vec::new();
     if !local.is_empty() {
         copies.push(inbox());
@@ -277,8 +289,8 @@ async fn submission(context: &Context, site: &Site, envelope: &Envelope, body: N
     Ok(Op::Enqueue(Enqueue {
         body,
         reverse_path: envelope.reverse_path.clone(),
-        parameters: MailParameters { body: envelope.body, ..MailParameters::default() },
-        recipients: remote.into_iter().cloned().map(Recipient::from).collect(),
+        parameters: envelope.parameters.clone(),
+        recipients: remote.into_iter().cloned().collect(),
         copies,
         not_before: now,
         now,
@@ -308,6 +320,7 @@ async fn sent_mailbox(store: &Store) -> Result<MailboxId, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::smtp::RcptParameters;
 
     #[test]
     fn the_end_of_a_header_is_found_however_it_is_cut() {
@@ -337,8 +350,23 @@ mod tests {
 
     #[test]
     fn repeated_recipients_count_once() {
-        let addresses: Vec<Address> =
-            ["me@home.example", "ME@home.example", "me+x@home.example"].map(|a| a.parse().expect("an address")).into();
-        assert_eq!(distinct(&addresses), [&addresses[0], &addresses[2]]);
+        let recipients = ["me@home.example", "ME@home.example", "me+x@home.example"].map(|text| Recipient {
+            address: text.parse().expect("an address"),
+            parameters: RcptParameters::default(),
+        });
+        assert_eq!(distinct(&recipients), [&recipients[0], &recipients[2]]);
+    }
+
+    #[test]
+    fn headers_are_lines() {
+        for (header, wanted) in [
+            ("A: b\r\n c\r\n\r\n", true),
+            ("A: b", true),
+            ("A: b\n\r\n", false),
+            ("A: b\r", false),
+            ("A:\0\r\n", false),
+        ] {
+            assert_eq!(is_lines(header.as_bytes()), wanted, "{header:?}");
+        }
     }
 }

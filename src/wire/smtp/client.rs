@@ -18,7 +18,8 @@ pub use answer::{Answer, AnswerReader, Status, cut};
 pub use content::ContentEncoder;
 
 use crate::limits::*;
-use crate::wire::address::{Address, Domain, ReversePath};
+use crate::wire::address::{Domain, ReversePath};
+use crate::wire::smtp::{Body, MailParameters, Recipient};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use offers::Offers;
@@ -51,12 +52,16 @@ pub enum TlsUse {
 pub struct Envelope {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
+    /// What else was said when the message came; handed on to a server that knows the extension it belongs to.
+    pub parameters: MailParameters,
     /// RCPT TO, 1..=[`RELAY_RECIPIENTS_PER_TRANSACTION`].
-    pub recipients: Vec<Address>,
+    pub recipients: Vec<Recipient>,
     /// Size of the content in bytes, before dots are doubled (RFC 1870 section 3).
     pub bytes: u64,
     /// The content has, or may have, bytes above 127 (RFC 6152).
     pub eight_bit: bool,
+    /// Its header has, or may have, bytes above 127 (RFC 6532).
+    pub eight_bit_header: bool,
 }
 
 /// What became of one recipient.
@@ -140,6 +145,9 @@ enum State {
     AwaitRcpt(Transaction, usize),
     AwaitData(Transaction),
     Content(Transaction, ContentEncoder),
+    /// The content goes in chunks, because it is binary (RFC 3030).
+    Chunks(Transaction),
+    AwaitChunk(Transaction),
     AwaitContent(Transaction),
     /// DATA was granted although nobody was left: an empty message was sent (RFC 2920 section 3.1), its answer is void.
     AwaitVoid,
@@ -186,11 +194,11 @@ impl Client {
         let seconds = match &self.state {
             State::AwaitTls => return Want::Tls,
             State::Ready => return Want::Envelope,
-            State::Content(..) => return Want::Content,
+            State::Content(..) | State::Chunks(_) => return Want::Content,
             State::Closed => return Want::Close,
             State::AwaitGreeting => RELAY_GREETING_SECONDS,
             State::AwaitData(_) => RELAY_DATA_SECONDS,
-            State::AwaitContent(_) | State::AwaitVoid => RELAY_CONTENT_SECONDS,
+            State::AwaitChunk(_) | State::AwaitContent(_) | State::AwaitVoid => RELAY_CONTENT_SECONDS,
             State::AwaitReset | State::AwaitQuit => RELAY_QUIT_SECONDS,
             _ => RELAY_COMMAND_SECONDS,
         };
@@ -210,6 +218,11 @@ impl Client {
     /// The verdicts of the last transaction, one per recipient in the order of the envelope, once it is over.
     pub fn take_verdicts(&mut self) -> Option<Vec<Verdict>> {
         self.verdicts.take()
+    }
+
+    /// Whether the server has promised the reports that were asked for (RFC 3461 section 5.2.1).
+    pub fn offers_dsn(&self) -> bool {
+        self.offers.dsn
     }
 
     /// Takes bytes of the server; appends the commands that follow from them.
@@ -254,18 +267,29 @@ impl Client {
         out.extend_from_slice(self.offers.mail_command(&envelope).as_bytes());
         if self.offers.pipelining {
             for recipient in &envelope.recipients {
-                say_rcpt(recipient, out);
+                out.extend_from_slice(self.offers.rcpt_command(&envelope, recipient).as_bytes());
             }
-            out.extend_from_slice(b"DATA\r\n");
+            if !is_binary(&envelope) {
+                out.extend_from_slice(b"DATA\r\n");
+            }
         }
         let verdicts = vec![None; envelope.recipients.len()];
         self.state = State::AwaitMail(Transaction { envelope, verdicts, mail_refused: false });
     }
 
-    /// Appends the next piece of the content as it goes over the wire.
+    /// Appends the next piece of the content as it goes over the wire. It may want an answer to it then.
     pub fn content(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        if let State::Content(_, encoder) = &mut self.state {
-            encoder.encode(bytes, out);
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content(transaction, mut encoder) => {
+                encoder.encode(bytes, out);
+                self.state = State::Content(transaction, encoder);
+            }
+            State::Chunks(transaction) => {
+                out.extend_from_slice(format!("BDAT {}\r\n", bytes.len()).as_bytes());
+                out.extend_from_slice(bytes);
+                self.state = State::AwaitChunk(transaction);
+            }
+            other => self.state = other,
         }
     }
 
@@ -274,6 +298,10 @@ impl Client {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Content(transaction, encoder) => {
                 encoder.finish(out);
+                self.state = State::AwaitContent(transaction);
+            }
+            State::Chunks(transaction) => {
+                out.extend_from_slice(b"BDAT 0 LAST\r\n");
                 self.state = State::AwaitContent(transaction);
             }
             other => self.state = other,
@@ -318,11 +346,14 @@ impl Client {
             State::AwaitMail(transaction) => self.on_mail(transaction, answer, out),
             State::AwaitRcpt(transaction, at) => self.on_rcpt(transaction, at, answer, out),
             State::AwaitData(transaction) => self.on_data(transaction, answer, out),
+            State::AwaitChunk(transaction) => self.on_chunk(transaction, answer, out),
             State::Content(transaction, _) if answer.code >= 400 => self.on_content(transaction, answer, true),
             State::AwaitContent(transaction) => self.on_content(transaction, answer, false),
             State::AwaitVoid | State::AwaitReset => self.state = State::Ready,
             State::AwaitQuit | State::Closed => {}
-            State::Ready | State::AwaitTls => self.end(Ended::Breach("answered what was not asked")),
+            State::Ready | State::AwaitTls | State::Chunks(_) => {
+                self.end_in(state, Ended::Breach("answered what was not asked"));
+            }
             state @ State::Content(..) => self.end_in(state, Ended::Breach("answered before the end of the content")),
             state => {
                 let verb = state.verb();
@@ -404,7 +435,7 @@ impl Client {
                 return self.finish(transaction, State::Ready);
             }
         } else if let (false, Some(first)) = (self.offers.pipelining, transaction.envelope.recipients.first()) {
-            say_rcpt(first, out);
+            out.extend_from_slice(self.offers.rcpt_command(&transaction.envelope, first).as_bytes());
         }
         self.state = State::AwaitRcpt(transaction, 0);
     }
@@ -419,15 +450,18 @@ impl Client {
         match transaction.envelope.recipients.get(next) {
             Some(recipient) => {
                 if !self.offers.pipelining {
-                    say_rcpt(recipient, out);
+                    out.extend_from_slice(self.offers.rcpt_command(&transaction.envelope, recipient).as_bytes());
                 }
                 self.state = State::AwaitRcpt(transaction, next);
             }
-            None if self.offers.pipelining => self.state = State::AwaitData(transaction),
+            None if self.offers.pipelining && !is_binary(&transaction.envelope) => {
+                self.state = State::AwaitData(transaction);
+            }
             None if transaction.is_decided() => {
                 out.extend_from_slice(b"RSET\r\n");
                 self.finish(transaction, State::AwaitReset);
             }
+            None if is_binary(&transaction.envelope) => self.state = State::Chunks(transaction),
             None => {
                 out.extend_from_slice(b"DATA\r\n");
                 self.state = State::AwaitData(transaction);
@@ -452,6 +486,17 @@ impl Client {
                 self.finish(transaction, State::AwaitReset);
             }
         }
+    }
+
+    /// The answer to a chunk that was not the last. After a refusal the transaction is reset (RFC 3030 section 2).
+    fn on_chunk(&mut self, mut transaction: Transaction, answer: Answer, out: &mut Vec<u8>) {
+        if answer.is_positive() {
+            self.state = State::Chunks(transaction);
+            return;
+        }
+        transaction.decide_rest(&answer, Verb::Content);
+        out.extend_from_slice(b"RSET\r\n");
+        self.finish(transaction, State::AwaitReset);
     }
 
     /// The answer to the content; `early` when it came before the final dot: then both sides are out of step and the
@@ -490,6 +535,8 @@ impl Client {
             | State::AwaitRcpt(transaction, _)
             | State::AwaitData(transaction)
             | State::Content(transaction, _)
+            | State::Chunks(transaction)
+            | State::AwaitChunk(transaction)
             | State::AwaitContent(transaction) => self.verdicts = Some(transaction.into_verdicts(after_dot)),
             _ => {}
         }
@@ -508,7 +555,7 @@ impl State {
             State::AwaitMail(_) => Verb::Mail,
             State::AwaitRcpt(..) => Verb::Rcpt,
             State::AwaitData(_) => Verb::Data,
-            State::Content(..) | State::AwaitContent(_) => Verb::Content,
+            State::Content(..) | State::Chunks(_) | State::AwaitChunk(_) | State::AwaitContent(_) => Verb::Content,
             State::Ready | State::AwaitVoid | State::AwaitReset | State::AwaitQuit | State::Closed => Verb::Other,
         }
     }
@@ -533,6 +580,6 @@ fn refusal(answer: Answer, verb: Verb) -> Verdict {
     if answer.is_permanent() { Verdict::Permanent(answer, verb) } else { Verdict::Temporary(answer, verb) }
 }
 
-fn say_rcpt(recipient: &Address, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("RCPT TO:<{recipient}>\r\n").as_bytes());
+fn is_binary(envelope: &Envelope) -> bool {
+    envelope.parameters.body == Body::BinaryMime
 }

@@ -112,7 +112,17 @@ pub mod replies {
     pub const BAD_SENDER: Reply = Reply::new(501, "5.1.7", "Write MAIL FROM:<name@domain>");
     pub const BAD_RECIPIENT: Reply = Reply::new(501, "5.1.3", "Write RCPT TO:<name@domain>");
     pub const PATH_TOO_LONG: Reply = Reply::new(501, "5.1.3", "Address too long");
-    pub const NOT_ASCII: Reply = Reply::new(553, "5.6.7", "Addresses with characters beyond ASCII are not supported");
+    pub const NOT_ASCII: Reply =
+        Reply::new(553, "5.6.7", "Addresses with letters beyond ASCII are in UTF-8 and need SMTPUTF8");
+    pub const HELD_TOO_LONG: Reply = Reply::new(501, "5.5.4", "Mail is not held that long here, EHLO tells how long");
+    pub const BAD_CHUNK: Reply = Reply::new(
+        554,
+        "5.5.4",
+        "BDAT needs a number of octets; without it commands cannot be told from data, closing",
+    );
+    pub const CHUNK_TAKEN: Reply = Reply::new(250, "2.0.0", "Octets taken");
+    pub const CHUNKS_AND_DATA: Reply = Reply::new(503, "5.5.1", "The message has begun with BDAT, RSET gives it up");
+    pub const BINARY_NEEDS_CHUNKS: Reply = Reply::new(503, "5.5.1", "A BINARYMIME message is sent with BDAT, not DATA");
     pub const BAD_PARAMETER: Reply = Reply::new(501, "5.5.4", "Parameter not understood");
     pub const UNKNOWN_PARAMETER: Reply = Reply::new(555, "5.5.4", "Parameter not supported");
     pub const NO_EXPN: Reply = Reply::new(502, "5.5.1", "There are no lists to expand here");
@@ -159,9 +169,15 @@ pub mod replies {
     pub const TOO_MANY_RECIPIENTS: Reply =
         Reply::new(452, "4.5.3", "Too many recipients for one message, send the rest in another");
     pub const TOO_LARGE: Reply = Reply::new(552, "5.3.4", "Message too large");
+    pub const ENDLESS: Reply = Reply::new(421, "4.3.4", "Message too large, closing");
     pub const HEADER_TOO_LARGE: Reply = Reply::new(552, "5.3.4", "Message header too large");
     pub const MESSAGE_BARE_NEWLINE: Reply =
         Reply::new(550, "5.6.0", "The message has a lone CR or LF; lines must end with CR and LF together");
+    pub const HEADER_BINARY: Reply = Reply::new(
+        550,
+        "5.6.0",
+        "The header has a lone CR or LF or a NUL, which only the body of this message may hold",
+    );
     pub const MESSAGE_NUL: Reply = Reply::new(554, "5.6.0", "The message holds NUL characters");
     pub const LOOP: Reply = Reply::new(554, "5.4.6", "The message goes round in circles: it has been here before");
     pub const FULL: Reply = Reply::new(452, "4.3.1", "No room at the moment, try again later");

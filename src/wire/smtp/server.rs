@@ -10,9 +10,12 @@
 
 mod verbs;
 
-use super::command::{self, Body, Verb};
-use super::data::{DotDecoder, Piece};
+use super::chunk::ChunkDecoder;
+use super::command::{self, Body, Chunk, Offered, Verb};
+use super::data::{DataTrouble, DotDecoder, Piece};
+use super::hold::{Hold, HoldBounds};
 use super::line::{Framed, LineFramer};
+use super::parameters::{MailParameters, RcptParameters};
 use super::reply::{Reply, replies};
 use crate::limits::*;
 use crate::wire::address::{Address, ForwardPath, ReversePath};
@@ -42,6 +45,8 @@ pub struct Settings {
     pub tls: bool,
     /// Login is allowed without TLS.
     pub plaintext_login: bool,
+    /// How long mail of the owner may be held (FUTURERELEASE); not for [`Role::Mx`].
+    pub hold: Option<HoldBounds>,
 }
 
 /// The name a peer gave itself.
@@ -60,10 +65,28 @@ pub struct Envelope {
     pub reverse_path: ReversePath,
     /// SIZE, when it was given. At most the largest message.
     pub declared_bytes: Option<u64>,
-    /// BODY.
-    pub body: Body,
+    /// HOLDFOR or HOLDUNTIL.
+    pub hold: Option<Hold>,
+    /// What else MAIL said.
+    pub parameters: MailParameters,
     /// RCPT TO, those accepted, at most [`SMTP_RECIPIENTS_MAX`].
-    pub recipients: Vec<Address>,
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Whom.
+    pub address: Address,
+    /// What RCPT said beside it.
+    pub parameters: RcptParameters,
+}
+
+/// A recipient of whom nothing else was said.
+impl From<Address> for Recipient {
+    fn from(address: Address) -> Recipient {
+        Recipient { address, parameters: RcptParameters::default() }
+    }
 }
 
 /// What the conversation needs next.
@@ -79,12 +102,14 @@ pub enum Want<'i> {
     Recipient(ForwardPath),
     /// A message is about to come. [`Server::answer_data`]
     Data,
-    /// Bytes of the message, without dot stuffing.
+    /// Bytes of the message, as they are to be kept.
     Bytes(&'i [u8]),
     /// The message is complete. Make it durable, then [`Server::answer_message`].
     Message,
     /// The message ended and has been refused with this reply, for its bytes or its size: forget it.
     Refused(Envelope, Reply),
+    /// The peer has given up the message that it had begun: forget it.
+    Forget,
     /// Is this password right? [`Server::answer_login`]
     Login(Password),
     /// Write out what waits, begin TLS as the server, then [`Server::tls_begun`].
@@ -111,11 +136,18 @@ enum State {
     AwaitMail,
     SenderAsked(Envelope),
     AwaitRecipient(Envelope),
-    RecipientAsked(Envelope),
+    RecipientAsked(Envelope, RcptParameters),
     /// At least one recipient has been accepted.
     AwaitData(Envelope),
-    DataAsked(Envelope),
+    /// With the first chunk, or for DATA.
+    DataAsked(Envelope, Option<Chunk>),
     Receiving(Envelope, DotDecoder),
+    /// Octets of a chunk.
+    ReceivingChunk(Envelope, ChunkDecoder),
+    /// A chunk has ended and was not the last.
+    AwaitChunk(Envelope, ChunkDecoder),
+    /// Octets of a chunk that was refused with this; then the state that the refusal found.
+    Discarding(ChunkDecoder, Reply, Box<State>),
     MessageAsked(Envelope),
     AwaitSasl(Exchange),
     LoginAsked,
@@ -132,23 +164,25 @@ enum Rule {
     RecipientFirst,
     Nested,
     NotNow,
+    ChunksBegun,
 }
 
-/// Verb by state (RFC 5321 section 4.1.4, RFC 3207 section 4, RFC 4954 section 4). The columns are the states in which
-/// commands are read: nothing said, hello said, MAIL accepted, a recipient accepted.
+/// Verb by state (RFC 5321 section 4.1.4, RFC 3207 section 4, RFC 4954 section 4, RFC 3030 section 2). The columns are the
+/// states in which commands are read: nothing said, hello said, MAIL accepted, a recipient accepted, a chunk accepted.
 #[rustfmt::skip]
 fn rule(verb: Verb, column: usize) -> Rule {
     use Rule::*;
     let row = match verb {
-        //                            AwaitHello  AwaitMail  AwaitRecipient  AwaitData
-        Verb::Helo | Verb::Ehlo => [Obey,       Obey,      Obey,           Obey],
-        Verb::Mail =>              [HelloFirst, Obey,      Nested,         Nested],
-        Verb::Rcpt =>              [HelloFirst, MailFirst, Obey,           Obey],
-        Verb::Data =>              [HelloFirst, MailFirst, RecipientFirst, Obey],
+        //                            AwaitHello  AwaitMail  AwaitRecipient  AwaitData  AwaitChunk
+        Verb::Helo | Verb::Ehlo => [Obey,       Obey,      Obey,           Obey,      Obey],
+        Verb::Mail =>              [HelloFirst, Obey,      Nested,         Nested,    Nested],
+        Verb::Rcpt =>              [HelloFirst, MailFirst, Obey,           Obey,      ChunksBegun],
+        Verb::Data =>              [HelloFirst, MailFirst, RecipientFirst, Obey,      ChunksBegun],
+        Verb::Bdat =>              [HelloFirst, MailFirst, RecipientFirst, Obey,      Obey],
         Verb::Rset | Verb::Noop | Verb::Quit | Verb::Vrfy | Verb::Expn | Verb::Help
-                                => [Obey,       Obey,      Obey,           Obey],
-        Verb::StartTls =>          [HelloFirst, Obey,      NotNow,         NotNow],
-        Verb::Auth =>              [HelloFirst, Obey,      NotNow,         NotNow],
+                                => [Obey,       Obey,      Obey,           Obey,      Obey],
+        Verb::StartTls =>          [HelloFirst, Obey,      NotNow,         NotNow,    NotNow],
+        Verb::Auth =>              [HelloFirst, Obey,      NotNow,         NotNow,    NotNow],
     };
     row.get(column).copied().unwrap_or(HelloFirst)
 }
@@ -198,10 +232,12 @@ impl Server {
         match &self.state {
             State::SenderAsked(envelope)
             | State::AwaitRecipient(envelope)
-            | State::RecipientAsked(envelope)
+            | State::RecipientAsked(envelope, _)
             | State::AwaitData(envelope)
-            | State::DataAsked(envelope)
+            | State::DataAsked(envelope, _)
             | State::Receiving(envelope, _)
+            | State::ReceivingChunk(envelope, _)
+            | State::AwaitChunk(envelope, _)
             | State::MessageAsked(envelope) => Some(envelope),
             _ => None,
         }
@@ -219,7 +255,7 @@ impl Server {
 
     /// Whether a message is on its way in, so that ending the session now would cost the peer work.
     pub fn is_receiving(&self) -> bool {
-        matches!(self.state, State::Receiving(..))
+        matches!(self.state, State::Receiving(..) | State::ReceivingChunk(..) | State::Discarding(..))
     }
 
     /// Takes input until something is wanted; tells how many bytes were used. Replies are appended to `out`.
@@ -237,10 +273,19 @@ impl Server {
                     let (more, piece) = dots.step(rest);
                     (more, self.take_piece(piece, out))
                 }
+                State::ReceivingChunk(_, chunks) => {
+                    let (more, piece) = chunks.step(rest);
+                    (more, self.take_chunk_piece(piece, out))
+                }
+                State::Discarding(chunk, ..) => {
+                    let (more, piece) = chunk.step(rest);
+                    (more, self.take_discarded(piece, out))
+                }
                 State::AwaitHello
                 | State::AwaitMail
                 | State::AwaitRecipient(_)
                 | State::AwaitData(_)
+                | State::AwaitChunk(..)
                 | State::AwaitSasl(_) => self.take_line(rest, out),
                 _ => (0, self.close_with(replies::OUT_OF_STEP, out)),
             };
@@ -251,7 +296,8 @@ impl Server {
                     return (input.len(), self.close_with(replies::STARTTLS_NOT_LAST, out).unwrap_or(Want::Close));
                 }
                 Some(want) => return (used, want),
-                None if used == input.len() => return (used, self.when_dry()),
+                // A chunk may end, or be empty, where the input ends.
+                None if used == input.len() && !self.is_at_chunk_end() => return (used, self.when_dry()),
                 None => {}
             }
         }
@@ -283,12 +329,12 @@ impl Server {
     /// Answers [`Want::Recipient`]: the address to put into the envelope, or why not.
     pub fn answer_recipient(&mut self, answer: Result<Address, Reply>, out: &mut Vec<u8>) {
         match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
-            (State::RecipientAsked(mut envelope), Ok(recipient)) => {
-                envelope.recipients.push(recipient);
+            (State::RecipientAsked(mut envelope, parameters), Ok(address)) => {
+                envelope.recipients.push(Recipient { address, parameters });
                 self.state = State::AwaitData(envelope);
                 replies::RECIPIENT_OK.encode(out);
             }
-            (State::RecipientAsked(envelope), Err(refusal)) => {
+            (State::RecipientAsked(envelope, _), Err(refusal)) => {
                 self.state = match envelope.recipients.is_empty() {
                     true => State::AwaitRecipient(envelope),
                     false => State::AwaitData(envelope),
@@ -302,11 +348,17 @@ impl Server {
     /// Answers [`Want::Data`].
     pub fn answer_data(&mut self, answer: Result<(), Reply>, out: &mut Vec<u8>) {
         match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
-            (State::DataAsked(envelope), Ok(())) => {
+            (State::DataAsked(envelope, None), Ok(())) => {
                 self.state = State::Receiving(envelope, DotDecoder::new(self.settings.message_bytes_max));
                 replies::SEND_DATA.encode(out);
             }
-            (State::DataAsked(_), Err(refusal)) => self.refuse(refusal, out),
+            (State::DataAsked(envelope, Some(chunk)), Ok(())) => {
+                let binary = envelope.parameters.body == Body::BinaryMime;
+                let chunks = ChunkDecoder::new(self.settings.message_bytes_max, binary, chunk);
+                self.state = State::ReceivingChunk(envelope, chunks);
+            }
+            (State::DataAsked(_, None), Err(refusal)) => self.refuse(refusal, out),
+            (State::DataAsked(_, Some(chunk)), Err(refusal)) => self.discard(chunk, refusal, State::AwaitMail),
             _ => self.close(replies::OUT_OF_STEP, out),
         }
     }
@@ -381,20 +433,73 @@ impl Server {
         match piece {
             Piece::Bytes(bytes) => Some(Want::Bytes(bytes)),
             Piece::NeedMore => None,
-            Piece::Endless => self.close_with(Reply { code: 421, enhanced: "4.3.4", ..replies::TOO_LARGE }, out),
+            Piece::Endless => self.close_with(replies::ENDLESS, out),
             Piece::End => match std::mem::replace(&mut self.state, State::AwaitMail) {
-                State::Receiving(envelope, dots) => match dots.trouble() {
-                    Some(trouble) => {
-                        self.settle(trouble.reply(), out);
-                        Some(Want::Refused(envelope, trouble.reply()))
-                    }
-                    None => {
-                        self.state = State::MessageAsked(envelope);
-                        Some(Want::Message)
-                    }
-                },
+                State::Receiving(envelope, dots) => Some(self.end_message(envelope, dots.trouble(), out)),
                 _ => self.close_with(replies::OUT_OF_STEP, out),
             },
+        }
+    }
+
+    fn end_message<'i>(&mut self, envelope: Envelope, trouble: Option<DataTrouble>, out: &mut Vec<u8>) -> Want<'i> {
+        match trouble {
+            Some(trouble) => {
+                self.settle(trouble.reply(), out);
+                Want::Refused(envelope, trouble.reply())
+            }
+            None => {
+                self.state = State::MessageAsked(envelope);
+                Want::Message
+            }
+        }
+    }
+
+    fn take_chunk_piece<'i>(&mut self, piece: Piece<'i>, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        match piece {
+            Piece::Bytes(bytes) => Some(Want::Bytes(bytes)),
+            Piece::NeedMore => None,
+            Piece::Endless => self.close_with(replies::ENDLESS, out),
+            Piece::End => match std::mem::replace(&mut self.state, State::AwaitMail) {
+                State::ReceivingChunk(envelope, chunks) if chunks.is_last() || chunks.trouble().is_some() => {
+                    Some(self.end_message(envelope, chunks.trouble(), out))
+                }
+                State::ReceivingChunk(envelope, chunks) => {
+                    replies::CHUNK_TAKEN.encode(out);
+                    self.state = State::AwaitChunk(envelope, chunks);
+                    None
+                }
+                _ => self.close_with(replies::OUT_OF_STEP, out),
+            },
+        }
+    }
+
+    /// Refuses a chunk once its octets have been read and thrown away (RFC 3030 section 2).
+    fn discard(&mut self, chunk: Chunk, refusal: Reply, then: State) {
+        let chunk = ChunkDecoder::new(self.settings.message_bytes_max, true, chunk);
+        self.state = State::Discarding(chunk, refusal, Box::new(then));
+    }
+
+    fn take_discarded<'i>(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        match piece {
+            Piece::Bytes(_) | Piece::NeedMore => return None,
+            Piece::Endless => return self.close_with(replies::ENDLESS, out),
+            Piece::End => {}
+        }
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::Discarding(_, refusal, then) => {
+                self.state = *then;
+                self.refuse(refusal, out);
+                None
+            }
+            _ => self.close_with(replies::OUT_OF_STEP, out),
+        }
+    }
+
+    /// Whether the next step ends a chunk without further input.
+    fn is_at_chunk_end(&self) -> bool {
+        match &self.state {
+            State::ReceivingChunk(_, chunk) | State::Discarding(chunk, ..) => chunk.is_over(),
+            _ => false,
         }
     }
 
@@ -439,16 +544,21 @@ impl Server {
             State::AwaitHello => 0,
             State::AwaitMail => 1,
             State::AwaitRecipient(_) => 2,
+            State::AwaitChunk(..) => 4,
             _ => 3,
         };
         let refusal = match rule(verb, column) {
             Rule::Obey => return self.run(verb, argument, out),
+            Rule::ChunksBegun => replies::CHUNKS_AND_DATA,
             Rule::HelloFirst => replies::HELLO_FIRST,
             Rule::MailFirst => replies::MAIL_FIRST,
             Rule::RecipientFirst => replies::RECIPIENT_FIRST,
             Rule::Nested => replies::NESTED_MAIL,
             Rule::NotNow => replies::NOT_IN_TRANSACTION,
         };
+        if verb == Verb::Bdat {
+            return self.refuse_chunk(argument, refusal, out);
+        }
         self.refuse(refusal, out);
         None
     }

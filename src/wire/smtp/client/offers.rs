@@ -1,7 +1,9 @@
 //! What a server's answer to EHLO offers (RFC 5321 section 4.1.1.1), and what follows for MAIL.
 
-use super::{Answer, Envelope, Status};
+use super::{Answer, Envelope, Status, is_binary};
 use crate::wire::address::{Address, ReversePath};
+use crate::wire::smtp::{Recipient, dsn};
+use std::fmt::Write;
 
 #[derive(Default)]
 pub(super) struct Offers {
@@ -19,6 +21,14 @@ pub(super) struct Offers {
     eight_bit_mime: bool,
     /// RFC 6531.
     smtputf8: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+    /// RFC 3030.
+    chunking: bool,
+    /// RFC 3030.
+    binary_mime: bool,
+    /// RFC 8689.
+    require_tls: bool,
 }
 
 impl Offers {
@@ -34,6 +44,10 @@ impl Offers {
                 Some("STARTTLS") => offers.starttls = true,
                 Some("8BITMIME") => offers.eight_bit_mime = true,
                 Some("SMTPUTF8") => offers.smtputf8 = true,
+                Some("DSN") => offers.dsn = true,
+                Some("CHUNKING") => offers.chunking = true,
+                Some("BINARYMIME") => offers.binary_mime = true,
+                Some("REQUIRETLS") => offers.require_tls = true,
                 // RFC 1870 section 4: no number or 0 says that there is no fixed limit.
                 Some("SIZE") => {
                     offers.size = Some(words.next().and_then(|limit| limit.parse().ok()).filter(|&limit| limit > 0));
@@ -62,33 +76,74 @@ impl Offers {
             return Some(Answer::ours(552, Status(5, 3, 4), text));
         }
         if needs_smtputf8(envelope) && !self.smtputf8 {
-            let text = "the server cannot take addresses with letters outside ASCII";
+            let text = "the server cannot take addresses or headers with letters outside ASCII";
             return Some(Answer::ours(553, Status(5, 6, 7), text));
+        }
+        if is_binary(envelope) && !(self.chunking && self.binary_mime) {
+            let text = "the message is binary, which the server cannot take";
+            return Some(Answer::ours(554, Status(5, 6, 3), text));
+        }
+        // RFC 8689 section 4.2.1; a message without a sender goes all the same (section 5).
+        if envelope.parameters.require_tls && envelope.reverse_path != ReversePath::Null && !self.require_tls {
+            let text = "the message may only go to servers that promise to send it on by TLS, and this one does not";
+            return Some(Answer::ours(550, Status(5, 7, 30), text));
         }
         None
     }
 
     /// MAIL with the parameters that the server knows. Content with bytes above 127 for a server without 8BITMIME is sent
-    /// as it is: servers that do not say so take it too, and rewriting the body would break its signatures.
+    /// as it is: servers that do not say so take it too, and rewriting the body, as RFC 6152 section 3 would have it, would
+    /// break its signatures.
     pub fn mail_command(&self, envelope: &Envelope) -> String {
+        let parameters = &envelope.parameters;
         let mut command = format!("MAIL FROM:<{}>", envelope.reverse_path);
         if self.size.is_some() {
-            command.push_str(&format!(" SIZE={}", envelope.bytes));
+            let _ = write!(command, " SIZE={}", envelope.bytes);
         }
-        if self.eight_bit_mime && envelope.eight_bit {
+        if is_binary(envelope) {
+            command.push_str(" BODY=BINARYMIME");
+        } else if self.eight_bit_mime && envelope.eight_bit {
             command.push_str(" BODY=8BITMIME");
         }
-        if self.smtputf8 && needs_smtputf8(envelope) {
+        if needs_smtputf8(envelope) {
             command.push_str(" SMTPUTF8");
+        }
+        if self.require_tls && parameters.require_tls {
+            command.push_str(" REQUIRETLS");
+        }
+        if self.dsn {
+            if let Some(full) = parameters.return_full {
+                command.push_str(if full { " RET=FULL" } else { " RET=HDRS" });
+            }
+            if let Some(id) = &parameters.envelope_id {
+                let _ = write!(command, " ENVID={}", dsn::encode_xtext(id));
+            }
+        }
+        command.push_str("\r\n");
+        command
+    }
+
+    /// RCPT with the parameters that the server knows (RFC 3461 section 5.2.1).
+    pub fn rcpt_command(&self, envelope: &Envelope, recipient: &Recipient) -> String {
+        let mut command = format!("RCPT TO:<{}>", recipient.address);
+        if self.dsn {
+            if let Some(notify) = dsn::encode_notify(recipient.parameters.notify) {
+                let _ = write!(command, " NOTIFY={notify}");
+            }
+            if let Some(original) = &recipient.parameters.original {
+                let _ = write!(command, " ORCPT={}", dsn::encode_original(original, needs_smtputf8(envelope)));
+            }
         }
         command.push_str("\r\n");
         command
     }
 }
 
-/// RFC 6531 section 3.4: an address outside ASCII in the envelope needs it.
+/// An address outside ASCII in the envelope needs it (RFC 6531 section 3.4), and so does a header that was announced to be.
+/// A message that nothing of it needs goes without, and so to servers that cannot.
 fn needs_smtputf8(envelope: &Envelope) -> bool {
-    addresses(envelope).any(|address| !address.local.is_ascii() || !address.domain.as_str().is_ascii())
+    let header = envelope.parameters.smtp_utf8 && envelope.eight_bit_header;
+    header || addresses(envelope).any(|address| !address.local.is_ascii())
 }
 
 fn addresses(envelope: &Envelope) -> impl Iterator<Item = &Address> {
@@ -96,5 +151,5 @@ fn addresses(envelope: &Envelope) -> impl Iterator<Item = &Address> {
         ReversePath::Null => None,
         ReversePath::Address(address) => Some(address),
     };
-    envelope.recipients.iter().chain(sender)
+    envelope.recipients.iter().map(|recipient| &recipient.address).chain(sender)
 }

@@ -1,6 +1,8 @@
 //! Conversations of the sending side with a scripted server, whole and one byte at a time.
 
 use super::*;
+use crate::wire::address::Address;
+use crate::wire::smtp::{Notify, RcptParameters};
 
 const PLAIN_EHLO: &str = "250-mx.far.example hello\r\n250-SIZE 1000\r\n250 8BITMIME\r\n";
 const PIPELINED_EHLO: &str =
@@ -19,10 +21,16 @@ fn envelope(locals: &[&str]) -> Envelope {
     let sender = Address { local: "anna".into(), domain: Domain::new("home.example") };
     Envelope {
         reverse_path: ReversePath::Address(sender),
-        recipients: locals.iter().map(|local| address(local)).collect(),
+        parameters: MailParameters::default(),
+        recipients: locals.iter().map(|local| recipient(address(local))).collect(),
         bytes: 12,
         eight_bit: true,
+        eight_bit_header: true,
     }
+}
+
+fn recipient(address: Address) -> Recipient {
+    Recipient { address, parameters: RcptParameters::default() }
 }
 
 /// A client and how its server's bytes are cut.
@@ -361,6 +369,114 @@ mod any_server {
         "\n",
         "221 bye\r\n",
     ];
+
+    const MODERN_EHLO: &str = "250-mx.far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n\
+    250-CHUNKING\r\n250-BINARYMIME\r\n250 REQUIRETLS\r\n";
+
+    fn asking() -> Envelope {
+        let mut asking = envelope(&["a", "b"]);
+        asking.parameters.envelope_id = Some("a b".into());
+        asking.parameters.return_full = Some(false);
+        asking.recipients[0].parameters =
+            RcptParameters { notify: Notify(6), original: Some("rfc822;x+y@far.example".into()) };
+        asking
+    }
+
+    #[test]
+    fn reports_are_asked_of_servers_that_promise_them() {
+        ready(MODERN_EHLO, |line| {
+            assert!(line.client.offers_dsn());
+            assert_eq!(
+                line.begin(asking()),
+                "MAIL FROM:<anna@home.example> BODY=8BITMIME RET=HDRS ENVID=a+20b\r\n\
+             RCPT TO:<a@far.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x+2By@far.example\r\n\
+             RCPT TO:<b@far.example>\r\nDATA\r\n"
+            );
+        });
+        ready(PIPELINED_EHLO, |line| {
+            assert!(!line.client.offers_dsn());
+            let wanted = "MAIL FROM:<anna@home.example> BODY=8BITMIME\r\nRCPT TO:<a@far.example>\r\n\
+                      RCPT TO:<b@far.example>\r\nDATA\r\n";
+            assert_eq!(line.begin(asking()), wanted);
+        });
+    }
+
+    #[test]
+    fn letters_of_all_scripts_go_where_they_are_taken() {
+        let mut wide = envelope(&["j\u{fc}rgen"]);
+        wide.recipients[0].parameters.original = Some("utf-8;j\u{fc}rgen@far.example".into());
+        let mut header = envelope(&["a"]);
+        header.parameters.smtp_utf8 = true;
+        let plain = Envelope { eight_bit_header: false, ..header.clone() };
+        ready(MODERN_EHLO, |line| {
+            let said = line.begin(wide.clone());
+            assert!(
+                said.contains("8BITMIME SMTPUTF8\r\nRCPT TO:<j\u{fc}rgen@far.example> ORCPT=utf-8;j\u{fc}rgen@"),
+                "{said}"
+            );
+        });
+        ready(MODERN_EHLO, |line| assert!(line.begin(header.clone()).contains(" SMTPUTF8\r\n")));
+        ready(MODERN_EHLO, |line| assert!(!line.begin(plain.clone()).contains("SMTPUTF8")));
+        for (envelope, refused) in [(&wide, true), (&header, true), (&plain, false)] {
+            ready(PLAIN_EHLO, |line| {
+                assert_eq!(line.begin(envelope.clone()).is_empty(), refused);
+                if refused {
+                    assert!(line.verdicts()[0].starts_with("permanent Mail 553 5.6.7 "));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn what_needs_tls_goes_where_it_is_promised() {
+        let mut secret = envelope(&["a"]);
+        secret.parameters.require_tls = true;
+        let report = Envelope { reverse_path: ReversePath::Null, ..secret.clone() };
+        ready(MODERN_EHLO, |line| assert!(line.begin(secret.clone()).contains(" REQUIRETLS\r\n")));
+        ready(PLAIN_EHLO, |line| {
+            assert_eq!(line.begin(secret.clone()), "");
+            assert!(line.verdicts()[0].starts_with("permanent Mail 550 5.7.30 "));
+            assert_eq!(line.begin(report.clone()), "MAIL FROM:<> SIZE=12 BODY=8BITMIME\r\n");
+        });
+    }
+
+    #[test]
+    fn binary_mail_goes_in_chunks_or_not_at_all() {
+        let mut binary = envelope(&["a", "b"]);
+        binary.parameters.body = Body::BinaryMime;
+        ready(PIPELINED_EHLO, |line| {
+            assert_eq!(line.begin(binary.clone()), "");
+            assert!(line.verdicts()[1].starts_with("permanent Mail 554 5.6.3 "));
+        });
+        ready(MODERN_EHLO, |line| {
+            let wanted = "MAIL FROM:<anna@home.example> BODY=BINARYMIME\r\nRCPT TO:<a@far.example>\r\nRCPT TO:<b@far.example>\r\n";
+            assert_eq!(line.begin(binary.clone()), wanted);
+            assert_eq!(line.hear("250 ok\r\n550 5.1.1 no\r\n250 ok\r\n"), "");
+            assert_eq!(line.client.want(), Want::Content);
+            let mut out = Vec::new();
+            line.client.content(b"a\n.\n", &mut out);
+            assert!(matches!(line.client.want(), Want::Reply(_)));
+            assert_eq!(line.hear("250 4 octets\r\n"), "");
+            line.client.content(b"\0", &mut out);
+            line.hear("250 1 octet\r\n");
+            line.client.content_end(&mut out);
+            assert_eq!(out, b"BDAT 4\r\na\n.\nBDAT 1\r\n\0BDAT 0 LAST\r\n");
+            line.hear("250 2.0.0 taken\r\n");
+            assert_eq!(line.verdicts(), ["permanent Rcpt 550 5.1.1 no", "delivered 250 2.0.0 taken"]);
+            assert_eq!(line.client.want(), Want::Envelope);
+        });
+        ready(MODERN_EHLO, |line| {
+            line.begin(binary.clone());
+            line.hear("250 ok\r\n250 ok\r\n250 ok\r\n");
+            line.client.content(b"x", &mut Vec::new());
+            assert_eq!(line.hear("452 4.3.1 full\r\n"), "RSET\r\n");
+            assert_eq!(line.verdicts(), ["temporary Content 452 4.3.1 full"; 2]);
+            line.hear("250 ok\r\n");
+            assert_eq!(line.client.want(), Want::Envelope);
+            line.begin(binary.clone());
+            assert_eq!(line.hear("250 ok\r\n550 no\r\n550 no\r\n"), "RSET\r\n");
+        });
+    }
 
     proptest! {
         /// Whatever a server says, in pieces of any size: each recipient gets one verdict, nobody counts as delivered

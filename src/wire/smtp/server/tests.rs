@@ -11,6 +11,7 @@ fn mx() -> Settings {
         starttls: true,
         tls: false,
         plaintext_login: false,
+        hold: None,
     }
 }
 
@@ -50,11 +51,20 @@ fn talk(settings: Settings, input: &[u8], piece: usize) -> String {
                 Want::Data => server.answer_data(Ok(()), &mut out),
                 Want::Bytes(bytes) => message.extend_from_slice(bytes),
                 Want::Message => {
-                    let to: Vec<String> =
-                        server.envelope().expect("an envelope").recipients.iter().map(Address::to_string).collect();
+                    let to: Vec<String> = server
+                        .envelope()
+                        .expect("an envelope")
+                        .recipients
+                        .iter()
+                        .map(|to| to.address.to_string())
+                        .collect();
                     let text = String::from_utf8_lossy(&std::mem::take(&mut message)).into_owned();
                     said.push_str(&format!("{{{} {text:?}}}\n", to.join(",")));
                     server.answer_message(replies::DELIVERED, &mut out);
+                }
+                Want::Forget => {
+                    message.clear();
+                    said.push_str("{forget}\n");
                 }
                 Want::Refused(_, reply) => said.push_str(&format!("{{refused {}}}\n", reply.code)),
                 Want::Login(Password { login, password }) => {
@@ -121,11 +131,13 @@ fn what_is_announced_is_what_works() {
     assert_eq!(
         said(mx()),
         "250-mx.home.example greets far.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n\
-         250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n"
+         250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
+         250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 STARTTLS\r\n"
     );
-    assert!(said(Settings { starttls: false, ..mx() }).ends_with("250 ENHANCEDSTATUSCODES\r\n"));
-    assert!(said(Settings { tls: true, ..mx() }).ends_with("250 ENHANCEDSTATUSCODES\r\n"));
-    assert!(said(submission()).ends_with("250-ENHANCEDSTATUSCODES\r\n250 AUTH PLAIN LOGIN\r\n"));
+    assert!(said(Settings { starttls: false, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
+    assert!(said(Settings { tls: true, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
+    assert!(!said(submission()).contains("BINARYMIME"));
+    assert!(said(submission()).ends_with("250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 AUTH PLAIN LOGIN\r\n"));
     assert!(said(Settings { tls: false, ..submission() }).ends_with("250 STARTTLS\r\n"));
     let local = Settings { tls: false, plaintext_login: true, ..submission() };
     assert!(said(local).ends_with("250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n"));
@@ -178,9 +190,10 @@ fn senders_and_recipients_refused() {
         ("MAIL FROM:<bad@far.example>", "553 5.7.1"),
         ("MAIL FROM:<a@far.example> SIZE=1001", "552 5.3.4"),
         ("MAIL FROM:<a@far.example> SIZE=99999999999999999999", "552 5.3.4"),
-        ("MAIL FROM:<a@far.example> SMTPUTF8", "555 5.5.4"),
+        ("MAIL FROM:<a@far.example> SMTPUTF8=x", "501 5.5.4"),
+        ("MAIL FROM:<a@far.example> ENVID=a=b", "501 5.5.4"),
         ("MAIL FROM:<a@far.example> AUTH=<>", "555 5.5.4"),
-        ("MAIL FROM:<a@far.example> BODY=BINARYMIME", "501 5.5.4"),
+        ("MAIL FROM:<a@far.example> BODY=BINARY", "501 5.5.4"),
         ("MAIL FROM:<\u{fc}@far.example>", "553 5.6.7"),
         ("MAIL FROM:a@far.example", "501 5.1.7"),
         ("MAIL", "501 5.1.7"),
@@ -189,7 +202,8 @@ fn senders_and_recipients_refused() {
     }
     for (command, code) in [
         ("RCPT TO:<you@far.example>", "550 5.7.1"),
-        ("RCPT TO:<me@home.example> NOTIFY=NEVER", "555 5.5.4"),
+        ("RCPT TO:<me@home.example> NOTIFY=NEVER,SUCCESS", "501 5.5.4"),
+        ("RCPT TO:<me@home.example> X=y", "555 5.5.4"),
         ("RCPT TO:<me@hom\u{e9}.example>", "553 5.6.7"),
         ("RCPT TO:<>", "501 5.1.3"),
         ("RCPT", "501 5.1.3"),
@@ -246,6 +260,77 @@ fn messages_refused_for_their_bytes() {
     expect(mx(), &format!("{start}{message}.\r\n"), &format!("{begun} | {{me@home.example {message:?}}} | 250 2.0.0"));
     let endless = format!("{start}{}", "x".repeat(SMTP_DISCARDED_BYTES_MAX as usize + 8192));
     assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{begun} | 421 4.3.4 | {{closed}}"));
+}
+
+const CHUNKING: &str = "EHLO far.example\r\nMAIL FROM:<a@far.example>\r\nRCPT TO:<me@home.example>\r\n";
+const CHUNKING_BEGUN: &str = "250 | 250 2.1.0 | 250 2.1.5";
+
+#[test]
+fn messages_in_chunks() {
+    let taken = "250 2.0.0";
+    for (chunks, wanted) in [
+        ("BDAT 3 LAST\r\na\r\n", format!("{{me@home.example \"a\\r\\n\"}} | {taken}")),
+        ("bdat 2\r\na\rBDAT 3\r\n\nb\rBDAT 1 last\r\n\n", {
+            format!("{taken} | {taken} | {{me@home.example \"a\\r\\nb\\r\\n\"}} | {taken}")
+        }),
+        ("BDAT 0\r\nBDAT 5\r\nA\r\n.\rBDAT 1\r\n\nBDAT 0\r\nBDAT 0 LAST\r\n", {
+            format!("{taken} | {taken} | {taken} | {taken} | {{me@home.example \"A\\r\\n.\\r\\n\"}} | {taken}")
+        }),
+        ("BDAT 0 LAST\r\n", format!("{{me@home.example \"\"}} | {taken}")),
+        // What looks like the end of DATA, or like a command, is part of the message.
+        ("BDAT 18 LAST\r\na\r\n.\r\nRSET\r\nQUIT\r\n", {
+            format!("{{me@home.example \"a\\r\\n.\\r\\nRSET\\r\\nQUIT\\r\\n\"}} | {taken}")
+        }),
+    ] {
+        expect(mx(), &format!("{CHUNKING}{chunks}NOOP\r\n"), &format!("{CHUNKING_BEGUN} | {wanted} | {taken}"));
+    }
+    let binary = "EHLO a.example\r\nMAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<me@home.example>\r\n";
+    let input = format!("{binary}DATA\r\nBDAT 4\r\n\n\0\r.BDAT 1 LAST\r\n\r");
+    let wanted =
+        format!("{CHUNKING_BEGUN} | 503 5.5.1 | 250 2.0.0 | {{me@home.example \"\\n\\0\\r.\\r\"}} | 250 2.0.0");
+    expect(mx(), &input, &wanted);
+}
+
+#[test]
+fn chunks_refused_are_read_to_their_end() {
+    let after = "MAIL FROM:<>\r\n";
+    for (chunks, wanted) in [
+        // Data in a chunk is never a command, whatever becomes of the chunk.
+        ("BDAT 7\r\na\nb\r\n\r\nBDAT 6 LAST\r\nQUIT\r\n", "550 5.6.0 | {refused 550} | 503 5.5.1 | 250 2.1.0"),
+        ("BDAT 2 LAST\r\na\r", "550 5.6.0 | {refused 550} | 250 2.1.0"),
+        ("BDAT 2\r\na\rBDAT 0 LAST\r\n", "250 2.0.0 | 550 5.6.0 | {refused 550} | 250 2.1.0"),
+        ("BDAT 1\r\n\nBDAT 0 LAST\r\n", "550 5.6.0 | {refused 550} | 503 5.5.1 | 250 2.1.0"),
+        ("BDAT 1\r\n\0", "554 5.6.0 | {refused 554} | 250 2.1.0"),
+        ("BDAT 3\r\nx\r\nDATA\r\nRCPT TO:<me@home.example>\r\nMAIL FROM:<>\r\nSTARTTLS\r\nRSET\r\n", {
+            "250 2.0.0 | 503 5.5.1 | 503 5.5.1 | 503 5.5.1 | 503 5.5.1 | 250 2.0.0 | {forget} | 250 2.1.0"
+        }),
+        ("BDAT 3\r\nx\r\nEHLO far.example\r\n", "250 2.0.0 | 250 | {forget} | 250 2.1.0"),
+        ("BDAT 3\r\nx\r\nEHLO\r\nBDAT 0 LAST\r\n", {
+            "250 2.0.0 | 501 5.5.2 | {me@home.example \"x\\r\\n\"} | 250 2.0.0 | 250 2.1.0"
+        }),
+        ("BDAT 0 LAST\r\nBDAT 6 LAST\r\nQUIT\r\n", { "{me@home.example \"\"} | 250 2.0.0 | 503 5.5.1 | 250 2.1.0" }),
+    ] {
+        expect(mx(), &format!("{CHUNKING}{chunks}{after}"), &format!("{CHUNKING_BEGUN} | {wanted}"));
+    }
+    expect(mx(), "BDAT 6\r\nQUIT\r\nNOOP\r\n", "503 5.5.1 | 250 2.0.0");
+    expect(mx(), &format!("{HELLO}BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), "250 | 503 5.5.1 | 250 2.0.0");
+    expect(mx(), &format!("{BEGUN}BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), "250 | 250 2.1.0 | 503 5.5.1 | 250 2.0.0");
+    for bad in ["BDAT", "BDAT x", "BDAT -1", "BDAT 1 END", "BDAT LAST"] {
+        expect(mx(), &format!("{CHUNKING}{bad}\r\nNOOP\r\n"), &format!("{CHUNKING_BEGUN} | 554 5.5.4 | {{closed}}"));
+        expect(mx(), &format!("{bad}\r\nNOOP\r\n"), "554 5.5.4 | {closed}");
+    }
+}
+
+#[test]
+fn chunks_too_large() {
+    let octets = "x".repeat(1001);
+    let wanted = format!("{CHUNKING_BEGUN} | 552 5.3.4 | {{refused 552}} | 250 2.0.0");
+    expect(mx(), &format!("{CHUNKING}BDAT 1001 LAST\r\n{octets}NOOP\r\n"), &wanted);
+    let wanted = format!("{CHUNKING_BEGUN} | 250 2.0.0 | 552 5.3.4 | {{refused 552}} | 250 2.0.0");
+    expect(mx(), &format!("{CHUNKING}BDAT 1000\r\n{}BDAT 1\r\nxNOOP\r\n", &octets[1..]), &wanted);
+    let endless =
+        format!("{CHUNKING}BDAT 99999999999999999999\r\n{}", "x".repeat(SMTP_DISCARDED_BYTES_MAX as usize + 8192));
+    assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{CHUNKING_BEGUN} | 421 4.3.4 | {{closed}}"));
 }
 
 #[test]
@@ -359,6 +444,7 @@ proptest! {
         lines in proptest::collection::vec(prop_oneof![
             Just("EHLO a.example\r\n"), Just("MAIL FROM:<a@b.example>\r\n"), Just("RCPT TO:<me@home.example>\r\n"),
             Just("DATA\r\n"), Just(".\r\n"), Just("..x\r\n"), Just("RSET\r\n"), Just("NOOP\n"), Just("\r"), Just("\n"),
+            Just("BDAT 3\r\n"), Just("BDAT 5 LAST\r\n"), Just("BDAT 0\r\n"), Just("BDAT\r\n"),
             Just("AUTH LOGIN\r\n"), Just("bWU=\r\n"), Just("*\r\n"), Just("X\r\n"), Just("\r\n"), Just("\0"),
         ], 0..30),
         piece in 1usize..20,

@@ -1,6 +1,6 @@
 //! What each verb does once the table allows it.
 
-use super::{Envelope, Hello, Role, Server, State, Want};
+use super::{Body, Envelope, Hello, Offered, Role, Server, State, Want};
 use crate::limits::*;
 use crate::wire::sasl::{Exchange, Mechanism, SaslTrouble, Step};
 use crate::wire::smtp::command::{self, Verb};
@@ -10,10 +10,12 @@ use std::borrow::Cow;
 impl Server {
     /// Runs a verb that may be obeyed in this state.
     pub(super) fn run<'i>(&mut self, verb: Verb, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let chunks_begun = matches!(self.state, State::AwaitChunk(..));
         let outcome = match verb {
             Verb::Mail => self.mail(argument),
             Verb::Rcpt => self.rcpt(argument, out),
             Verb::Data => self.data(argument),
+            Verb::Bdat => return self.bdat(argument, out),
             Verb::Quit if argument.is_empty() => return self.close_with(replies::BYE, out),
             Verb::Quit => Err(replies::NO_ARGUMENT),
             _ => {
@@ -30,10 +32,14 @@ impl Server {
                 }
             }
         };
-        outcome.unwrap_or_else(|refusal| {
-            self.refuse(refusal, out);
-            None
-        })
+        match outcome {
+            Ok(None) if chunks_begun && !matches!(self.state, State::AwaitChunk(..)) => Some(Want::Forget),
+            Ok(want) => want,
+            Err(refusal) => {
+                self.refuse(refusal, out);
+                None
+            }
+        }
     }
 
     /// HELO and EHLO (RFC 5321 section 4.1.1.1); both give up a message begun.
@@ -52,9 +58,19 @@ impl Server {
         }
         let size = format!("SIZE {}", self.settings.message_bytes_max);
         let mut lines: Vec<Cow<str>> = vec![greeting.into(), "PIPELINING".into(), size.into(), "8BITMIME".into()];
-        lines.push("ENHANCEDSTATUSCODES".into());
+        lines.extend(["ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"].map(Cow::from));
+        let offered = self.offered();
+        if offered.binary {
+            lines.push("BINARYMIME".into());
+        }
+        // RFC 9422 section 4: what this server refuses beyond.
+        lines.push(format!("LIMITS MAILMAX={SMTP_MESSAGES_MAX} RCPTMAX={SMTP_RECIPIENTS_MAX}").into());
+        lines.extend(offered.hold.map(|bounds| bounds.keyword().into()));
         if self.settings.starttls && !self.settings.tls {
             lines.push("STARTTLS".into());
+        }
+        if offered.require_tls {
+            lines.push("REQUIRETLS".into());
         }
         if self.offers_login() {
             lines.push("AUTH PLAIN LOGIN".into());
@@ -67,6 +83,18 @@ impl Server {
         self.settings.role == Role::Submission && (self.settings.tls || self.settings.plaintext_login)
     }
 
+    /// The extensions that depend on who is asking, and how.
+    fn offered(&self) -> Offered {
+        Offered {
+            auth: self.offers_login(),
+            // What the owner sends must be fit to be relayed, and few servers take binary mail.
+            binary: self.settings.role == Role::Mx,
+            // RFC 8689 section 2: only over TLS.
+            require_tls: false,
+            hold: self.settings.hold,
+        }
+    }
+
     fn mail<'i>(&mut self, argument: &[u8]) -> Result<Option<Want<'i>>, Reply> {
         if self.settings.role == Role::Submission && !self.logged_in {
             return Err(if self.offers_login() { replies::LOGIN_FIRST } else { replies::TLS_FIRST });
@@ -74,7 +102,7 @@ impl Server {
         if self.messages >= SMTP_MESSAGES_MAX {
             return Err(replies::TOO_MANY_MESSAGES);
         }
-        let mail = command::parse_mail(argument, self.offers_login())?;
+        let mail = command::parse_mail(argument, self.offered())?;
         if mail.declared_bytes.is_some_and(|bytes| bytes > self.settings.message_bytes_max) {
             let max = self.settings.message_bytes_max;
             return Err(replies::TOO_LARGE.saying(format!("Message too large, the limit is {max} bytes")));
@@ -82,14 +110,16 @@ impl Server {
         self.state = State::SenderAsked(Envelope {
             reverse_path: mail.reverse_path,
             declared_bytes: mail.declared_bytes,
-            body: mail.body,
+            hold: mail.hold,
+            parameters: mail.parameters,
             recipients: Vec::new(),
         });
         Ok(Some(Want::Sender))
     }
 
     fn rcpt<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Result<Option<Want<'i>>, Reply> {
-        let forward_path = command::parse_rcpt(argument)?;
+        let smtp_utf8 = self.envelope().is_some_and(|envelope| envelope.parameters.smtp_utf8);
+        let (forward_path, parameters) = command::parse_rcpt(argument, smtp_utf8)?;
         match std::mem::replace(&mut self.state, State::AwaitMail) {
             State::AwaitData(envelope) if envelope.recipients.len() >= SMTP_RECIPIENTS_MAX => {
                 self.state = State::AwaitData(envelope);
@@ -102,7 +132,7 @@ impl Server {
                 Ok(None)
             }
             State::AwaitRecipient(envelope) | State::AwaitData(envelope) => {
-                self.state = State::RecipientAsked(envelope);
+                self.state = State::RecipientAsked(envelope, parameters);
                 Ok(Some(Want::Recipient(forward_path)))
             }
             other => {
@@ -117,8 +147,12 @@ impl Server {
             return Err(replies::NO_ARGUMENT);
         }
         match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) if envelope.parameters.body == Body::BinaryMime => {
+                self.state = State::AwaitData(envelope);
+                Err(replies::BINARY_NEEDS_CHUNKS)
+            }
             State::AwaitData(envelope) => {
-                self.state = State::DataAsked(envelope);
+                self.state = State::DataAsked(envelope, None);
                 Ok(Some(Want::Data))
             }
             other => {
@@ -126,6 +160,34 @@ impl Server {
                 Err(replies::RECIPIENT_FIRST)
             }
         }
+    }
+
+    /// BDAT (RFC 3030 section 2): its octets come at once.
+    fn bdat<'i>(&mut self, argument: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let Some(chunk) = command::parse_bdat(argument) else { return self.close_with(replies::BAD_CHUNK, out) };
+        match std::mem::replace(&mut self.state, State::AwaitMail) {
+            State::AwaitData(envelope) => {
+                self.state = State::DataAsked(envelope, Some(chunk));
+                Some(Want::Data)
+            }
+            State::AwaitChunk(envelope, mut chunks) => {
+                chunks.begin(chunk);
+                self.state = State::ReceivingChunk(envelope, chunks);
+                None
+            }
+            other => {
+                self.state = other;
+                self.close_with(replies::OUT_OF_STEP, out)
+            }
+        }
+    }
+
+    /// BDAT where it may not stand: its octets come all the same.
+    pub(super) fn refuse_chunk<'i>(&mut self, argument: &[u8], refusal: Reply, out: &mut Vec<u8>) -> Option<Want<'i>> {
+        let Some(chunk) = command::parse_bdat(argument) else { return self.close_with(replies::BAD_CHUNK, out) };
+        let then = std::mem::replace(&mut self.state, State::AwaitMail);
+        self.discard(chunk, refusal, then);
+        None
     }
 
     /// RSET, NOOP, VRFY, EXPN, HELP.
@@ -139,11 +201,14 @@ impl Server {
                 replies::OK.encode(out);
             }
             Verb::Noop => replies::OK.encode(out),
-            Verb::Vrfy if argument.is_empty() => return Err(replies::NEEDS_ARGUMENT),
-            Verb::Vrfy => replies::CANNOT_VERIFY.encode(out),
+            Verb::Vrfy => {
+                command::check_vrfy(argument)?;
+                replies::CANNOT_VERIFY.encode(out);
+            }
             Verb::Expn => return Err(replies::NO_EXPN),
             _ => {
-                let lines = ["Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH HELP QUIT", "RFC 5321"];
+                let lines =
+                    ["Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS AUTH HELP QUIT", "RFC 5321"];
                 Reply::encode_lines(214, lines.map(Cow::from), out);
             }
         }
