@@ -381,7 +381,8 @@ impl<'t> Tables<'t> {
         Ok(Some(entry))
     }
 
-    fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
+    /// The rows of a new body, or in the place of those it has.
+    pub fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
         let BodyRows { body, facts, signature } = rows;
         let row = BodyRow::decode(body).map_err(|Malformed| damaged_row("bodies", id.0))?;
         BODIES.insert(&mut self.bodies, &id.0, body.clone())?;

@@ -23,6 +23,7 @@
 //! | a large body arrives | perhaps pieces under a *staged* mark | frees them |
 //! | an Op admits a large body | either the checkpoint before, or the one with body and Op | frees the pieces, or has the message |
 //! | the store is closed | *closed* or not yet | nothing, or as above |
+//! | a store of an older format is migrated | the old one, whole | migrates it from the beginning |
 //! | the journal is damaged before its end | a batch behind one that cannot be read | says so and opens nothing |
 //!
 //! A write or flush that fails while the store runs is treated like a power cut: the database is closed, opened again
@@ -39,6 +40,7 @@ mod disk;
 mod facts;
 mod intake;
 mod memory;
+mod migrate;
 mod op;
 mod open;
 mod pieces;

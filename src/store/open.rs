@@ -7,6 +7,7 @@ use super::apply::Tables;
 use super::code::{Decoder, Malformed};
 use super::damage::{damaged, damaged_row, lost};
 use super::disk::{Disk, Part};
+use super::migrate::{OLD_FORMAT, decode_meta, migrate};
 use super::ring::Ring;
 use super::step::Step;
 use super::tables::{FORMAT, META, Meta};
@@ -40,14 +41,13 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
     let database = open_redb(file, options)?;
     let mut meta = read_meta(&database)?;
     let mut ring = open_ring(disk, options, &meta)?;
-    let was_closed = meta.closed;
-    let replayed = replay(&database, &mut ring, &mut meta)?;
-    if let Some(later) = ring.find_later(meta.batch, replayed > 0 || !was_closed)? {
-        return Err(Trouble::Failed(format!(
-            "the journal is damaged: batch {} cannot be read, but batch {later} behind it can. Changes that were \
-             acknowledged are missing; nothing was changed",
-            meta.batch
-        )));
+    let mut replayed = 0;
+    if meta.format == OLD_FORMAT {
+        migrate(&database, &mut ring, &mut meta)?;
+    } else {
+        let was_closed = meta.closed;
+        replayed = replay(&database, &mut ring, &mut meta)?;
+        check_end(&ring, &meta, replayed > 0 || !was_closed)?;
     }
     let txn = begin(&database, Durability::None)?;
     let unstaged = Tables::open(&txn)?.unstage_all()?;
@@ -118,7 +118,10 @@ fn read_meta(database: &Database) -> Result<Meta, Trouble> {
             "this store was written by a newer version (format {format}, this program knows up to {FORMAT})"
         )));
     }
-    META.decode(&0, row.value(), Meta::decode)
+    match format {
+        OLD_FORMAT => decode_meta(row.value()).map_err(|Malformed| damaged_row("meta", 0)),
+        _ => META.decode(&0, row.value(), Meta::decode),
+    }
 }
 
 /// The ring that belongs to these tables. It may be missing only when no batch can be in it.
@@ -140,21 +143,45 @@ fn replay(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<u64, 
     while let Some(payload) = ring.read_next(meta.batch)? {
         let txn = begin(database, Durability::None)?;
         let mut tables = Tables::open(&txn)?;
-        let mut decoder = Decoder::new(&payload);
-        while !decoder.is_empty() {
-            let step = Step::decode(&mut decoder)
-                .map_err(|Malformed| damaged(format_args!("batch {} of the journal cannot be read", meta.batch)))?;
-            tables.apply(&step, meta, &mut Vec::new())?;
-        }
-        meta.batch += 1;
+        apply_batch(&payload, &mut tables, meta, |decoder, _, _| Ok(Step::decode(decoder)))?;
         meta.position = ring.position();
-        meta.closed = false;
         tables.save_meta(meta)?;
         drop(tables);
         txn.commit()?;
         replayed += 1;
     }
     Ok(replayed)
+}
+
+/// Applies one batch of the journal. `read` reads its next step.
+pub fn apply_batch(
+    payload: &[u8],
+    tables: &mut Tables<'_>,
+    meta: &mut Meta,
+    mut read: impl FnMut(&mut Decoder<'_>, &Tables<'_>, &Meta) -> Result<Result<Step, Malformed>, Trouble>,
+) -> Result<(), Trouble> {
+    let mut decoder = Decoder::new(payload);
+    while !decoder.is_empty() {
+        let step = read(&mut decoder, tables, meta)?;
+        let step = step.map_err(|Malformed| damaged(format_args!("batch {} of the journal", meta.batch)))?;
+        tables.apply(&step, meta, &mut Vec::new())?;
+    }
+    meta.batch += 1;
+    meta.closed = false;
+    Ok(())
+}
+
+/// Makes sure that the journal ends where reading it ended. `whole`: looks everywhere, otherwise as far as one damaged
+/// batch can reach.
+pub fn check_end(ring: &Ring, meta: &Meta, whole: bool) -> Result<(), Trouble> {
+    match ring.find_later(meta.batch, whole)? {
+        None => Ok(()),
+        Some(later) => Err(Trouble::Failed(format!(
+            "the journal is damaged: batch {} cannot be read, but batch {later} behind it can. Changes that were \
+             acknowledged are missing; nothing was changed",
+            meta.batch
+        ))),
+    }
 }
 
 /// Makes a store with its first mailboxes. It gets its name only when it is complete.

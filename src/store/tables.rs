@@ -355,7 +355,8 @@ pub fn read_message(key: u64, bytes: &MessageBytes) -> Result<MessageRow, Troubl
     row.and_then(|row| decode_message(key_uid(key), row)).map_err(|Malformed| damaged_row("messages", key))
 }
 
-fn decode_message(uid: Uid, row: &[u8]) -> Result<MessageRow, Malformed> {
+/// A message row without its seal.
+pub fn decode_message(uid: Uid, row: &[u8]) -> Result<MessageRow, Malformed> {
     let mut decoder = versioned(row)?;
     Ok(MessageRow {
         uid,
