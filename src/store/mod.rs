@@ -55,7 +55,7 @@ mod writer;
 pub use bell::Bell;
 pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use intake::{BodyWriter, NewBody};
-pub use memory::MemoryDisk;
+pub use memory::{MemoryDisk, Replay};
 pub use op::*;
 pub use snapshot::Snapshot;
 

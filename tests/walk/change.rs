@@ -1,0 +1,155 @@
+//! What can be asked of the store, in a form that can be kept and asked again, and the bodies that come in with it.
+
+use hauspost::mail::index::{BodyIndex, MessageIdHash};
+use hauspost::mail::message::*;
+use hauspost::store::*;
+use hauspost::wire::address::{Address, ReversePath};
+use hauspost::wire::date::Timestamp;
+use hauspost::wire::smtp::MailParameters;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A body; copies of a message share it.
+pub struct Body {
+    pub bytes: Vec<u8>,
+    /// What the store must say its envelope is.
+    pub envelope: Vec<u8>,
+    /// What else is known of it: which message it is, which it answers, what SEARCH may find.
+    pub message_id: Option<MessageIdHash>,
+    pub references: Vec<MessageIdHash>,
+    pub signature: Vec<u8>,
+    /// 0: not known yet. Which threads there must be is tested beside the store's code; here they must last.
+    pub id: AtomicU64,
+    pub thread: AtomicU64,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "body {} of {} bytes", self.id.load(Ordering::SeqCst), self.bytes.len())
+    }
+}
+
+impl Body {
+    pub fn new(bytes: Vec<u8>, names: [u64; 3]) -> Arc<Body> {
+        let envelope = format!("({:08x} {})", mark_of(&bytes), bytes.len()).into_bytes();
+        let [message_id, references @ ..] = names.map(|name| (name > 0).then_some(MessageIdHash(name)));
+        let references = references.into_iter().flatten().collect();
+        let signature = envelope.repeat(bytes.len() % 7);
+        let (id, thread) = Default::default();
+        Arc::new(Body { bytes, envelope, message_id, references, signature, id, thread })
+    }
+
+    pub fn index(&self) -> BodyIndex {
+        BodyIndex {
+            envelope: self.envelope.clone(),
+            message_id: self.message_id,
+            references: self.references.clone(),
+            signature: self.signature.clone(),
+            ..BodyIndex::default()
+        }
+    }
+}
+
+/// A number that tells bodies apart; not the store's checksum.
+fn mark_of(bytes: &[u8]) -> u32 {
+    bytes.chunks(61).fold(0x811c_9dc5, |hash: u32, piece| {
+        piece.iter().take(4).fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    })
+}
+
+/// A change as it is asked of the model and of the store.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Deliver { body: Arc<Body>, targets: Vec<Target>, internal_date: Timestamp, now: Timestamp },
+    Copy(Copy),
+    SetFlags(SetFlags),
+    Expunge(Expunge),
+    Create { name: String, special_use: Option<SpecialUse> },
+    Rename { from: String, to: String },
+    Delete { name: String },
+    Subscribe { name: String, subscribed: bool },
+    SetSpecialUse { name: String, special_use: Option<SpecialUse> },
+    Enqueue(Submission),
+    Settle(Settlement),
+    Hold(u64),
+    Release { entry: u64, due: Timestamp },
+    Retry { entry: Option<u64>, due: Timestamp },
+    Remove { entry: u64, notice: Option<(Arc<Body>, Target)>, now: Timestamp },
+    NoteTime(Timestamp),
+    SetCredential(Credential),
+    RemoveCredential(String),
+    SetSetting { key: String, value: Option<Vec<u8>> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub body: Arc<Body>,
+    pub reverse_path: ReversePath,
+    pub parameters: MailParameters,
+    pub recipients: Vec<Recipient>,
+    pub copies: Vec<Target>,
+    pub not_before: Timestamp,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub entry: u64,
+    pub outcomes: Vec<(Address, Outcome)>,
+    pub next_due: Timestamp,
+    pub notice: Option<(Arc<Body>, Target)>,
+    pub now: Timestamp,
+}
+
+impl Change {
+    /// The body that comes in with it.
+    pub fn body(&self) -> Option<&Arc<Body>> {
+        match self {
+            Change::Deliver { body, .. } => Some(body),
+            Change::Enqueue(submission) => Some(&submission.body),
+            Change::Settle(Settlement { notice, .. }) | Change::Remove { notice, .. } => {
+                notice.as_ref().map(|(body, _)| body)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the store is asked. `body` has been taken in, if there is one.
+    pub fn op(&self, body: Option<NewBody>) -> Op {
+        let body = |what: &str| body.unwrap_or_else(|| panic!("{what} has a body"));
+        match self.clone() {
+            Change::Deliver { targets, internal_date, now, .. } => {
+                Op::Deliver(Deliver { body: body("a message"), targets, internal_date, now })
+            }
+            Change::Copy(copy) => Op::Copy(copy),
+            Change::SetFlags(set) => Op::SetFlags(set),
+            Change::Expunge(expunge) => Op::Expunge(expunge),
+            Change::Create { name, special_use } => Op::CreateMailbox { name, special_use },
+            Change::Rename { from, to } => Op::RenameMailbox { from, to },
+            Change::Delete { name } => Op::DeleteMailbox { name },
+            Change::Subscribe { name, subscribed } => Op::Subscribe { name, subscribed },
+            Change::SetSpecialUse { name, special_use } => Op::SetSpecialUse { name, special_use },
+            Change::Enqueue(submission) => {
+                let Submission { reverse_path, parameters, recipients, copies, not_before, now, .. } = submission;
+                let body = body("a submission");
+                Op::Enqueue(Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now })
+            }
+            Change::Settle(Settlement { entry, outcomes, next_due, notice, now }) => {
+                let notice = notice.map(|(_, target)| (body("a notice"), target));
+                Op::Settle(Settle { entry: QueueId(entry), outcomes, next_due, notice, now })
+            }
+            Change::Hold(entry) => Op::Hold { entry: QueueId(entry) },
+            Change::Release { entry, due } => Op::Release { entry: QueueId(entry), due },
+            Change::Retry { entry, due } => Op::Retry { entry: entry.map(QueueId), due },
+            Change::Remove { entry, notice, now } => {
+                let notice = notice.map(|(_, target)| (body("a notice"), target));
+                Op::RemoveQueueEntry { entry: QueueId(entry), notice, now }
+            }
+            Change::NoteTime(now) => Op::NoteTime { now },
+            Change::SetCredential(credential) => Op::SetCredential(credential),
+            Change::RemoveCredential(login) => Op::RemoveCredential { login },
+            Change::SetSetting { key, value } => Op::SetSetting { key, value },
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Random walks over everything the store can do, beside a [`Model`] of it. Shared by the tests of crashes, of faults and
+//! of the model itself.
+#![allow(dead_code)] // each of them uses its part
+
+pub mod change;
+pub mod compare;
+pub mod model;
+
+pub use change::*;
+pub use compare::*;
+use hauspost::mail::credential::Verifier;
+use hauspost::mail::message::*;
+use hauspost::store::*;
+use hauspost::wire::address::{Address, Domain, ReversePath};
+use hauspost::wire::date::Timestamp;
+use hauspost::wire::smtp::{Body as BodyKind, MailParameters, Notify, RcptParameters};
+pub use model::*;
+use smol::future::block_on;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+/// Numbers that repeat with their seed.
+#[derive(Clone)]
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        chance.next();
+        chance
+    }
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 16) as usize % bound.max(1)
+    }
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(count + 8);
+        while out.len() < count {
+            out.extend_from_slice(&self.next().to_le_bytes());
+        }
+        out.truncate(count);
+        out
+    }
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+}
+
+/// A seed from the environment, or the one that every run has.
+pub fn seed_or(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Says it even where the test runner keeps what passes to itself.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+const KEYWORDS: [&str; 6] = ["$Forwarded", "$Junk", "a", "A", "B", "c"];
+const LOGINS: [&str; 3] = ["me", "Me", "you"];
+const SETTINGS: [&str; 3] = ["greylist", "dkim", "x"];
+const LOCALS: [&str; 4] = ["x", "y", "Y", "z"];
+/// Messages beyond which more are taken away than come.
+const MESSAGES_MANY: usize = 120;
+
+impl Model {
+    /// The model of a store that was just made.
+    pub fn of_new(store: &Store) -> Model {
+        let mut model = Model { next_queue: 1, ..Model::default() };
+        for mailbox in block_on(store.read(Snapshot::mailboxes)).expect("readable") {
+            model.next_mailbox = model.next_mailbox.max(mailbox.id.0 + 1);
+            model.next_validity = model.next_validity.max(mailbox.uid_validity.0 + 1);
+            let folder = Folder {
+                subscribed: mailbox.subscribed,
+                ..Folder::new(mailbox.name, mailbox.uid_validity.0, mailbox.special_use)
+            };
+            model.folders.insert(mailbox.id.0, folder);
+        }
+        assert_eq!(model.folders.len(), 6, "a new store");
+        model
+    }
+
+    fn messages(&self) -> usize {
+        self.folders.values().map(|folder| folder.messages.len()).sum()
+    }
+
+    /// All bodies that are there, by id.
+    fn bodies(&self) -> impl Iterator<Item = &Arc<Body>> {
+        let messages = self.folders.values().flat_map(|folder| folder.messages.values().map(|message| &message.body));
+        messages.chain(self.queue.values().map(|entry| &entry.body))
+    }
+}
+
+/// Takes a body in; pieces of a size that fits nothing.
+pub async fn take_in(store: &Store, body: &Body) -> Result<NewBody, Trouble> {
+    let mut writer = store.body_writer();
+    for piece in body.bytes.chunks(10_007) {
+        writer.write(piece).await?;
+    }
+    writer.finish(body.index()).await
+}
+
+/// Does all of them at once: each is polled in order, until all are done.
+async fn all_at_once<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Some(Box::pin(future)), None)).collect();
+    poll_fn(move |context| {
+        for (future, output) in &mut running {
+            let polled = future.as_mut().map(|future| Pin::as_mut(future).poll(context));
+            if let Some(Poll::Ready(value)) = polled {
+                (*future, *output) = (None, Some(value));
+            }
+        }
+        if running.iter().any(|(_, output)| output.is_none()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(running.iter_mut().filter_map(|(_, output)| output.take()).collect())
+    })
+    .await
+}
+
+/// A body that arrives while other things happen.
+struct Arriving {
+    body: Arc<Body>,
+    writer: BodyWriter,
+    at: usize,
+    /// [`Model::body_max`] when it began.
+    floor: u64,
+}
+
+/// A walk of random changes.
+pub struct Walk {
+    pub chance: Chance,
+    pub model: Model,
+    /// Largest bodies of the kinds to choose from, in bytes.
+    sizes: &'static [usize],
+    arriving: Option<Arriving>,
+}
+
+impl Walk {
+    pub fn new(chance: Chance, mut model: Model, sizes: &'static [usize]) -> Walk {
+        let ids = model.bodies().map(|body| body.id.load(Ordering::SeqCst));
+        model.body_max = ids.chain([model.body_max]).max().unwrap_or(0);
+        Walk { chance, model, sizes, arriving: None }
+    }
+
+    /// The store is about to be closed, or was: what was arriving is given up.
+    pub fn give_up_arriving(&mut self) {
+        self.arriving = None;
+    }
+
+    /// Asks for `count` changes at once; the store must do them in this order and answer as the model does. `states` gets
+    /// the model after each of them.
+    pub fn step(&mut self, store: &Store, count: usize, states: &mut Vec<Arc<Model>>) -> Result<(), String> {
+        let fail = |trouble: Trouble| format!("a body was not taken in: {trouble:?}");
+        let mut floor = self.model.body_max;
+        let mut asked = Vec::new();
+        for _ in 0..count {
+            let (change, mut body) = match block_on(self.arrive(store)).map_err(fail)? {
+                Some((arrived, body)) => {
+                    floor = floor.min(arrived.floor);
+                    (self.deliver(arrived.body), Some(body))
+                }
+                None => (self.change(), None),
+            };
+            if let (None, Some(content)) = (&body, change.body()) {
+                body = Some(block_on(take_in(store, content)).map_err(fail)?);
+            }
+            let answer = self.model.apply(&change);
+            states.push(Arc::new(self.model.clone()));
+            asked.push((change, body, answer));
+        }
+        let futures = asked.iter_mut().map(|(change, body, _)| store.apply(change.op(body.take()))).collect();
+        let told = block_on(all_at_once(futures));
+        for ((change, _, answer), told) in asked.iter().zip(&told) {
+            if !answer.is(told) {
+                return Err(format!("{change:?}\nwas answered {told:?}\nwanted was {answer:?}"));
+            }
+        }
+        self.learn_bodies(store, floor)
+    }
+
+    /// The ids that new bodies got: none that any body had before.
+    fn learn_bodies(&mut self, store: &Store, floor: u64) -> Result<(), String> {
+        let mut fresh = Vec::new();
+        let is_fresh = |body: &Arc<Body>| body.id.load(Ordering::SeqCst) == 0;
+        for (id, folder) in &self.model.folders {
+            let rows = folder.messages.iter().map(|(uid, message)| (uid, &message.body));
+            for (uid, body) in rows.filter(|(_, body)| is_fresh(body)) {
+                fresh.push((body.clone(), Some((MailboxId(*id), Uid(*uid))), QueueId(0)));
+            }
+        }
+        for (id, entry) in self.model.queue.iter().filter(|(_, entry)| is_fresh(&entry.body)) {
+            fresh.push((entry.body.clone(), None, QueueId(*id)));
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = fresh.iter().map(|(_, message, entry)| (*message, *entry)).collect();
+        let read = move |snapshot: &Snapshot| {
+            let id = |(message, entry)| match message {
+                Some((mailbox, uid)) => Ok(snapshot.message(mailbox, uid)?.map(|row| row.body)),
+                None => Ok(snapshot.queue_entry(entry)?.map(|entry| entry.body)),
+            };
+            places.into_iter().map(id).collect::<Result<Vec<_>, Trouble>>()
+        };
+        let ids = block_on(store.read(read)).map_err(|trouble| format!("it cannot be read: {trouble:?}"))?;
+        for ((body, ..), id) in fresh.iter().zip(ids) {
+            let id = id.ok_or_else(|| format!("{body:?} is not there"))?;
+            if id.0 <= floor || body.id(id) != id.0 {
+                return Err(format!("{body:?} has the id {id:?}; ids up to {floor} were given before"));
+            }
+            self.model.body_max = self.model.body_max.max(id.0);
+        }
+        Ok(())
+    }
+
+    /// Lets a body that was begun in an earlier step arrive a little more, or begins one. Returns it when it is whole.
+    async fn arrive(&mut self, store: &Store) -> Result<Option<(Arriving, NewBody)>, Trouble> {
+        let Some(arriving) = &mut self.arriving else {
+            if self.chance.below(12) == 0 {
+                let (body, writer, floor) = (self.body(), store.body_writer(), self.model.body_max);
+                self.arriving = Some(Arriving { body, writer, at: 0, floor });
+            }
+            return Ok(None);
+        };
+        let rest = &arriving.body.bytes[arriving.at..];
+        let piece = &rest[..rest.len().min(1 + self.chance.below(arriving.body.bytes.len()))];
+        arriving.writer.write(piece).await?;
+        arriving.at += piece.len();
+        let is_whole = arriving.at == arriving.body.bytes.len();
+        match (is_whole, self.chance.below(4)) {
+            // The sender hung up half-way.
+            (false, 0) => self.arriving = None,
+            (true, kind) => {
+                if let Some(Arriving { body, writer, at, floor }) = self.arriving.take() {
+                    let new = writer.finish(body.index()).await?;
+                    let empty = Arriving { writer: store.body_writer(), body, at, floor };
+                    // At the last moment it was refused.
+                    return Ok((kind > 0).then_some((empty, new)));
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn body(&mut self) -> Arc<Body> {
+        let most = self.chance.pick(self.sizes);
+        let count = self.chance.below(most + 1);
+        let mut bytes = b"Subject: x\r\n\r\n".to_vec();
+        bytes.extend(self.chance.bytes(count));
+        // Half of it compresses.
+        if self.chance.below(2) == 0 {
+            let end = bytes.len();
+            bytes[end / 2..].fill(b'x');
+        }
+        Body::new(bytes, [0; 3].map(|_: u64| self.chance.below(12) as u64))
+    }
+
+    fn folder_id(&mut self) -> MailboxId {
+        let index = self.chance.below(self.model.folders.len() + 3);
+        // INBOX most often; sometimes one that is not there.
+        let id = self.model.folders.keys().nth(index).copied().unwrap_or(INBOX.0);
+        MailboxId(if self.chance.below(50) == 0 { id + 1000 } else { id })
+    }
+
+    fn folder_name(&mut self) -> String {
+        let id = self.folder_id();
+        self.model.folders.get(&id.0).map_or_else(|| "not there".to_owned(), |folder| folder.name.clone())
+    }
+
+    fn new_name(&mut self) -> String {
+        let parent = match self.chance.below(4) {
+            0 => "p/".to_owned(),
+            1 => "p/q/".to_owned(),
+            2 => format!("{}/", self.folder_name()),
+            _ => String::new(),
+        };
+        // Not deeper than the store allows.
+        let parent = if parent.matches('/').count() > 5 { "" } else { &parent };
+        format!("{parent}{}", self.chance.below(8))
+    }
+
+    fn uids(&mut self, mailbox: MailboxId) -> Vec<Uid> {
+        let next = self.model.folders.get(&mailbox.0).map_or(1, |folder| folder.uid_next) as usize;
+        let there: Vec<u32> = self
+            .model
+            .folders
+            .get(&mailbox.0)
+            .map(|folder| folder.messages.keys().copied().collect())
+            .unwrap_or_default();
+        let count = 1 + self.chance.below(5);
+        let any = |_| match there.is_empty() || self.chance.below(4) == 0 {
+            true => Uid(1 + self.chance.below(next) as u32),
+            false => Uid(self.chance.pick(&there)),
+        };
+        (0..count).map(any).collect()
+    }
+
+    fn flags(&mut self) -> Flags {
+        let keywords = (0..self.chance.below(3)).map(|_| self.chance.pick(&KEYWORDS).to_owned()).collect();
+        Flags { system: SystemFlags(self.chance.below(32) as u8), keywords }
+    }
+
+    fn target(&mut self) -> Target {
+        Target { mailbox: self.folder_id(), flags: self.flags() }
+    }
+
+    fn time(&mut self) -> Timestamp {
+        Timestamp(1_700_000_000_000 + self.chance.below(1 << 30) as i64)
+    }
+
+    fn address(&mut self) -> Address {
+        Address { local: self.chance.pick(&LOCALS).to_owned(), domain: Domain::new("far.example") }
+    }
+
+    /// Any change, from those that may follow the model as it is.
+    fn change(&mut self) -> Change {
+        let crowded = self.model.messages() > MESSAGES_MANY;
+        match self.chance.below(40) {
+            0..=9 if !crowded => {
+                let body = self.body();
+                self.deliver(body)
+            }
+            10..=15 => self.set_flags(),
+            16..=19 if !crowded => self.copy(),
+            0..=24 => self.expunge(),
+            25..=28 => self.change_mailboxes(),
+            29..=31 if self.model.queue.len() < 12 => self.enqueue(),
+            29..=33 => self.settle(),
+            34..=36 => self.change_queue(),
+            _ => self.change_settings(),
+        }
+    }
+
+    fn deliver(&mut self, body: Arc<Body>) -> Change {
+        let targets = (0..1 + self.chance.below(2)).map(|_| self.target()).collect();
+        Change::Deliver { body, targets, internal_date: self.time(), now: self.time() }
+    }
+
+    fn copy(&mut self) -> Change {
+        let (from, to, now) = (self.folder_id(), self.folder_id(), self.time());
+        Change::Copy(Copy { from, uids: self.uids(from), to, remove: self.chance.below(2) == 0, now })
+    }
+
+    fn set_flags(&mut self) -> Change {
+        let mailbox = self.folder_id();
+        let limit = self.model.folders.get(&mailbox.0).map_or(1, |folder| folder.modseq) as usize + 1;
+        let unchanged_since = (self.chance.below(3) == 0).then(|| ModSeq(self.chance.below(limit) as u64));
+        let change = self.chance.pick(&[FlagChange::Add, FlagChange::Remove, FlagChange::Replace]);
+        Change::SetFlags(SetFlags { mailbox, uids: self.uids(mailbox), change, flags: self.flags(), unchanged_since })
+    }
+
+    fn expunge(&mut self) -> Change {
+        let mailbox = self.folder_id();
+        let which = match self.chance.below(4) {
+            0 => Expungeable::Deleted,
+            1 => Expungeable::DeletedAmong(self.uids(mailbox)),
+            _ => Expungeable::These(self.uids(mailbox)),
+        };
+        Change::Expunge(Expunge { mailbox, which })
+    }
+
+    fn special_use(&mut self) -> Option<SpecialUse> {
+        self.chance.pick(&[None, None, Some(SpecialUse::Archive), Some(SpecialUse::Trash)])
+    }
+
+    fn change_mailboxes(&mut self) -> Change {
+        let many = self.model.folders.len() > 20;
+        match self.chance.below(9) {
+            0..=2 if !many => Change::Create { name: self.new_name(), special_use: self.special_use() },
+            3 | 4 if !many => Change::Rename { from: self.folder_name(), to: self.new_name() },
+            5 => Change::Subscribe { name: self.folder_name(), subscribed: self.chance.below(2) == 0 },
+            6 => Change::SetSpecialUse { name: self.folder_name(), special_use: self.special_use() },
+            _ => Change::Delete { name: self.folder_name() },
+        }
+    }
+
+    fn enqueue(&mut self) -> Change {
+        let reverse_path = match self.chance.below(3) {
+            0 => ReversePath::Null,
+            _ => ReversePath::Address(self.address()),
+        };
+        let recipients = (0..1 + self.chance.below(3)).map(|_| {
+            let original = (self.chance.below(3) == 0).then(|| format!("rfc822;{}", self.address()));
+            let notify = self.chance.pick(&[Notify::default(), Notify::NEVER, Notify::SUCCESS]);
+            Recipient { address: self.address(), parameters: RcptParameters { notify, original } }
+        });
+        let recipients = recipients.collect();
+        let parameters = MailParameters {
+            envelope_id: (self.chance.below(3) == 0).then(|| format!("id {}", self.chance.below(1000))),
+            return_full: self.chance.pick(&[None, Some(true), Some(false)]),
+            smtp_utf8: self.chance.below(4) == 0,
+            body: self.chance.pick(&[BodyKind::SevenBit, BodyKind::EightBitMime]),
+            require_tls: self.chance.below(4) == 0,
+        };
+        let copies = (0..self.chance.below(2)).map(|_| self.target()).collect();
+        let (body, not_before, now) = (self.body(), self.time(), self.time());
+        Change::Enqueue(Submission { body, reverse_path, parameters, recipients, copies, not_before, now })
+    }
+
+    /// An entry; sometimes one that is not there.
+    fn entry(&mut self) -> u64 {
+        let index = self.chance.below(self.model.queue.len() + 1);
+        self.model.queue.keys().nth(index).copied().unwrap_or(self.model.next_queue + 5)
+    }
+
+    fn notice(&mut self) -> Option<(Arc<Body>, Target)> {
+        (self.chance.below(3) == 0).then(|| (self.body(), self.target()))
+    }
+
+    fn change_queue(&mut self) -> Change {
+        let entry = self.entry();
+        match self.chance.below(7) {
+            0 | 1 => Change::Hold(entry),
+            2 | 3 => Change::Release { entry, due: self.time() },
+            4 => Change::Retry { entry: Some(entry), due: self.time() },
+            5 => Change::Retry { entry: None, due: self.time() },
+            _ => Change::Remove { entry, notice: self.notice(), now: self.time() },
+        }
+    }
+
+    fn settle(&mut self) -> Change {
+        let entry = self.entry();
+        let mut outcomes = Vec::new();
+        for _ in 0..1 + self.chance.below(3) {
+            let outcome = match self.chance.below(4) {
+                0 => Outcome::Failed,
+                1 => Outcome::Deferred(format!("451 later {}", self.chance.below(1000))),
+                _ => Outcome::Delivered,
+            };
+            outcomes.push((self.address(), outcome));
+        }
+        let (next_due, notice, now) = (self.time(), self.notice(), self.time());
+        Change::Settle(Settlement { entry, outcomes, next_due, notice, now })
+    }
+
+    fn change_settings(&mut self) -> Change {
+        let login = self.chance.pick(&LOGINS).to_owned();
+        match self.chance.below(6) {
+            0 => Change::RemoveCredential(login),
+            5 => Change::NoteTime(self.time()),
+            1 | 2 => {
+                let salt: [u8; 16] = self.chance.bytes(16).try_into().expect("sixteen");
+                let stored_key: [u8; 32] = self.chance.bytes(32).try_into().expect("thirty-two");
+                let verifier = Verifier { salt, iterations: 4096, stored_key, server_key: stored_key };
+                Change::SetCredential(Credential { login, verifier })
+            }
+            _ => {
+                let bytes = self.chance.below(300);
+                let value = (self.chance.below(4) > 0).then(|| self.chance.bytes(bytes));
+                Change::SetSetting { key: self.chance.pick(&SETTINGS).to_owned(), value }
+            }
+        }
+    }
+}
