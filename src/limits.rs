@@ -73,6 +73,9 @@ pub const SMTP_SESSION_SECONDS_MAX: u64 = 6 * 3600;
 pub const SMTP_COMMAND_SECONDS: u64 = 300;
 /// How long each piece of a message may take: RFC 5321 section 4.5.3.2.5.
 pub const SMTP_DATA_SECONDS: u64 = 180;
+/// Bytes of such a piece. A peer that brings less in its time only holds the session; any line in use is a thousand times as
+/// fast.
+pub const SMTP_DATA_PIECE_BYTES: usize = 2048;
 /// How long a peer may take to accept replies, which are small.
 pub const SMTP_WRITE_SECONDS: u64 = 60;
 /// How long a TLS handshake may take after STARTTLS.

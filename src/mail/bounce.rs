@@ -1,39 +1,55 @@
-//! The message that tells the owner what could not be delivered: a delivery status notification (RFC 3464 in the
-//! multipart/report of RFC 6522), for a reader who is no mail administrator.
+//! The message that tells a sender what became of their message: a delivery status notification (RFC 3464 in the
+//! multipart/report of RFC 6522, RFC 6533 where something is outside ASCII), for a reader who is no mail administrator.
 //!
-//! Receives what failed and the header of the original; hands on the finished message with CRLF line ends. It is filed in
-//! the owner's own mailbox and never sent, so it may hold UTF-8. What other servers said stands in it as quoted text only:
-//! no line of theirs can become a header field or a part of the report.
+//! Receives what was delivered or failed and the original, or its header; hands on the finished message with CRLF line ends.
+//! Whether a notice is wanted at all is asked of [`Notify`] (RFC 3461 section 5.2). What other servers said stands in it as
+//! quoted text only: no line of theirs can become a header field or a part of the report.
 
 mod advice;
+mod original;
 
-use crate::limits::{BOUNCE_HEADER_BYTES, BOUNCE_RECIPIENTS};
+use crate::limits::BOUNCE_RECIPIENTS;
 use crate::mail::message::QueueId;
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::{DateTime, Timestamp, encode_date_time};
+use crate::wire::smtp::Notify;
 use crate::wire::smtp::client::{Answer, Status};
+use original::Original;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Everything a bounce says.
+/// Everything a notice says.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounce<'a> {
     /// Our name: MAILER-DAEMON lives there.
     pub hostname: &'a Domain,
     /// The sender of the original.
     pub to: &'a Address,
-    /// The entry that failed.
-    pub queue: QueueId,
+    /// The queue entry it is about; without one the message was delivered at once.
+    pub queue: Option<QueueId>,
+    /// ENVID of the original (RFC 3461 section 4.4).
+    pub envelope_id: Option<&'a str>,
     /// When the original was accepted.
     pub queued: Timestamp,
-    /// The date of the bounce.
+    /// The date of the notice.
     pub now: Timestamp,
     /// Makes the Message-ID and the boundary unique.
     pub random: [u8; 16],
-    /// Who did not get it, at least one.
+    /// Who did not get it.
     pub failures: &'a [Failure],
-    /// The header of the original, as much of it as was read.
-    pub original_header: &'a [u8],
+    /// Who got it, as far as the sender wants to know. Together with the failures at least one.
+    pub successes: &'a [Success],
+    /// What is returned of the original.
+    pub returned: Returned<'a>,
+}
+
+/// What is returned of the original (RFC 3461 section 4.3).
+#[derive(Clone, Copy, Debug)]
+pub enum Returned<'a> {
+    /// Its beginning, of which the header is shown.
+    Header(&'a [u8]),
+    /// All of it.
+    Full(&'a [u8]),
 }
 
 /// One recipient who did not get it.
@@ -41,12 +57,36 @@ pub struct Bounce<'a> {
 pub struct Failure {
     /// Whom.
     pub recipient: Address,
+    /// ORCPT, decoded.
+    pub original: Option<String>,
     /// The server that was asked, when one was.
     pub host: Option<String>,
     /// Why.
     pub reason: Reason,
     /// It was only temporary, and this long was too long.
     pub gave_up_after: Option<Duration>,
+}
+
+/// One recipient who got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success {
+    /// Who.
+    pub recipient: Address,
+    /// ORCPT, decoded.
+    pub original: Option<String>,
+    /// The server that took it and will not report what becomes of it, and its answer (RFC 3464 section 2.3.3, `relayed`).
+    /// `None`: it is in a mailbox here (`delivered`).
+    pub relayed_to: Option<(String, Answer)>,
+}
+
+/// Whether the sender is told that a recipient did not get the message (RFC 3461 section 5.2.6).
+pub fn tells_failure(notify: Notify) -> bool {
+    notify == Notify::default() || notify.contains(Notify::FAILURE)
+}
+
+/// Whether the sender is told that a recipient got the message (RFC 3461 sections 5.2.2 and 5.2.3).
+pub fn tells_success(notify: Notify) -> bool {
+    notify.contains(Notify::SUCCESS)
 }
 
 /// Why a delivery did not succeed.
@@ -78,39 +118,67 @@ impl Failure {
     }
 }
 
-/// Writes the bounce.
+/// Writes the notice.
 pub fn encode_bounce(bounce: &Bounce<'_>) -> Vec<u8> {
     let mut unique = String::new();
     for byte in bounce.random {
         let _ = write!(unique, "{byte:02x}");
     }
     let boundary = format!("report-{unique}");
-    let original = OriginalHeader::read(bounce.original_header);
+    let (original, all) = match bounce.returned {
+        Returned::Header(header) => (Original::read(header), None),
+        Returned::Full(message) => (Original::read(message), Some(message)),
+    };
     let mut text = String::new();
     write_header(&mut text, bounce, &original, &unique, &boundary);
     let _ = write!(text, "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n");
     text.push_str("Content-Transfer-Encoding: 8bit\r\n\r\n");
     write_explanation(&mut text, bounce, &original);
-    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n");
-    text.push_str("Content-Transfer-Encoding: 8bit\r\n\r\n");
+    let (kind, coding) = if is_global(bounce) { ("global-", "8bit") } else { ("", "7bit") };
+    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{kind}delivery-status\r\n");
+    let _ = write!(text, "Content-Transfer-Encoding: {coding}\r\n\r\n");
     write_status(&mut text, bounce);
-    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: text/rfc822-headers\r\n");
-    text.push_str("Content-Transfer-Encoding: 8bit\r\n\r\n");
+    // RFC 6533 section 4: the types that may hold UTF-8 headers.
+    let kind = match (original.is_utf8(), all.is_some()) {
+        (true, true) => "message/global",
+        (false, true) => "message/rfc822",
+        (true, false) => "message/global-headers",
+        (false, false) => "text/rfc822-headers",
+    };
+    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(&original.bytes);
+    bytes.extend_from_slice(all.unwrap_or(&original.header));
     bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     bytes
 }
 
-fn write_header(text: &mut String, bounce: &Bounce<'_>, original: &OriginalHeader, unique: &str, boundary: &str) {
+/// Whether a recipient cannot be named in ASCII (RFC 6533 section 4).
+fn is_global(bounce: &Bounce<'_>) -> bool {
+    let wide = |recipient: &Address, original: &Option<String>| {
+        !recipient.local.is_ascii() || original.as_ref().is_some_and(|original| !original.is_ascii())
+    };
+    bounce.failures.iter().any(|failure| wide(&failure.recipient, &failure.original))
+        || bounce.successes.iter().any(|success| wide(&success.recipient, &success.original))
+}
+
+fn write_header(text: &mut String, bounce: &Bounce<'_>, original: &Original, unique: &str, boundary: &str) {
     let hostname = bounce.hostname;
     let _ = write!(text, "Return-Path: <>\r\nDate: {}\r\n", date(bounce.now));
     let _ = write!(text, "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\nTo: <{}>\r\n", bounce.to);
+    let (what, plain) = match (bounce.failures, bounce.successes) {
+        ([], successes) if successes.iter().any(|success| success.relayed_to.is_some()) => {
+            ("Handed on", "Your message was handed on")
+        }
+        ([], _) => ("Delivered", "Your message was delivered"),
+        _ => ("Not delivered", "Your message was not delivered"),
+    };
     match &original.subject {
         Some(subject) => {
-            let _ = write!(text, "Subject: Not delivered: {subject}\r\n");
+            let _ = write!(text, "Subject: {what}: {subject}\r\n");
         }
-        None => text.push_str("Subject: Your message was not delivered\r\n"),
+        None => {
+            let _ = write!(text, "Subject: {plain}\r\n");
+        }
     }
     let _ = write!(text, "Message-ID: <{unique}@{hostname}>\r\n");
     if let Some(id) = &original.message_id {
@@ -123,9 +191,10 @@ fn write_header(text: &mut String, bounce: &Bounce<'_>, original: &OriginalHeade
 }
 
 /// The part for the reader: what happened and what to do first, how it came about afterwards.
-fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &OriginalHeader) {
+fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original) {
     let listed = bounce.failures.get(..BOUNCE_RECIPIENTS).unwrap_or(bounce.failures);
     match listed {
+        [] => {}
         [failure] => {
             wrap(text, "", &advice::sentence(failure));
             text.push_str("\r\n");
@@ -144,6 +213,10 @@ fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original
             }
         }
     }
+    for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
+        wrap(text, "", &success_sentence(success));
+        text.push_str("\r\n");
+    }
     if let Some(subject) = &original.subject {
         wrap(text, "  ", &format!("Subject of your message: {subject}"));
     }
@@ -156,18 +229,36 @@ fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original
     if let Some(unlisted) = bounce.failures.len().checked_sub(BOUNCE_RECIPIENTS).filter(|&n| n > 0) {
         wrap(text, "    ", &format!("and {unlisted} more recipients"));
     }
-    wrap(text, "    ", &format!("queue entry {} at {}", bounce.queue.0, bounce.hostname));
+    for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
+        if let Some((host, answer)) = &success.relayed_to {
+            wrap(text, "    ", &format!("<{}>, server {host}: {answer}", success.recipient));
+        }
+    }
+    match bounce.queue {
+        Some(queue) => wrap(text, "    ", &format!("queue entry {} at {}", queue.0, bounce.hostname)),
+        None => wrap(text, "    ", &format!("delivered at {}", bounce.hostname)),
+    }
+}
+
+fn success_sentence(success: &Success) -> String {
+    let recipient = &success.recipient;
+    match &success.relayed_to {
+        None => format!("Your message was delivered to the mailbox of {recipient}."),
+        Some((host, _)) => format!(
+            "Your message to {recipient} was handed on to the server {host}, which does not report when it is delivered."
+        ),
+    }
 }
 
 /// RFC 3464 sections 2.2 and 2.3.
 fn write_status(text: &mut String, bounce: &Bounce<'_>) {
+    if let Some(id) = bounce.envelope_id {
+        let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(id));
+    }
     let _ = write!(text, "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n", bounce.hostname, date(bounce.queued));
+    let global = is_global(bounce);
     for failure in bounce.failures.iter().take(BOUNCE_RECIPIENTS) {
-        let address = failure.recipient.to_string();
-        // RFC 6533 section 3: an address outside ASCII has its own type.
-        let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
-        let _ = write!(text, "\r\nFinal-Recipient: {kind}; {}\r\nAction: failed\r\n", one_line(&address));
-        let _ = write!(text, "Status: {}\r\n", failure.status());
+        write_recipient(text, &failure.recipient, failure.original.as_deref(), "failed", failure.status());
         if let Some(host) = &failure.host {
             let _ = write!(text, "Remote-MTA: dns; {}\r\n", one_line(host));
         }
@@ -175,9 +266,38 @@ fn write_status(text: &mut String, bounce: &Bounce<'_>) {
             Reason::Answered(answer) if answer.said_by_peer => format!("smtp; {answer}"),
             other => format!("x-hauspost; {other}"),
         };
-        wrap(text, "  ", &format!("Diagnostic-Code: {}", one_line(&diagnostic)));
+        write_diagnostic(text, &diagnostic, global);
         let _ = write!(text, "Last-Attempt-Date: {}\r\n", date(bounce.now));
     }
+    for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
+        let action = if success.relayed_to.is_some() { "relayed" } else { "delivered" };
+        write_recipient(text, &success.recipient, success.original.as_deref(), action, Status(2, 0, 0));
+        if let Some((host, answer)) = &success.relayed_to {
+            let _ = write!(text, "Remote-MTA: dns; {}\r\n", one_line(host));
+            write_diagnostic(text, &format!("smtp; {answer}"), global);
+        }
+    }
+}
+
+/// The first fields of a recipient. An address outside ASCII has its own type (RFC 6533 section 3).
+fn write_recipient(text: &mut String, recipient: &Address, original: Option<&str>, action: &str, status: Status) {
+    text.push_str("\r\n");
+    if let Some((kind, address)) = original.and_then(|original| original.split_once(';')) {
+        let _ = write!(text, "Original-Recipient: {}; {}\r\n", one_line(kind), one_line(address));
+    }
+    let address = recipient.to_string();
+    let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
+    let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {action}\r\n", one_line(&address));
+    let _ = write!(text, "Status: {status}\r\n");
+}
+
+fn write_diagnostic(text: &mut String, diagnostic: &str, global: bool) {
+    let mut diagnostic = one_line(diagnostic);
+    if !global {
+        // A message/delivery-status part is ASCII (RFC 3464 section 2.1).
+        diagnostic = diagnostic.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    }
+    wrap(text, "  ", &format!("Diagnostic-Code: {diagnostic}"));
 }
 
 fn date(at: Timestamp) -> String {
@@ -210,62 +330,10 @@ fn wrap(text: &mut String, indent: &str, paragraph: &str) {
     text.push_str("\r\n");
 }
 
-/// What is taken from the original.
-struct OriginalHeader {
-    /// Its header with CRLF line ends, cut to [`BOUNCE_HEADER_BYTES`] at the end of a field.
-    bytes: Vec<u8>,
-    /// As it was written, when short and ASCII.
-    subject: Option<String>,
-    /// With its angle brackets.
-    message_id: Option<String>,
-}
-
-impl OriginalHeader {
-    fn read(header: &[u8]) -> OriginalHeader {
-        let mut original = OriginalHeader { bytes: Vec::new(), subject: None, message_id: None };
-        let mut field: Vec<u8> = Vec::new();
-        let mut lines = header.split_inclusive(|&b| b == b'\n').peekable();
-        while let Some(line) = lines.next() {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                break;
-            }
-            field.extend(line.iter().filter(|&&b| b != b'\r'));
-            field.extend_from_slice(b"\r\n");
-            if lines.peek().is_some_and(|next| matches!(next.first(), Some(b' ' | b'\t'))) {
-                continue;
-            }
-            if original.bytes.len() + field.len() > BOUNCE_HEADER_BYTES {
-                break;
-            }
-            original.subject = original.subject.take().or_else(|| value(&field, "subject:", 300));
-            original.message_id = original.message_id.take().or_else(|| message_id(&field));
-            original.bytes.append(&mut field);
-        }
-        original
-    }
-}
-
-/// The unfolded value of the field when it has this name, is printable ASCII and not longer than `bytes_max`.
-fn value(field: &[u8], name: &str, bytes_max: usize) -> Option<String> {
-    let (start, rest) = field.split_at_checked(name.len())?;
-    if !start.eq_ignore_ascii_case(name.as_bytes()) {
-        return None;
-    }
-    let unfolded = String::from_utf8(rest.to_vec()).ok()?.replace("\r\n", "").replace('\t', " ");
-    let value = unfolded.trim();
-    let plain = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    (plain && !value.is_empty() && value.len() <= bytes_max).then(|| value.to_owned())
-}
-
-fn message_id(field: &[u8]) -> Option<String> {
-    value(field, "message-id:", 250).filter(|id| id.starts_with('<') && id.ends_with('>') && !id.contains(' '))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::BOUNCE_HEADER_BYTES;
     use mail_parser::{MessageParser, MimeHeaders};
 
     fn address(local: &str, domain: &str) -> Address {
@@ -278,23 +346,30 @@ mod tests {
         Failure {
             recipient: address(local, "far.example"),
             host: Some("mx.far.example".into()),
+            original: None,
             reason: Reason::Answered(answer),
             gave_up_after: None,
         }
     }
 
     fn written(failures: &[Failure], header: &[u8]) -> String {
+        told(failures, &[], Returned::Header(header))
+    }
+
+    fn told(failures: &[Failure], successes: &[Success], returned: Returned<'_>) -> String {
         let bytes = encode_bounce(&Bounce {
             hostname: &Domain::new("mail.home.example"),
             to: &address("anna", "home.example"),
-            queue: QueueId(7),
+            queue: Some(QueueId(7)),
+            envelope_id: Some("QQ 1"),
             queued: Timestamp(1_700_000_000_000),
             now: Timestamp(1_700_000_060_000),
             random: [0xab; 16],
             failures,
-            original_header: header,
+            successes,
+            returned,
         });
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     const HEADER: &[u8] =
@@ -353,6 +428,77 @@ mod tests {
         assert!(written(&[refused("bob", 550, Status(5, 1, 1), "no")], &wide).len() < BOUNCE_HEADER_BYTES + 4096);
         let cut = written(&[refused("bob", 550, Status(5, 1, 1), "no")], b"Subject: x\r\nTo: y");
         assert!(cut.contains("Subject: Not delivered: x\r\n"));
+    }
+
+    #[test]
+    fn successes_are_told_and_nothing_else() {
+        let answer = Answer { said_by_peer: true, ..Answer::ours(250, Status(2, 0, 0), "queued as 12") };
+        let relayed = Success {
+            recipient: address("bob", "far.example"),
+            original: Some("rfc822;Robert+x@far.example".into()),
+            relayed_to: Some(("mx.far.example".into(), answer)),
+        };
+        let delivered = Success { original: None, relayed_to: None, ..relayed.clone() };
+        let text = told(&[], &[relayed], Returned::Header(HEADER));
+        assert!(text.contains("\r\nSubject: Handed on: Hello there\r\n"), "{text}");
+        assert!(text.replace("\r\n", " ").contains("handed on to the server mx.far.example, which does not report"));
+        assert!(
+            text.contains(
+                "\r\n\r\nOriginal-Envelope-Id: QQ 1\r\nReporting-MTA: dns; mail.home.example\r\nArrival-Date: "
+            )
+        );
+        assert!(text.contains(
+            "\r\n\r\nOriginal-Recipient: rfc822; Robert+x@far.example\r\nFinal-Recipient: rfc822; bob@far.example\r\n\
+             Action: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx.far.example\r\n\
+             Diagnostic-Code: smtp; 250 2.0.0 queued as 12\r\n"
+        ));
+        let text = told(&[], &[delivered], Returned::Header(HEADER));
+        assert!(text.contains("\r\nSubject: Delivered: Hello there\r\n"), "{text}");
+        assert!(text.contains("Final-Recipient: rfc822; bob@far.example\r\nAction: delivered\r\nStatus: 2.0.0\r\n"));
+        assert!(!text.contains("not delivered") && text.contains("Content-Type: message/delivery-status\r\n"));
+    }
+
+    #[test]
+    fn the_whole_message_is_returned_where_it_was_asked_for() {
+        let failures = [refused("bob", 550, Status(5, 1, 1), "no")];
+        let text = told(&failures, &[], Returned::Full(HEADER));
+        let returned = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
+        assert!(text.contains(&format!("{returned}{}\r\n--report-", std::str::from_utf8(HEADER).unwrap())), "{text}");
+        let text = told(&failures, &[], Returned::Full("Subject: Gr\u{fc}\u{df}e\r\n\r\nbody\r\n".as_bytes()));
+        assert!(text.contains("Content-Type: message/global\r\n"), "{text}");
+    }
+
+    /// RFC 6533 section 4.
+    #[test]
+    fn letters_of_all_scripts_have_their_types() {
+        let mut wide = refused("j\u{fc}rgen", 550, Status(5, 1, 1), "Gr\u{fc}\u{df}e");
+        wide.original = Some("utf-8;j\u{fc}rgen@far.example".into());
+        let text = told(&[wide], &[], Returned::Header("Subject: Gr\u{fc}\u{df}e\r\n\r\n".as_bytes()));
+        assert!(text.contains("Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n"));
+        assert!(
+            text.contains("\r\nOriginal-Recipient: utf-8; j\u{fc}rgen@far.example\r\nFinal-Recipient: utf-8; j\u{fc}r")
+        );
+        assert!(text.contains("Diagnostic-Code: smtp; 550 5.1.1 Gr\u{fc}\u{df}e\r\n"), "{text}");
+        assert!(text.contains("Content-Type: message/global-headers\r\n"));
+        let plain = refused("bob", 550, Status(5, 1, 1), "Gr\u{fc}\u{df}e");
+        let text = told(&[plain], &[], Returned::Header(b"Subject: Gr\xfc\xdfe\r\n\r\n"));
+        assert!(text.contains("Diagnostic-Code: smtp; 550 5.1.1 Gr??e\r\n"), "{text}");
+        assert!(text.contains("Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: 7bit\r\n"));
+        assert!(text.contains("Content-Type: text/rfc822-headers\r\n"));
+    }
+
+    #[test]
+    fn who_is_told_what() {
+        for (notify, failure, success) in [
+            (Notify::default(), true, false),
+            (Notify::NEVER, false, false),
+            (Notify::SUCCESS, false, true),
+            (Notify::FAILURE, true, false),
+            (Notify::DELAY, false, false),
+            (Notify(14), true, true),
+        ] {
+            assert_eq!((tells_failure(notify), tells_success(notify)), (failure, success), "{notify:?}");
+        }
     }
 
     #[test]

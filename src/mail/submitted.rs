@@ -27,6 +27,8 @@ pub enum HeaderTrouble {
     BadFrom,
     /// An author is not the owner.
     NotYourFrom,
+    /// Sender is not the owner.
+    NotYourSender,
 }
 
 /// Appends the header block as it goes out, with the empty line that ends it. `is_own` tells whether an address is the
@@ -41,6 +43,9 @@ pub fn mend(
     for field in fields(header) {
         if field.is(b"From") && from.replace(field.value).is_some() {
             return Err(HeaderTrouble::BadFrom);
+        }
+        if field.is(b"Sender") && !are_own(field.value, &is_own).is_some_and(|own| own) {
+            return Err(HeaderTrouble::NotYourSender);
         }
         has_date |= field.is(b"Date");
         has_message_id |= field.is(b"Message-ID");
@@ -76,19 +81,27 @@ pub fn mend(
 
 /// Every author must be the owner.
 fn check_authors(value: &[u8], is_own: impl Fn(&Address) -> bool) -> Result<(), HeaderTrouble> {
-    let authors = address_list::parse(value);
-    if authors.is_empty() {
-        return Err(HeaderTrouble::BadFrom);
+    match are_own(value, is_own) {
+        None => Err(HeaderTrouble::BadFrom),
+        Some(false) => Err(HeaderTrouble::NotYourFrom),
+        Some(true) => Ok(()),
     }
-    for author in authors {
-        let (Some(mailbox), Some(host)) = (author.mailbox, author.host) else { return Err(HeaderTrouble::BadFrom) };
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| HeaderTrouble::NotYourFrom);
-        let address = Address { local: text(mailbox)?, domain: Domain::new(&text(host)?) };
-        if !is_own(&address) {
-            return Err(HeaderTrouble::NotYourFrom);
-        }
+}
+
+/// Whether all addresses of a field are the owner's; those in groups count too (RFC 6854). `None`: there are none.
+fn are_own(value: &[u8], is_own: impl Fn(&Address) -> bool) -> Option<bool> {
+    let mut own = None;
+    for listed in address_list::parse(value) {
+        // A group begins with an entry without a host, and ends with an empty one.
+        let (Some(mailbox), Some(host)) = (listed.mailbox, listed.host) else { continue };
+        let (local, host) = (String::from_utf8(mailbox), String::from_utf8(host));
+        let is_this = match (local, host) {
+            (Ok(local), Ok(host)) => is_own(&Address { local, domain: Domain::new(&host) }),
+            _ => false,
+        };
+        own = Some(is_this && own != Some(false));
     }
-    Ok(())
+    own
 }
 
 #[cfg(test)]
@@ -141,11 +154,21 @@ mod tests {
             ("From: me@home.example, you@far.example\r\n\r\n", HeaderTrouble::NotYourFrom),
             ("From: \"me@home.example\" <you@far.example>\r\n\r\n", HeaderTrouble::NotYourFrom),
             ("From: me\r\n\r\n", HeaderTrouble::NotYourFrom),
-            ("From: group: me@home.example;\r\n\r\n", HeaderTrouble::BadFrom),
+            ("From: group: me@home.example, you@far.example;\r\n\r\n", HeaderTrouble::NotYourFrom),
+            ("From: group:;\r\n\r\n", HeaderTrouble::BadFrom),
+            ("From: me@home.example\r\nSender: you@far.example\r\n\r\n", HeaderTrouble::NotYourSender),
+            ("From: me@home.example\r\nSender:\r\n\r\n", HeaderTrouble::NotYourSender),
+            ("Sender: me@home.example\r\nSender: you@far.example\r\n\r\n", HeaderTrouble::NotYourSender),
             ("From:\r\n\r\n", HeaderTrouble::BadFrom),
             ("From: me@home.example\r\nFrom: me@home.example\r\n\r\n", HeaderTrouble::BadFrom),
         ] {
             assert_eq!(mended(from, "me@home.example"), Err(trouble), "{from}");
+        }
+        for from in [
+            "From: Me <me@home.example>, me@home.example\r\nSender: me@home.example\r\n\r\n",
+            "From: us: me@home.example, \"M\" <me@HOME.example>;\r\n\r\n",
+        ] {
+            assert!(mended(from, "me@home.example").is_ok(), "{from}");
         }
     }
 }

@@ -48,8 +48,21 @@ struct Session {
     incoming: Option<Box<Incoming>>,
     /// On the steady clock.
     began: Duration,
+    waiting: Waiting,
     /// Replies not written yet.
     out: Vec<u8>,
+}
+
+/// How long the peer has been waited for: a command and each piece of a message have their time, however slowly their bytes
+/// come.
+#[derive(Default)]
+struct Waiting {
+    /// On the steady clock: when the last reply was given, or the last piece of a message was whole.
+    since: Duration,
+    /// For a piece of a message, not for a command.
+    for_message: bool,
+    /// Of the piece, so far.
+    bytes: usize,
 }
 
 /// Why a conversation on one stream is over.
@@ -75,7 +88,18 @@ impl Session {
         });
         let began = context.net.clock().steady();
         let (peer, tls) = (stream.peer(), stream.tls());
-        Session { context, site, role, peer, tls, server, incoming: None, began, out: Vec::new() }
+        Session {
+            context,
+            site,
+            role,
+            peer,
+            tls,
+            server,
+            incoming: None,
+            began,
+            waiting: Waiting::default(),
+            out: Vec::new(),
+        }
     }
 
     async fn run(&mut self, mut stream: Stream) -> io::Result<()> {
@@ -103,8 +127,9 @@ impl Session {
             from += used;
             match want {
                 Want::Input => {
+                    let replied = !self.out.is_empty();
                     self.flush(stream).await?;
-                    (from, to) = (0, self.read(stream, input).await?);
+                    (from, to) = (0, self.read(stream, input, replied).await?);
                     if to == 0 {
                         return Ok(End::Closed);
                     }
@@ -157,15 +182,27 @@ impl Session {
         Ok(())
     }
 
-    /// Reads more input. 0: the peer has gone; or it was silent for too long, or the node is stopping, and goodbye has
+    /// Reads more input. 0: the peer has gone; or it was silent or slow for too long, or the node is stopping, and goodbye has
     /// been said.
-    async fn read(&mut self, stream: &mut Stream, input: &mut [u8]) -> io::Result<usize> {
+    async fn read(&mut self, stream: &mut Stream, input: &mut [u8], replied: bool) -> io::Result<usize> {
         let receiving = self.server.is_receiving();
+        let now = self.context.net.clock().steady();
+        let whole = receiving && self.waiting.bytes >= SMTP_DATA_PIECE_BYTES;
+        if replied || whole || receiving != self.waiting.for_message {
+            self.waiting = Waiting { since: now, for_message: receiving, bytes: 0 };
+        }
+        let waited = now.saturating_sub(self.waiting.since);
         let patience = Duration::from_secs(if receiving { SMTP_DATA_SECONDS } else { SMTP_COMMAND_SECONDS });
-        let age = self.context.net.clock().steady().saturating_sub(self.began);
-        let left = Duration::from_secs(SMTP_SESSION_SECONDS_MAX).saturating_sub(age);
+        let patience = patience.saturating_sub(waited);
+        let left = Duration::from_secs(SMTP_SESSION_SECONDS_MAX).saturating_sub(now.saturating_sub(self.began));
         let read = {
-            let reading = async { stream.read(input, patience.min(left)).await.map_err(Some) };
+            let reading = async {
+                let wait = patience.min(left);
+                if wait.is_zero() {
+                    return Err(Some(io::ErrorKind::TimedOut.into()));
+                }
+                stream.read(input, wait).await.map_err(Some)
+            };
             let stopping = async {
                 self.context.stopping.asked().await;
                 Err(None)
@@ -173,7 +210,10 @@ impl Session {
             if receiving { reading.await } else { future::or(stopping, reading).await }
         };
         let goodbye = match read {
-            Ok(bytes) => return Ok(bytes),
+            Ok(bytes) => {
+                self.waiting.bytes = self.waiting.bytes.saturating_add(bytes);
+                return Ok(bytes);
+            }
             Err(None) => replies::STOPPING,
             Err(Some(error)) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
             Err(Some(_)) if left < patience => replies::SESSION_TOO_LONG,

@@ -96,7 +96,7 @@ mod tests {
         let mut answer = Answer::ours(code, Status(5, 0, 0), "the domain far.example does not exist");
         (answer.status, answer.said_by_peer) = (status, said_by_peer);
         let recipient = Address { local: "bob".into(), domain: Domain::new("far.example") };
-        Failure { recipient, host: None, reason: Reason::Answered(answer), gave_up_after: None }
+        Failure { recipient, original: None, host: None, reason: Reason::Answered(answer), gave_up_after: None }
     }
 
     #[test]

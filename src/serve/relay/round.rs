@@ -7,7 +7,7 @@
 use super::Relay;
 use super::desk::{Destination, Job, push};
 use crate::limits::*;
-use crate::mail::bounce::{Bounce, Failure, Reason, encode_bounce};
+use crate::mail::bounce::{Bounce, Failure, Reason, Returned, encode_bounce};
 use crate::mail::message::{BodyId, Flags, INBOX};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
@@ -188,6 +188,7 @@ async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: 
         let over = schedule(&round.site).is_over(age, recipient.attempts.saturating_add(1));
         let failed = |reason: &Reason, gave_up_after| Failure {
             recipient: recipient.address.clone(),
+            original: recipient.parameters.original.clone(),
             host: report.host.clone(),
             reason: reason.clone(),
             gave_up_after,
@@ -266,12 +267,14 @@ async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Op
     let bounce = Bounce {
         hostname: &round.site.hostname,
         to,
-        queue: entry.id,
+        queue: Some(entry.id),
+        envelope_id: entry.parameters.envelope_id.as_deref(),
         queued: entry.queued,
         now: relay.now(),
         random: relay.context.net.random::<16>().map_err(|error| Trouble::Failed(error.to_string()))?,
         failures,
-        original_header: &header,
+        successes: &[],
+        returned: Returned::Header(&header),
     };
     let mut intake = Intake::new(&relay.context.store);
     intake.write(&encode_bounce(&bounce)).await?;

@@ -125,6 +125,7 @@ impl Incoming {
         submitted::mend(header, &mending, |author| policy::is_own(site, author), out).map_err(|trouble| match trouble {
             HeaderTrouble::BadFrom => replies::BAD_FROM,
             HeaderTrouble::NotYourFrom => replies::NOT_YOUR_FROM,
+            HeaderTrouble::NotYourSender => replies::NOT_YOUR_SENDER,
         })
     }
 

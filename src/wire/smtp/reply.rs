@@ -165,6 +165,8 @@ pub mod replies {
         "5.7.1",
         "The From field names an address that is not one of this account's; set the mail program's From address",
     );
+    pub const NOT_YOUR_SENDER: Reply =
+        Reply::new(550, "5.7.1", "The Sender field names an address that is not one of this account's");
     pub const BAD_FROM: Reply = Reply::new(554, "5.6.0", "The message needs exactly one readable From field");
     pub const TOO_MANY_RECIPIENTS: Reply =
         Reply::new(452, "4.5.3", "Too many recipients for one message, send the rest in another");
