@@ -15,35 +15,46 @@ pub fn random(state: &mut u64) -> u64 {
     *state
 }
 
-fn header(seed: u64, state: &mut u64) -> Vec<u8> {
-    format!(
-        "Return-Path: <sender{seed}@far.example>\r\nReceived: from mx.far.example by home.example; \
-         Tue, 3 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{:x}@far.example>\r\nFrom: Sender {seed} \
-         <sender{seed}@far.example>\r\nTo: me@home.example\r\nSubject: Message number {seed}\r\n\r\n",
-        random(state)
-    )
-    .into_bytes()
+/// A header of its own for every number. As with mail that people get, three of five messages answer those before them.
+fn header(number: u64) -> (Vec<u8>, u64) {
+    const THREAD: u64 = 8;
+    let id = |number: u64| {
+        let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        format!("<{:016x}.{number}@far.example>", random(&mut state))
+    };
+    let mut out = format!(
+        "Return-Path: <sender@far.example>\r\nReceived: from mx.far.example by home.example; \
+         Tue, 3 Nov 2026 10:00:00 +0000\r\nMessage-ID: {}\r\nFrom: Sender {number} <sender@far.example>\r\n\
+         To: me@home.example\r\nSubject: Message number {number}\r\n",
+        id(number)
+    );
+    let place = number % (THREAD + THREAD / 2);
+    if place < THREAD && place > 0 {
+        let answered: Vec<_> = (number - place..number).map(id).collect();
+        out.push_str(&format!("In-Reply-To: {}\r\nReferences: {}\r\n", id(number - 1), answered.join("\r\n ")));
+    }
+    out.push_str("\r\n");
+    (out.into_bytes(), number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
 }
 
 /// A message of that size whose text compresses about as mail does: words in no order.
-pub fn text(bytes: usize, seed: u64) -> Vec<u8> {
+pub fn text(bytes: usize, number: u64) -> Vec<u8> {
     const WORDS: [&str; 24] = [
         "the", "house", "post", "arrives", "while", "nobody", "Antwort", "auf", "deine", "Frage", "meeting",
         "tomorrow", "invoice", "please", "find", "attached", "regards", "Grüße", "between", "windows", "river",
         "number", "again", "quarter",
     ];
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = header(seed, &mut state);
+    let (mut out, mut state) = header(number);
     while out.len() < bytes {
-        let number = random(&mut state);
-        out.extend_from_slice(WORDS[number as usize % WORDS.len()].as_bytes());
-        out.extend_from_slice(match number >> 32 & 15 {
+        let chance = random(&mut state);
+        out.extend_from_slice(WORDS[chance as usize % WORDS.len()].as_bytes());
+        out.extend_from_slice(match chance >> 32 & 15 {
             0 => b"\r\n".as_slice(),
             1 => b", ",
             _ => b" ",
         });
-        if number >> 40 & 15 == 0 {
-            out.extend_from_slice(format!("{number:x} ").as_bytes());
+        if chance >> 40 & 15 == 0 {
+            out.extend_from_slice(format!("{chance:x} ").as_bytes());
         }
     }
     out.truncate(bytes);
@@ -51,9 +62,8 @@ pub fn text(bytes: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A message of that size in base64 of what does not compress: only a quarter can be gained.
-pub fn picture(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = header(seed, &mut state);
+pub fn picture(bytes: usize, number: u64) -> Vec<u8> {
+    let (mut out, mut state) = header(number);
     while out.len() < bytes {
         out.extend((0..76).map(|_| base64_letter(&mut state)));
         out.extend_from_slice(b"\r\n");
@@ -73,13 +83,13 @@ pub fn index(bytes: &[u8]) -> BodyIndex {
     indexer.finish()
 }
 
-/// Delivers it into INBOX.
-pub async fn deliver(store: &Store, bytes: &[u8], index: &BodyIndex) {
+/// Delivers it into INBOX, with all that is known of it.
+pub async fn deliver(store: &Store, bytes: &[u8]) {
     let mut writer = store.body_writer();
     for piece in bytes.chunks(4096) {
         writer.write(piece).await.expect("taken in");
     }
-    let body = writer.finish(index.clone()).await.expect("a body");
+    let body = writer.finish(index(bytes)).await.expect("a body");
     admit(store, body).await;
 }
 
@@ -136,10 +146,6 @@ pub fn at_once(writers: usize, count: u64, change: impl AsyncFn(u64) + Sync) {
 
 /// Fills INBOX with messages of 1.5 KB until there are that many.
 pub fn fill(store: &Store, messages: u64) {
-    let pool: Vec<_> = (0..16).map(|seed| text(1_500, seed)).map(|text| (index(&text), text)).collect();
     let there = block_on(store.read(|snapshot| snapshot.mailbox(INBOX))).expect("readable").expect("there").messages;
-    at_once(32, messages.saturating_sub(there.into()), async |number| {
-        let (index, text) = &pool[number as usize % pool.len()];
-        deliver(store, text, index).await;
-    });
+    at_once(32, messages.saturating_sub(there.into()), async |number| deliver(store, &text(1_500, number)).await);
 }
