@@ -239,6 +239,10 @@ pub const QUOTED_PRINTABLE_SPACE_BYTES_MAX: usize = 1000;
 
 /// Size of the journal ring in bytes. Preallocated and overwritten in place.
 pub const RING_BYTES: u64 = 16 << 20;
+/// Messages that the journal's records may name before a checkpoint is due, however short the records are: a client that
+/// moves a whole mailbox to and fro writes 4 KiB each time, and a restart has to do all of it again. A tenth of a second
+/// of a fast machine, a second or two of a small board.
+pub const RING_ROWS_MAX: usize = 20_000;
 /// Memory redb may use for its page cache, in bytes.
 pub const STORE_CACHE_BYTES: usize = 4 << 20;
 

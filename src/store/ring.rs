@@ -10,6 +10,7 @@
 //! A frame: magic, CRC-32 of all that follows, store id, batch number, payload bytes, zero; then the payload, then
 //! zeros up to the block's end. The store id is random, so that a message cannot carry a frame in.
 
+use crate::limits::RING_ROWS_MAX;
 use redb::StorageBackend;
 use std::io;
 
@@ -26,16 +27,22 @@ const SHORT_SEARCH_BYTES: u64 = 2 << 20;
 /// A batch being filled. Begins with room for its header so that it is written as it lies.
 pub struct Batch {
     bytes: Vec<u8>,
+    /// Rows that its records change by the list.
+    rows: usize,
 }
 
 impl Batch {
     /// An empty batch.
     pub fn new() -> Batch {
-        Batch { bytes: vec![0; HEADER_BYTES] }
+        Batch { bytes: vec![0; HEADER_BYTES], rows: 0 }
     }
     /// Where records are appended.
     pub fn payload(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+    /// Says how many rows a record changes that tells of them in a few bytes.
+    pub fn count_rows(&mut self, rows: usize) {
+        self.rows += rows;
     }
     /// Whether nothing was appended.
     pub fn is_empty(&self) -> bool {
@@ -49,6 +56,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.truncate(HEADER_BYTES);
         self.bytes.shrink_to(64 << 10);
+        self.rows = 0;
     }
 }
 
@@ -70,6 +78,8 @@ pub struct Ring {
     store: u64,
     next: u64,
     used: u64,
+    /// Rows counted in the batches that are still needed.
+    rows: usize,
 }
 
 impl Ring {
@@ -77,7 +87,7 @@ impl Ring {
     /// there, or at 0 when it did not fit.
     pub fn new(file: Box<dyn StorageBackend>, store: u64, next: u64) -> io::Result<Ring> {
         let bytes = file.len()? / BLOCK_BYTES * BLOCK_BYTES;
-        Ok(Ring { file, bytes, store, next: next.min(bytes), used: 0 })
+        Ok(Ring { file, bytes, store, next: next.min(bytes), used: 0, rows: 0 })
     }
 
     /// Longest batch in bytes: an eighth, so that a checkpoint at half full comes in time.
@@ -114,12 +124,14 @@ impl Ring {
         self.file.sync_data()?;
         self.next = place.next;
         self.used += place.cost;
+        self.rows += batch.rows;
         Ok(())
     }
 
     /// Everything written so far is redundant.
     pub fn forget(&mut self) {
         self.used = 0;
+        self.rows = 0;
     }
 
     /// Position of the next batch in bytes.
@@ -127,9 +139,9 @@ impl Ring {
         self.next
     }
 
-    /// Whether a checkpoint is due.
-    pub fn is_half_full(&self) -> bool {
-        self.used >= self.bytes / 2
+    /// Whether a checkpoint is due: half of the ring is in use, or replaying it would take long.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.used >= self.bytes / 2 || self.rows >= RING_ROWS_MAX
     }
 
     /// The payload of the batch with that number, if it is the next and whole. Moves on behind it.
@@ -272,12 +284,31 @@ mod tests {
             number += 1;
         }
         assert_eq!(number, 9, "eight batches of two blocks");
-        assert!(ring.is_half_full());
+        assert!(ring.wants_checkpoint());
         ring.forget();
         assert!(write(&mut ring, 9, 8000), "over the first");
         let mut again = open(&disk, RING);
         assert_eq!(again.read_next(9).expect("readable"), Some(vec![9; 8000]), "found at the beginning");
         assert_eq!(again.position(), 2 * BLOCK_BYTES);
+    }
+
+    /// Two thousand moves of a large mailbox fit half of the ring, and took a minute to replay.
+    #[test]
+    fn many_rows_in_few_bytes_want_a_checkpoint_too() {
+        let disk = disk();
+        let mut ring = open(&disk, 0);
+        let mut batch = batch(100, 0);
+        batch.count_rows(RING_ROWS_MAX - 1);
+        let place = ring.place(&batch).expect("room");
+        ring.write(&mut batch, place, 1).expect("written");
+        assert!(!ring.wants_checkpoint());
+        batch.clear();
+        batch.count_rows(1);
+        let place = ring.place(&batch).expect("room");
+        ring.write(&mut batch, place, 2).expect("written");
+        assert!(ring.wants_checkpoint());
+        ring.forget();
+        assert!(!ring.wants_checkpoint());
     }
 
     #[test]

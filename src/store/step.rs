@@ -79,6 +79,15 @@ impl Step {
         !matches!(self, Step::StagedBody { .. })
     }
 
+    /// Messages that it names one by one or in ranges: what it costs to apply may have nothing to do with its bytes.
+    pub fn listed_rows(&self) -> usize {
+        match self {
+            Step::Flags { rows, .. } => rows.len(),
+            Step::Expunge { uids, .. } | Step::Copy { uids, .. } | Step::Move { uids, .. } => uids.len(),
+            _ => 0,
+        }
+    }
+
     /// Appends the step's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -174,7 +174,7 @@ impl Writer {
             self.work(jobs);
         }
         let due = self.dirty_since.is_some_and(|since| since.elapsed() >= self.options.checkpoint_after);
-        if closing.is_none() && (due || self.ring.as_ref().is_some_and(Ring::is_half_full)) {
+        if closing.is_none() && (due || self.ring.as_ref().is_some_and(Ring::wants_checkpoint)) {
             self.checkpoint();
         }
         closing
@@ -307,6 +307,7 @@ impl Writer {
                         break;
                     }
                     step.encode(self.batch.payload());
+                    self.batch.count_rows(step.listed_rows());
                 }
                 let completed = complete(&mut decision.done, tables);
                 (Ok(decision.done), decision.staged, fault.or(completed.err()))
