@@ -5,11 +5,12 @@
 //! never touches a body. Must always hold: more facts never change an answer that was given.
 
 mod envelope;
+mod scan;
 
 use crate::limits::SEARCH_NEEDLES_MAX;
-use crate::mail::index::{BodyIndex, PartKind};
+use crate::mail::index::{BodyIndex, signature};
 use crate::mail::message::{MessageRow, ModSeq};
-use crate::mail::text::{StretchDecoder, fold};
+use crate::mail::text::fold;
 use crate::mail::view::UidMap;
 use crate::wire::date::Timestamp;
 use crate::wire::header::encoded_word::decode_text;
@@ -19,6 +20,8 @@ use crate::wire::imap::sequence::{NumberSet, SequenceSet};
 use envelope::{EnvelopeField, envelope_contains};
 use memchr::memmem::Finder;
 use std::ops::Range;
+
+pub use scan::{Hits, Stretch, TextScan, stretches};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -51,6 +54,7 @@ enum Test {
     /// Days on the writer's calendar.
     Sent(Range<i64>),
     Envelope(EnvelopeField, String),
+    /// The name in lower case.
     Header {
         name: String,
         needle: String,
@@ -66,6 +70,8 @@ pub struct Facts<'a> {
     pub row: &'a MessageRow,
     /// What was decided about its body.
     pub index: Option<&'a BodyIndex>,
+    /// What its header and texts may contain: see [`signature::may_contain`].
+    pub signature: Option<&'a [u8]>,
     /// Its header.
     pub header: Option<&'a [u8]>,
     /// Which needles its texts contain.
@@ -81,17 +87,12 @@ pub enum Answer {
     No,
     /// [`Facts::index`] is missing.
     NeedIndex,
+    /// [`Facts::signature`] is missing.
+    NeedSignature,
     /// [`Facts::header`] is missing.
     NeedHeader,
     /// [`Facts::hits`] is missing: run a [`TextScan`].
     NeedHits,
-}
-
-/// Which needles were found: bit n stands for needle n.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Hits {
-    header: u64,
-    body: u64,
 }
 
 /// What [`Query::new`] refuses: more different strings for BODY and TEXT than [`SEARCH_NEEDLES_MAX`].
@@ -131,7 +132,7 @@ impl Query {
 
     /// Decides, or says what is missing.
     pub fn decide(&self, facts: &Facts) -> Answer {
-        self.test.decide(facts)
+        self.test.decide(&self.needles, facts)
     }
 }
 
@@ -170,7 +171,7 @@ impl Compiler<'_> {
             SearchKey::Cc(needle) => Test::Envelope(EnvelopeField::Cc, fold(needle)),
             SearchKey::Bcc(needle) => Test::Envelope(EnvelopeField::Bcc, fold(needle)),
             SearchKey::Subject(needle) => Test::Envelope(EnvelopeField::Subject, fold(needle)),
-            SearchKey::Header { name, value } => Test::Header { name: name.clone(), needle: fold(value) },
+            SearchKey::Header { name, value } => Test::Header { name: name.to_ascii_lowercase(), needle: fold(value) },
             SearchKey::Body(needle) => self.needle(needle).map_or(Test::Always(true), Test::Body),
             SearchKey::Text(needle) => self.needle(needle).map_or(Test::Always(true), Test::Text),
             SearchKey::Larger(bytes) => Test::Bytes(bytes.saturating_add(1)..u64::MAX),
@@ -253,14 +254,14 @@ impl Test {
         }
     }
 
-    fn decide(&self, facts: &Facts) -> Answer {
+    fn decide(&self, needles: &[Finder], facts: &Facts) -> Answer {
         let row = facts.row;
         let is = |matches: bool| if matches { Answer::Yes } else { Answer::No };
         match self {
             Test::Always(matches) => is(*matches),
-            Test::And(tests) => first_other_than(Answer::Yes, tests, facts),
-            Test::Or(tests) => first_other_than(Answer::No, tests, facts),
-            Test::Not(test) => match test.decide(facts) {
+            Test::And(tests) => joined_answer(tests.iter().map(|test| test.decide(needles, facts)), Answer::No),
+            Test::Or(tests) => joined_answer(tests.iter().map(|test| test.decide(needles, facts)), Answer::Yes),
+            Test::Not(test) => match test.decide(needles, facts) {
                 Answer::Yes => Answer::No,
                 Answer::No => Answer::Yes,
                 need => need,
@@ -281,25 +282,59 @@ impl Test {
             },
             Test::Header { name, needle } => match facts.header {
                 Some(header) => is(header_contains(header, name, needle)),
-                None => Answer::NeedHeader,
+                None => unless_ruled_out(facts.signature, &header_texts(name, needle), Answer::NeedHeader),
             },
-            Test::Body(needle) => facts.hits.map_or(Answer::NeedHits, |hits| is(hits.body >> needle & 1 == 1)),
-            Test::Text(needle) => {
-                facts.hits.map_or(Answer::NeedHits, |hits| is((hits.body | hits.header) >> needle & 1 == 1))
+            Test::Body(needle) | Test::Text(needle) => {
+                let found = |hits: Hits| match self {
+                    Test::Body(_) => hits.body,
+                    _ => hits.body | hits.header,
+                };
+                match (facts.hits, needles.get(*needle)) {
+                    (Some(hits), _) => is(found(hits) >> needle & 1 == 1),
+                    (None, Some(finder)) => unless_ruled_out(facts.signature, &[finder.needle()], Answer::NeedHits),
+                    (None, None) => Answer::No,
+                }
             }
         }
     }
 }
 
-/// The first answer that is not `usual`, else `usual`. The tests are sorted by cost: a need ends the walk.
-fn first_other_than(usual: Answer, tests: &[Test], facts: &Facts) -> Answer {
-    tests.iter().map(|test| test.decide(facts)).find(|answer| *answer != usual).unwrap_or(usual)
+/// `need`, unless the signature is missing, or says that one of these is not in the message.
+fn unless_ruled_out(signature: Option<&[u8]>, all_of: &[&[u8]], need: Answer) -> Answer {
+    match signature {
+        None => Answer::NeedSignature,
+        Some(signature) if all_of.iter().all(|text| signature::may_contain(signature, text)) => need,
+        Some(_) => Answer::No,
+    }
+}
+
+/// The answer of AND or OR: that which one test alone can give, else the first need (the tests are sorted by cost), else
+/// the other one.
+fn joined_answer(answers: impl Iterator<Item = Answer>, alone: Answer) -> Answer {
+    let mut need = None;
+    for answer in answers {
+        match answer {
+            answer if answer == alone => return answer,
+            Answer::Yes | Answer::No => {}
+            answer => need = need.or(Some(answer)),
+        }
+    }
+    need.unwrap_or(if alone == Answer::No { Answer::Yes } else { Answer::No })
 }
 
 /// The day of the Date field on its writer's calendar (RFC 3501 section 6.4.4: "disregarding time and timezone").
 fn sent_day(index: &BodyIndex) -> Option<i64> {
     let local = index.sent_seconds?.saturating_add(i64::from(index.sent_zone_minutes) * 60);
     Some(local.div_euclid(SECONDS_PER_DAY))
+}
+
+/// What the folded text of a header has if a field of that name contains the needle. The text of a field and that of its
+/// value alone may differ behind a name that is not plain: then nothing is certain.
+fn header_texts<'t>(name: &'t str, needle: &'t str) -> [&'t [u8]; 2] {
+    match name.bytes().all(|byte| byte.is_ascii_graphic()) && !name.contains("=?") {
+        true => [name.as_bytes(), needle.as_bytes()],
+        false => [b"", b""],
+    }
 }
 
 /// Whether a field of that name contains the needle; an empty needle asks for the field alone.
@@ -309,106 +344,10 @@ fn header_contains(header: &[u8], name: &str, needle: &str) -> bool {
         .any(|field| fold(&decode_text(field.value.trim_ascii_end())).contains(needle))
 }
 
-/// A stretch of a message that a [`TextScan`] wants to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// Where it lies in the stored message.
-    pub bytes: Range<u64>,
-    part: usize,
-    is_header: bool,
-}
-
-impl Stretch {
-    /// What makes folded text of its bytes. `index` is that of the message.
-    pub fn decoder(&self, index: &BodyIndex) -> StretchDecoder {
-        match index.parts.get(self.part) {
-            Some(part) if !self.is_header => StretchDecoder::text(part.encoding, &part.charset),
-            _ => StretchDecoder::header(),
-        }
-    }
-}
-
-/// What there is to read of a message: its header, the headers of its parts, its text parts.
-pub fn stretches(index: &BodyIndex) -> Vec<Stretch> {
-    let mut stretches = Vec::new();
-    for (at, part) in index.parts.iter().enumerate() {
-        stretches.push(Stretch { bytes: part.header_start..part.body_start, part: at, is_header: true });
-        if matches!(part.kind, PartKind::Text | PartKind::Html) {
-            stretches.push(Stretch { bytes: part.body_start..part.body_end, part: at, is_header: false });
-        }
-    }
-    stretches
-}
-
-/// Looks for all needles of a query in the texts of one message, read in pieces.
-pub struct TextScan<'q> {
-    needles: &'q [Finder<'static>],
-    body_needles: u64,
-    found: Hits,
-    /// Folded text not yet searched to its end: the last bytes of what came before, then what came now.
-    window: String,
-    /// Of the stretch at hand.
-    decoder: Option<StretchDecoder>,
-}
-
-impl<'q> TextScan<'q> {
-    /// Begins a message.
-    pub fn new(query: &'q Query) -> TextScan<'q> {
-        TextScan {
-            needles: &query.needles,
-            body_needles: query.body_needles,
-            found: Hits::default(),
-            window: String::new(),
-            decoder: None,
-        }
-    }
-
-    /// What was found so far.
-    pub fn hits(&self) -> Hits {
-        self.found
-    }
-
-    /// Whether nothing more can be found.
-    pub fn is_complete(&self) -> bool {
-        let settled = self.found.body | (self.found.header & !self.body_needles);
-        (0..self.needles.len()).all(|needle| settled >> needle & 1 == 1)
-    }
-
-    /// Takes the next bytes of a stretch of the message with that index; `last` ends the stretch.
-    pub fn scan(&mut self, index: &BodyIndex, stretch: &Stretch, bytes: &[u8], last: bool) {
-        let mut decoder = self.decoder.take().unwrap_or_else(|| stretch.decoder(index));
-        decoder.decode(bytes, &mut self.window);
-        match last {
-            true => decoder.finish(&mut self.window),
-            false => self.decoder = Some(decoder),
-        }
-        self.search_window(stretch.is_header && stretch.part == 0);
-        if last {
-            self.window.clear();
-        }
-    }
-
-    fn search_window(&mut self, main_header: bool) {
-        let found = if main_header { &mut self.found.header } else { &mut self.found.body };
-        let mut longest = 0;
-        for (number, needle) in self.needles.iter().enumerate() {
-            longest = longest.max(needle.needle().len());
-            if *found >> number & 1 == 0 && needle.find(self.window.as_bytes()).is_some() {
-                *found |= 1 << number;
-            }
-        }
-        let mut keep_from = (self.window.len() + 1).saturating_sub(longest.max(1));
-        while !self.window.is_char_boundary(keep_from) {
-            keep_from -= 1;
-        }
-        self.window.drain(..keep_from);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::index::{Part, TransferEncoding};
+    use crate::mail::index::{Indexer, Part, PartKind, TransferEncoding};
     use crate::mail::message::{BodyId, SystemFlags, Uid};
     use crate::wire::imap::sequence::SequenceNumber::{Largest, Number};
     use proptest::prelude::*;
@@ -464,7 +403,7 @@ mod tests {
     fn search(key: &SearchKey) -> (bool, Vec<Answer>) {
         let query = query(key);
         let (index, row, message) = (index(), row(), [HEADER, TEXT].concat());
-        let mut facts = Facts { row: &row, index: None, header: None, hits: None };
+        let mut facts = Facts { row: &row, index: None, signature: None, header: None, hits: None };
         let mut asked = Vec::new();
         loop {
             let answer = query.decide(&facts);
@@ -472,6 +411,7 @@ mod tests {
                 Answer::Yes => return (true, asked),
                 Answer::No => return (false, asked),
                 Answer::NeedIndex => facts.index = Some(&index),
+                Answer::NeedSignature => facts.signature = Some(b""),
                 Answer::NeedHeader => facts.header = Some(HEADER.as_bytes()),
                 Answer::NeedHits => facts.hits = Some(scan(&query, &index, message.as_bytes(), 7)),
             }
@@ -563,7 +503,40 @@ mod tests {
         assert_eq!(search(&And(vec![body(), Has(SystemFlags::DELETED)])), (false, vec![]));
         assert_eq!(search(&Or(Box::new(body()), Box::new(All))), (true, vec![]));
         assert_eq!(search(&And(vec![body(), Subject(text("nein"))])), (false, vec![Answer::NeedIndex]));
-        assert_eq!(search(&Not(Box::new(And(vec![body(), All])))), (false, vec![Answer::NeedHits]));
+        assert_eq!(
+            search(&Not(Box::new(And(vec![body(), All])))),
+            (false, vec![Answer::NeedSignature, Answer::NeedHits])
+        );
+    }
+
+    #[test]
+    fn what_the_signature_rules_out_is_not_read() {
+        use SearchKey::*;
+        let message = [HEADER, TEXT].concat();
+        let mut indexer = Indexer::new();
+        indexer.push(message.as_bytes());
+        let signature = indexer.finish().signature;
+        let row = row();
+        let answer = |key: &SearchKey| {
+            let facts = Facts { row: &row, index: None, signature: Some(&signature), header: None, hits: None };
+            query(key).decide(&facts)
+        };
+        let header = |name: &str, value: &str| Header { name: text(name), value: text(value) };
+        for (key, wanted) in [
+            (Text(text("Zanzibarite")), Answer::No),
+            (Body(text("zanzibarite")), Answer::No),
+            (Not(Box::new(Body(text("zanzibarite")))), Answer::Yes),
+            (Text(text("UM acht.")), Answer::NeedHits),
+            (Text(text("zz")), Answer::NeedHits),
+            (And(vec![Text(text("grüsse")), Body(text("zanzibarite"))]), Answer::No),
+            (Or(Box::new(Text(text("zanzibarite"))), Box::new(Body(text("grüsse")))), Answer::NeedHits),
+            (header("X-Spam-Status", "SCORE=1"), Answer::NeedHeader),
+            (header("X-Spam-Status", "zanzibarite"), Answer::No),
+            (header("X-Quokka", ""), Answer::No),
+            (header("X-Quokkä", ""), Answer::NeedHeader),
+        ] {
+            assert_eq!(answer(&key), wanted, "{key:?}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! needle that is in the text is never said to be missing. An empty signature, and one of a version that this program
 //! does not know, may contain anything.
 //!
-//! A signature is a byte for the version and then bits. The hash of a trigram is a fraction of 16 bits: it stands for the
-//! bit at that fraction of all bits, so that their number can be chosen last, after what was seen.
+//! A signature is a byte for the version and then bits. Trigrams are kept as hashes of 16 bits until the end, and only then
+//! as many bits are made of them as they need.
 
 use crate::limits::{SIGNATURE_BITS_PER_TRIGRAM, SIGNATURE_BYTES_MAX, SIGNATURE_TRIGRAMS_MAX};
 
@@ -28,9 +28,11 @@ fn hash(trigram: u32) -> u16 {
     (trigram.wrapping_mul(0x9e37_79b1) >> 16) as u16
 }
 
-/// The bit that a hash stands for among those of so many bytes.
+/// The bit that a hash stands for among those of so many bytes. Another order of the hashes for every number of bytes:
+/// what meets a frequent trigram in one message does not meet it in all.
 fn bit_of(hash: u16, bytes: usize) -> usize {
-    (usize::from(hash) * bytes * 8) >> 16
+    let place = hash.wrapping_mul((2 * bytes + 1) as u16);
+    (usize::from(place) * bytes * 8) >> 16
 }
 
 /// The trigrams of one message while it is read, in 8 KiB.

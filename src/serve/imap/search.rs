@@ -191,14 +191,20 @@ fn page(
 
 /// Whether a message matches. Reads what the query asks for, and takes it off `bytes_left`.
 fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mut u64) -> Result<bool, Trouble> {
-    let (mut index, mut header, mut hits) = (None, None, None);
-    // Each need can be met once: three rounds and a last word.
-    for _ in 0..4 {
-        let facts = Facts { row, index: index.as_ref(), header: header.as_deref(), hits };
+    let (mut index, mut signature, mut header, mut hits) = (None, None, None, None);
+    // Each need can be met once: four rounds and a last word.
+    for _ in 0..5 {
+        let facts =
+            Facts { row, index: index.as_ref(), signature: signature.as_deref(), header: header.as_deref(), hits };
         match query.decide(&facts) {
             Answer::Yes => return Ok(true),
             Answer::No => return Ok(false),
             Answer::NeedIndex => index = Some(read_index(snapshot, row.body, bytes_left)?),
+            Answer::NeedSignature => {
+                let read = snapshot.body_signature(row.body)?;
+                *bytes_left = bytes_left.saturating_sub(read.len() as u64);
+                signature = Some(read);
+            }
             Answer::NeedHeader => {
                 let known = match index.take() {
                     Some(index) => index,
