@@ -5,6 +5,7 @@ use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
+use hauspost::wire::smtp::{MailParameters, Notify, RcptParameters};
 use smol::future::block_on;
 use std::sync::Arc;
 
@@ -228,4 +229,76 @@ fn a_full_disk_refuses_mail_and_nothing_else() {
     assert!(matches!(done, Done::Expunged { uids, .. } if uids == [Uid(1)]));
     disk.set_free_bytes(1 << 40);
     deliver(&store, b"y", vec![target(INBOX, &[])]).expect("delivered");
+}
+
+#[test]
+fn the_queue_is_held_released_retried_and_emptied() {
+    let store = Store::in_memory().expect("a store");
+    let mut bell = store.bell(Watched::Queue);
+    let address = |local: &str| Address { local: local.into(), domain: Domain::new("far.example") };
+    let enqueue = |due| {
+        let parameters = MailParameters { envelope_id: Some("id".into()), require_tls: true, ..Default::default() };
+        let original = Some("rfc822;a@far.example".to_owned());
+        let told = RcptParameters { notify: Notify::DELAY, original };
+        let recipients = vec![Recipient { address: address("a"), parameters: told }, address("b").into()];
+        let (body, reverse_path) = (body(&store, b"Subject: x\r\n\r\n"), ReversePath::Null);
+        let (copies, now) = (vec![target(MailboxId(3), &[])], Timestamp(1));
+        let not_before = Timestamp(due);
+        let enqueue = Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now };
+        let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
+        let Done::Enqueued(id) = done else { panic!("{done:?}") };
+        id
+    };
+    let (one, two) = (enqueue(10), enqueue(20));
+    let order = || {
+        let order = block_on(store.read(|snapshot| snapshot.queue_order(None, 10))).expect("readable");
+        assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+        order.into_iter().map(|(due, id)| (due.0, id)).collect::<Vec<_>>()
+    };
+    let entry = |id| block_on(store.read(move |snapshot| snapshot.queue_entry(id))).expect("readable").expect("there");
+    let mut apply = |op| {
+        bell.take_ring();
+        (block_on(store.apply(op)), bell.take_ring())
+    };
+    let applied = Ok(Done::Applied);
+    let later = vec![(address("a"), Outcome::Deferred("451 later".into()))];
+    let settle = Settle { entry: one, outcomes: later, next_due: Timestamp(30), notice: None, now: Timestamp(7) };
+    assert_eq!(apply(Op::Settle(settle)), (applied.clone(), true));
+    assert_eq!(apply(Op::Hold { entry: one }), (applied.clone(), true));
+    assert_eq!(order(), [(20, two)]);
+    assert_eq!(apply(Op::Retry { entry: None, due: Timestamp(5) }), (applied.clone(), true));
+    assert_eq!(order(), [(5, two)], "what is held stays held");
+    assert_eq!(apply(Op::Retry { entry: Some(one), due: Timestamp(5) }), (applied.clone(), false));
+    let held = entry(one);
+    assert_eq!((held.held, held.due, held.recipients[0].attempts), (true, Timestamp(30), 1));
+    assert_eq!((held.recipients[0].last_attempt, held.recipients[1].last_attempt), (Some(Timestamp(7)), None));
+    assert_eq!(apply(Op::Release { entry: one, due: Timestamp(4) }), (applied.clone(), true));
+    assert_eq!(order(), [(4, one), (5, two)]);
+    assert_eq!(apply(Op::Retry { entry: Some(two), due: Timestamp(3) }), (applied.clone(), true));
+    let told = entry(two);
+    assert_eq!(told.parameters.envelope_id.as_deref(), Some("id"));
+    assert!(told.parameters.require_tls && told.recipients[0].parameters.notify == Notify::DELAY);
+    let notice = Some((body(&store, b"Subject: removed\r\n\r\n"), target(INBOX, &[])));
+    let now = Timestamp(9);
+    assert_eq!(apply(Op::RemoveQueueEntry { entry: two, notice, now }), (applied.clone(), true));
+    assert_eq!(apply(Op::RemoveQueueEntry { entry: two, notice: None, now }), (Err(Trouble::NotFound), false));
+    assert_eq!(order(), [(4, one)]);
+    assert_eq!((rows(&store, INBOX).len(), rows(&store, MailboxId(3)).len()), (1, 2), "a notice, and the copies stay");
+    assert_eq!(apply(Op::NoteTime { now: Timestamp(99) }), (applied, false));
+    assert_eq!(block_on(store.read(Snapshot::latest_time)), Ok(Timestamp(99)));
+}
+
+#[test]
+fn a_special_use_is_given_once_and_taken_back() {
+    let store = Store::in_memory().expect("a store");
+    let mut list = store.bell(Watched::MailboxList);
+    let set = |name: &str, special_use| block_on(store.apply(Op::SetSpecialUse { name: name.into(), special_use }));
+    assert!(matches!(set("Trash", Some(SpecialUse::Junk)), Err(Trouble::Refused(_))), "Junk has it");
+    assert!(matches!(set("INBOX", Some(SpecialUse::Junk)), Err(Trouble::Refused(_))));
+    assert_eq!(set("nothing", None), Err(Trouble::NotFound));
+    set("Junk", None).expect("taken back");
+    set("Trash", Some(SpecialUse::Junk)).expect("given");
+    assert!(list.take_ring());
+    assert_eq!(mailbox(&store, "Junk").expect("there").special_use, None);
+    assert_eq!(mailbox(&store, "Trash").expect("there").special_use, Some(SpecialUse::Junk));
 }

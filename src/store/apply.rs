@@ -342,7 +342,8 @@ impl<'t> Tables<'t> {
         let messages = message_key(id, Uid(0))..=message_key(id, Uid(u32::MAX));
         for row in self.messages.extract_from_if(messages, |_, _| true)? {
             let (key, bytes) = row?;
-            bodies.push(read_message(key.value(), bytes.value())?.body);
+            // One that cannot be read goes too, and leaves its body behind.
+            bodies.extend(read_message(key.value(), bytes.value()).ok().map(|row| row.body));
         }
         for table in [&mut self.changes, &mut self.expunged] {
             let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
@@ -410,16 +411,25 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Changes how often a body is referred to; at nothing it goes with all that belongs to it.
+    /// Changes how often a body is referred to; at nothing it goes with all that belongs to it. A body that cannot be read
+    /// stays behind when it is referred to less: who deletes a damaged message is rid of it.
     fn refer(&mut self, body: BodyId, change: i32) -> Result<(), Trouble> {
         let changed = BODIES.get(&self.bodies, &body.0, |row| match change_refs(row, change)? {
             Some(changed) => Ok(Ok(changed)),
             None => BodyRow::decode(row).map(Err),
-        })?;
-        match changed.ok_or_else(|| lost(format_args!("body {}", body.0)))? {
-            Ok(changed) => BODIES.insert(&mut self.bodies, &body.0, changed),
-            Err(row) => self.remove_body(body, &row),
+        });
+        match changed.and_then(|changed| changed.ok_or_else(|| lost_body(body))) {
+            Ok(Ok(changed)) => BODIES.insert(&mut self.bodies, &body.0, changed),
+            Ok(Err(row)) => self.remove_body(body, &row),
+            Err(Trouble::Failed(_)) if change < 0 => Ok(()),
+            Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Makes sure that a body can be referred to once more.
+    pub fn check_body(&self, body: BodyId) -> Result<(), Trouble> {
+        let found = BODIES.get(&self.bodies, &body.0, |row| BodyRow::decode(row).map(|_| ()))?;
+        found.ok_or_else(|| lost_body(body))
     }
 
     /// Pieces of a body that arrives, under a staged mark.
@@ -464,6 +474,10 @@ pub fn read_mailbox(
 /// What a step refers to must be there: the step was decided on these tables.
 fn lost_message(mailbox: MailboxId, uid: Uid) -> Trouble {
     lost(format_args!("message {} of mailbox {}", uid.0, mailbox.0))
+}
+
+fn lost_body(body: BodyId) -> Trouble {
+    lost(format_args!("body {}", body.0))
 }
 
 /// Takes a row out of the counters.

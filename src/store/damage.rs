@@ -7,6 +7,7 @@ use super::Trouble;
 use crate::limits::DAMAGE_REMEMBERED_MAX;
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 /// Findings logged so far.
@@ -30,4 +31,22 @@ pub fn damaged_row(table: &str, key: impl Debug) -> Trouble {
 /// What a row refers to is not there.
 pub fn lost(what: impl Display) -> Trouble {
     damaged(format_args!("{what} is missing"))
+}
+
+/// Does work with the database that panics where redb believes a damaged page: then the work has failed, and the thread
+/// that others wait for lives on. What the work was doing must be given up.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged("redb broke off at a page of the file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_damage() {
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
+        let broken: Result<(), Trouble> = guarded(|| panic!("a page"));
+        assert!(matches!(broken, Err(Trouble::Failed(sentence)) if sentence.contains("damaged")));
+    }
 }

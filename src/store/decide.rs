@@ -259,6 +259,9 @@ impl Draft<'_, '_> {
         let mut used = 0;
         for uid in ascending(uids) {
             if let Some(row) = self.tables.message(from, uid)? {
+                if !remove {
+                    self.tables.check_body(row.body)?;
+                }
                 there.push(uid);
                 used |= row.keywords;
             }

@@ -172,7 +172,7 @@ impl Store {
 
     /// Opens or makes the store on that disk; `options.dir` is not looked at.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Trouble> {
-        let open::Opened { database, ring, meta } = open::open(disk.as_ref(), &options)?;
+        let open::Opened { database, ring, meta } = damage::guarded(|| open::open(disk.as_ref(), &options))?;
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
             bells: Arc::default(),

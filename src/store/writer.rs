@@ -5,6 +5,7 @@
 //! the flush that makes it true; readers never see what is not durable.
 
 use super::apply::Tables;
+use super::damage::guarded;
 use super::decide::{complete, decide};
 use super::disk::Disk;
 use super::intake::Staged;
@@ -192,7 +193,7 @@ impl Writer {
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
-                Some(database) => self.write(database, jobs, &mut tally),
+                Some(database) => guarded(|| self.write(database, jobs, &mut tally)),
                 // The jobs are dropped, and who waits for them learns that the store is closed.
                 None => return,
             }
@@ -384,7 +385,7 @@ impl Writer {
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match (database.as_ref(), self.ring.as_mut()) {
-                (Some(database), Some(ring)) => checkpoint(database, ring),
+                (Some(database), Some(ring)) => guarded(|| checkpoint(database, ring)),
                 _ => return,
             }
         };
@@ -404,7 +405,7 @@ impl Writer {
         self.ring = None;
         drop(slot.take());
         self.epoch += 1;
-        match open::reopen(self.disk.as_ref(), &self.options).and_then(|opened| self.adopt(opened)) {
+        match guarded(|| self.adopt(open::reopen(self.disk.as_ref(), &self.options)?)) {
             Ok((database, next)) => {
                 log::warn!("event=store-reopened batch={next}");
                 *slot = Some(database);
