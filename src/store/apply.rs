@@ -392,7 +392,7 @@ impl<'t> Tables<'t> {
             SIGNATURES.insert(&mut self.signatures, &id.0, signature.clone())?;
         }
         for hash in &row.thread_keys {
-            let key = (hash.0, id.0);
+            let key = thread_place(*hash, id);
             self.threads.insert(key, &encode_thread(key, row.thread))?;
         }
         Ok(row)
@@ -403,7 +403,7 @@ impl<'t> Tables<'t> {
         self.facts.remove(id.0)?;
         self.signatures.remove(id.0)?;
         for hash in &row.thread_keys {
-            self.threads.remove((hash.0, id.0))?;
+            self.threads.remove(thread_place(*hash, id))?;
         }
         for (number, _) in row.pieces() {
             self.pieces.remove((id.0, number))?;

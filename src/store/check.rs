@@ -229,7 +229,7 @@ impl Check<'_> {
             self.expect(sound, || format!("body {id} has no facts, or others than its thread"));
             keys += row.thread_keys.len() as u64;
             for hash in &row.thread_keys {
-                let key = (hash.0, id);
+                let key = thread_place(*hash, BodyId(id));
                 let thread = threads.get(key)?.map(|bytes| read_thread(key, bytes.value())).transpose();
                 let thread = self.found(thread)?.flatten();
                 self.expect(thread == Some(row.thread), || format!("body {id} is not found by its thread"));

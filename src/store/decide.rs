@@ -205,7 +205,7 @@ impl Draft<'_, '_> {
             }
             Source::Staged(staged) => (staged.body(), 0),
         };
-        let known = |hash| find_thread(&self.tables.threads, hash);
+        let known = |hash| find_thread(&self.tables.threads, hash, BodyId(self.next_body));
         let Threaded { thread, keys: thread_keys } = thread_of(id, message_id, &references, known)?;
         let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();
         let rows = BodyRows { body, facts, signature };

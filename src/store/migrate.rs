@@ -230,7 +230,7 @@ impl OldBody {
                 decode_old_facts(&self.facts).map_err(|Malformed| damaged_row("bodies", id.0))?
             }
         };
-        let known = |hash| find_thread(&tables.threads, hash);
+        let known = |hash| find_thread(&tables.threads, hash, id);
         let Threaded { thread, keys: thread_keys } = thread_of(id, index.message_id, &index.references, known)?;
         let OldBody { refs, bytes, crc, facts: _, chunks } = self;
         let body = BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();

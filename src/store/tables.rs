@@ -44,7 +44,7 @@ pub const BODIES: Sealed<u64> = Sealed { table: TableDefinition::new("bodies"), 
 pub const FACTS: Sealed<u64> = Sealed { table: TableDefinition::new("facts"), tag: 5 };
 /// Body id to its signature for SEARCH; only of bodies that have one.
 pub const SIGNATURES: Sealed<u64> = Sealed { table: TableDefinition::new("signatures"), tag: 6 };
-/// Hash of a Message-ID and the id of a body that names it to the thread of both, sealed with [`THREADS_TAG`].
+/// [`thread_place`] to the thread of both, sealed with [`THREADS_TAG`].
 pub const THREADS: TableDefinition<(u64, u64), &ThreadBytes> = TableDefinition::new("threads");
 /// See [`Sealed::tag`].
 pub const THREADS_TAG: u8 = 7;
@@ -373,6 +373,16 @@ pub fn decode_message(uid: Uid, row: &[u8]) -> Result<MessageRow, Malformed> {
 /// A thread's id with its seal.
 pub type ThreadBytes = [u8; 8 + SEAL_BYTES];
 
+/// Bodies of one generation in [`THREADS`], as a power of two: about two checkpoints of single deliveries. Larger ones
+/// scatter what a checkpoint writes over more pages, smaller ones are more places to look for a message that is not there.
+const THREAD_GENERATION_BITS: u32 = 12;
+
+/// Where a body stands under the hash of a Message-ID: generation and 48 bits of the hash, then the body. Hashes alone
+/// would scatter over the whole table, and every delivery would write a page of it for 32 bytes.
+pub fn thread_place(hash: MessageIdHash, body: BodyId) -> (u64, u64) {
+    ((body.0 >> THREAD_GENERATION_BITS) << 48 | hash.0 >> 16, body.0)
+}
+
 /// A key of [`THREADS`] as redb keeps it.
 fn thread_key((hash, body): (u64, u64)) -> [u8; 16] {
     let mut key = [0; 16];
@@ -397,14 +407,21 @@ pub fn read_thread(key: (u64, u64), bytes: &ThreadBytes) -> Result<ThreadId, Tro
     row.map(ThreadId).map_err(|Malformed| damaged_row("threads", key))
 }
 
-/// The thread of the messages with that Message-ID, or that name it as the root of theirs.
+/// The thread of the messages with that Message-ID, or that name it as the root of theirs, among the bodies before `next`.
+/// The youngest generation that has one decides: answers mostly come soon.
 pub fn find_thread(
     threads: &impl ReadableTable<(u64, u64), &'static ThreadBytes>,
     hash: MessageIdHash,
+    next: BodyId,
 ) -> Result<Option<ThreadId>, Trouble> {
-    let Some(row) = threads.range((hash.0, 0)..=(hash.0, u64::MAX))?.next() else { return Ok(None) };
-    let (key, bytes) = row?;
-    read_thread(key.value(), bytes.value()).map(Some)
+    for generation in (0..=next.0 >> THREAD_GENERATION_BITS).rev() {
+        let (place, _) = thread_place(hash, BodyId(generation << THREAD_GENERATION_BITS));
+        if let Some(row) = threads.range((place, 0)..=(place, u64::MAX))?.next() {
+            let (key, bytes) = row?;
+            return read_thread(key.value(), bytes.value()).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Appends an address.
@@ -616,6 +633,24 @@ mod tests {
         let tags = [META.tag, MAILBOXES.tag, MESSAGES_TAG, BODIES.tag, FACTS.tag, SIGNATURES.tag, THREADS_TAG];
         let tags = [&tags[..], &[QUEUE.tag, CREDENTIALS.tag, SETTINGS.tag]].concat();
         assert_eq!(tags, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn threads_are_found_in_every_generation() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).expect("a database");
+        let txn = database.begin_write().expect("a transaction");
+        let mut threads = txn.open_table(THREADS).expect("a table");
+        let hash = |number: u64| MessageIdHash(number << 32);
+        for (number, body) in [(7, 3), (8, 5_000), (9, 4), (9, 5_001)] {
+            let key = thread_place(hash(number), BodyId(body));
+            threads.insert(key, &encode_thread(key, ThreadId(body))).expect("a row");
+        }
+        let find = |number, next| find_thread(&threads, hash(number), BodyId(next)).expect("readable");
+        assert_eq!([find(7, 4), find(7, 100_000)], [Some(ThreadId(3)); 2]);
+        assert_eq!(find(8, 5_001), Some(ThreadId(5_000)));
+        assert_eq!(find(9, 10_000), Some(ThreadId(5_001)), "the youngest generation");
+        assert_eq!(find(6, 100_000), None);
     }
 
     #[test]

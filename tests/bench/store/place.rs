@@ -81,7 +81,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.statistics.is_some() {
-            run("umount", [self.folder.path()]);
+            // Lazily: after a failure a store may still be open there.
+            run("umount", [OsStr::new("-l"), self.folder.path().as_os_str()]);
         }
     }
 }
