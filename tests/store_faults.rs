@@ -6,9 +6,11 @@ use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::date::Timestamp;
 use proptest::prelude::*;
+use redb::StorageBackend;
 use smol::future::block_on;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn options() -> Options {
     Options { ring_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::new("") }
@@ -276,4 +278,115 @@ proptest! {
         let (from, end) = ((from as usize).min(sent.len()), (from as usize + 1_000).min(sent.len()));
         prop_assert!(piece == sent[from..end]);
     }
+}
+
+/// A disk on which redb panics, once, where the writer reads the database next: as it does on some damaged pages.
+struct Treacherous {
+    disk: MemoryDisk,
+    armed: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct TreacherousFile {
+    file: Box<dyn StorageBackend>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Disk for Treacherous {
+    fn open(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        let armed = self.armed.clone();
+        Ok(self.disk.open(part)?.map(|file| Box::new(TreacherousFile { file, armed }) as Box<dyn StorageBackend>))
+    }
+    fn draft(&self, part: Part, bytes: u64) -> io::Result<Box<dyn StorageBackend>> {
+        self.disk.draft(part, bytes)
+    }
+    fn publish(&self, part: Part) -> io::Result<()> {
+        self.disk.publish(part)
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+    fn counts(&self, part: Part) -> DiskCounts {
+        self.disk.counts(part)
+    }
+}
+
+impl StorageBackend for TreacherousFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let writes = std::thread::current().name() == Some("store-writer");
+        assert!(!writes || !self.armed.swap(false, Ordering::SeqCst), "redb believed a damaged page");
+        self.file.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+}
+
+/// The writer's thread ended, and everybody who changed anything waited for it for ever.
+#[test]
+fn a_panic_inside_redb_is_a_batch_that_failed() {
+    let disk = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    for n in 0..40 {
+        deliver(&store, &noise(n, 3_000)).expect("delivered");
+    }
+    let before = contents(&store);
+    store.close().expect("closed");
+    drop(store);
+    let armed = Arc::new(AtomicBool::new(false));
+    let treacherous = Treacherous { disk: disk.clone(), armed: armed.clone() };
+    let store = Store::open_on(Arc::new(treacherous), Options { cache_bytes: 0, ..options() }).expect("opens");
+    armed.store(true, Ordering::SeqCst);
+    let expunge = || {
+        let which = Expungeable::These((1..=20).map(Uid).collect());
+        block_on(store.apply(Op::Expunge(Expunge { mailbox: INBOX, which })))
+    };
+    assert!(matches!(expunge(), Err(Trouble::Failed(_))));
+    assert!(!armed.load(Ordering::SeqCst), "the writer has read");
+    assert_eq!(contents(&store), before);
+    expunge().expect("the store has opened again");
+    assert_eq!(contents(&store), before[20..]);
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+    store.close().expect("closed");
+    let store = Store::open_on(Arc::new(disk), options()).expect("opens");
+    assert_eq!(contents(&store), before[20..]);
+}
+
+/// A session took a body that could not be read for a message that somebody had expunged.
+#[test]
+fn a_damaged_body_is_damage_and_its_message_can_be_deleted() {
+    let disk = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+    let noisy = noise(3, 9_000);
+    for message in [&b"first"[..], &noisy, b"last"] {
+        deliver(&store, message).expect("delivered");
+    }
+    store.close().expect("closed");
+    drop(store);
+    let at = disk.bytes(Part::Database).windows(64).position(|window| window == &noisy[1_000..1_064]).expect("there");
+    disk.damage(Part::Database, at);
+    let store = Store::open_on(Arc::new(disk), options()).expect("redb does not see it");
+    let second =
+        block_on(store.read(|snapshot| snapshot.message(INBOX, Uid(2)))).expect("readable").expect("there").body;
+    for _ in 0..2 {
+        let read = block_on(store.read(move |snapshot| snapshot.body_range(second, 0..100)));
+        assert!(matches!(read, Err(Trouble::Failed(sentence)) if sentence.contains("damaged")));
+    }
+    let checked = block_on(store.read(move |snapshot| Ok(snapshot.check_body(second)))).expect("asked");
+    assert!(checked.is_err_and(|sentence| sentence.contains("body 2")));
+    let sound = block_on(store.read(|snapshot| Ok(snapshot.check_body(BodyId(1))))).expect("asked");
+    assert_eq!(sound, Ok(()));
+    let which = Expungeable::These(vec![Uid(2)]);
+    block_on(store.apply(Op::Expunge(Expunge { mailbox: INBOX, which }))).expect("expunged");
+    assert_eq!(contents(&store), [b"first".to_vec(), b"last".to_vec()]);
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
 }
