@@ -9,6 +9,12 @@ use std::time::Duration;
 /// Bytes one read from a socket may bring into a session.
 pub const READ_BUFFER_BYTES: usize = 4096;
 
+/// Bytes of a PROXY header of version 2 after its first 16: addresses take 36, what fronts add (a name, an id, facts of TLS)
+/// some hundred.
+pub const PROXY_V2_BYTES_MAX: usize = 2048;
+/// Seconds for a front to send its header: it has it ready; one lost packet is forgiven.
+pub const PROXY_HEADER_SECONDS_MAX: u64 = 5;
+
 /// Bytes of one base64 line of a SASL exchange. RFC 4954 section 4 names 12,288 as enough for every mechanism; the
 /// ones spoken here stay below a quarter of it, and larger lines are kept by nobody.
 pub const SASL_LINE_BYTES_MAX: usize = 3072;
@@ -16,6 +22,8 @@ pub const SASL_LINE_BYTES_MAX: usize = 3072;
 pub const SASL_NAME_BYTES_MAX: usize = 320;
 /// Bytes of a password: RFC 4616 section 2 allows any length; nobody types more.
 pub const SASL_PASSWORD_BYTES_MAX: usize = 1024;
+/// Bytes of the client's part of a SCRAM nonce: clients send 18 to 44. Ours and the salt fit one SMTP reply line with it.
+pub const SCRAM_CLIENT_NONCE_BYTES_MAX: usize = 128;
 /// Password checks waiting for the one thread that does them. Each costs tens of milliseconds on a small board.
 pub const LOGIN_CHECKS_WAITING_MAX: usize = 16;
 /// Successful logins remembered, so that a phone that reconnects costs no password hash. More than one person's devices.
@@ -27,16 +35,33 @@ pub const LOGIN_SUCCESS_SECONDS: u64 = 24 * 3600;
 pub const ADMISSION_IPV4_PREFIX_BITS: u32 = 32;
 /// The same where wrong passwords are counted: an attacker often has a whole /24.
 pub const LOGIN_IPV4_PREFIX_BITS: u32 = 24;
-/// Peer networks whose failures are remembered (about 64 bytes each); the one longest silent is forgotten first.
+/// Peer networks whose failures are remembered (about 120 bytes each); the one longest silent is forgotten first.
 pub const LOGIN_NETWORKS_MAX: usize = 2048;
 /// Different wrong passwords that a network may try before it has to wait: typing errors.
 pub const LOGIN_FAILURES_FREE: u32 = 3;
 /// The first wait after that; it doubles with every further failure.
 pub const LOGIN_DELAY_MILLIS_FIRST: u64 = 500;
-/// The longest wait: below the patience of mail programs, which give up on a silent server after 20 to 60 seconds.
+/// The longest wait: below the patience of mail programs, which give up on a silent server after 20 to 60 seconds. Whoever would
+/// have to wait longer, because others are waiting, is refused for now.
 pub const LOGIN_DELAY_MILLIS_MAX: u64 = 15_000;
-/// A network's failures are forgiven this long after the last one.
+/// A network's failures are forgiven this long after the last one that was looked at.
 pub const LOGIN_FAILURES_SECONDS: u64 = 15 * 60;
+/// Different wrong passwords of a network from which the owner has not logged in; then no more are looked at until they are
+/// forgiven. Nobody mistypes one password in ten ways.
+pub const LOGIN_FAILURES_MAX: u32 = 10;
+/// Attempts while none are looked at; then the network is not even greeted, which saves a TLS handshake each.
+pub const LOGIN_REFUSALS_MAX: u32 = 10;
+/// Addresses from which the owner has logged in: home, work and what a mobile network gave lately. 40 bytes each.
+pub const LOGIN_KNOWN_ADDRESSES_MAX: usize = 256;
+/// How long such an address is remembered without being used again: a fortnight away from home.
+pub const LOGIN_KNOWN_ADDRESS_SECONDS: u64 = 14 * 86_400;
+/// Logins whose failures from all unknown addresses together are counted. Only the owner's names matter; the others are there
+/// so that nobody can tell which are.
+pub const LOGIN_NAMES_MAX: usize = 256;
+/// Failures of one login from unknown addresses before they have to take turns.
+pub const LOGIN_NAME_FAILURES_FREE: u32 = 20;
+/// From one turn to the next: 720 guesses in an hour, however many networks guess.
+pub const LOGIN_NAME_TURN_MILLIS: u64 = 5_000;
 
 // ---- SMTP
 

@@ -5,7 +5,8 @@ use hauspost::wire::imap::response::{self, tagged};
 use hauspost::wire::imap::*;
 use proptest::prelude::*;
 
-const OPEN: Terms = Terms { tls: true, starttls: true, plaintext_login: false, append_bytes_max: 1_000_000 };
+const OPEN: Terms =
+    Terms { tls: true, starttls: true, plaintext_login: false, channel_binding: true, append_bytes_max: 1_000_000 };
 
 /// A driver that says yes to everything and writes down what it was asked.
 struct Session {

@@ -1,5 +1,6 @@
 //! Passwords as SCRAM-SHA-256 verifiers (RFC 5802 section 3, RFC 7677).
 
+use crate::wire::sasl::{Secret, prepare};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 use subtle::ConstantTimeEq;
@@ -24,9 +25,12 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Makes the verifier of a password. Costs `iterations` HMACs of CPU time; an iteration count of 0 counts as 1.
+    /// Makes the verifier of a password, in its prepared form (RFC 4013), which is what SCRAM clients hash; a password that
+    /// cannot be prepared is taken as it is, for PLAIN and LOGIN. Costs `iterations` HMACs of CPU time; an iteration count of 0 counts as 1.
     pub fn new(password: &str, salt: [u8; 16], iterations: u32) -> Verifier {
         let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+        let prepared = prepare(password);
+        let password = prepared.as_deref().unwrap_or(password);
         let mut salted = [0u8; 32];
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
         let keyed = |name: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &salted), name);
@@ -37,9 +41,55 @@ impl Verifier {
         Verifier { salt, iterations: rounds.get(), stored_key, server_key }
     }
 
+    /// What a SCRAM exchange needs of it.
+    pub fn secret(&self) -> Secret {
+        let Verifier { salt, iterations, stored_key, server_key } = *self;
+        Secret { salt, iterations, stored_key, server_key }
+    }
+
+    /// What a SCRAM exchange gets for a login that there is not: a salt that is always the same for this name, which is in lower
+    /// case, as long as the verifier stands, and keys that no proof fits. To a client it looks like [`Verifier::secret`].
+    pub fn decoy(&self, name: &str) -> Secret {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &self.server_key);
+        let about = |what: &[u8]| {
+            let mut signing = hmac::Context::with_key(&secret);
+            signing.update(what);
+            signing.update(name.as_bytes());
+            let mut bytes = [0u8; 32];
+            bytes.copy_from_slice(signing.sign().as_ref());
+            bytes
+        };
+        let mut salt = [0u8; 16];
+        salt.copy_from_slice(about(b"decoy salt ").split_at(16).0);
+        let (stored_key, server_key) = (about(b"decoy stored key "), about(b"decoy server key "));
+        Secret { salt, iterations: self.iterations, stored_key, server_key }
+    }
+
     /// Whether this is the password, compared in constant time. Costs as much as [`Verifier::new`].
     pub fn matches(&self, password: &str) -> bool {
         let given = Verifier::new(password, self.salt, self.iterations);
         given.stored_key.ct_eq(&self.stored_key).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_same_however_it_is_typed() {
+        let verifier = Verifier::new("p\u{e4}ss wort", [1; 16], 1);
+        assert!(verifier.matches("pa\u{308}ss\u{a0}wort"));
+        assert!(!verifier.matches("pass wort"));
+        assert!(Verifier::new("tab\there", [1; 16], 1).matches("tab\there"));
+    }
+
+    #[test]
+    fn a_decoy_is_stable_and_of_its_own() {
+        let verifier = Verifier::new("right", [1; 16], 4096);
+        assert_eq!(verifier.decoy("nobody"), verifier.decoy("nobody"));
+        assert_ne!(verifier.decoy("nobody").salt, verifier.decoy("somebody").salt);
+        assert_eq!(verifier.decoy("nobody").iterations, 4096);
+        assert_ne!(Verifier::new("new", [2; 16], 4096).decoy("nobody").salt, verifier.decoy("nobody").salt);
     }
 }

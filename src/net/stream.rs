@@ -4,8 +4,10 @@
 //! no protocol: where a line ends is decided above.
 
 use super::clock::{Alarm, Clock};
+use super::tls::ServerTls;
 use super::twin::Pipe;
 use crate::limits::CLOSE_DISCARD_BYTES_MAX;
+use crate::wire::sasl::ChannelBindings;
 use async_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -16,6 +18,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+/// RFC 9266 section 2.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// A byte stream with deadlines: TCP or memory, plain or TLS. Owned by one session.
 ///
@@ -28,6 +33,8 @@ pub struct Stream {
     alarm: Alarm,
     peer: SocketAddr,
     local: SocketAddr,
+    /// As a TLS server: what names our certificate (RFC 5929 section 4).
+    end_point: Option<Vec<u8>>,
 }
 
 enum Channel {
@@ -51,7 +58,7 @@ impl Stream {
     }
 
     pub(super) fn over(socket: Socket, clock: Clock, peer: SocketAddr, local: SocketAddr) -> Stream {
-        Stream { channel: Channel::Plain(socket), clock, alarm: Alarm::default(), peer, local }
+        Stream { channel: Channel::Plain(socket), clock, alarm: Alarm::default(), peer, local, end_point: None }
     }
 
     /// Reads at least one byte, or 0 at the end of the stream.
@@ -120,25 +127,30 @@ impl Stream {
         self.local
     }
 
+    /// The same connection with other ends: a front has said whose it is and where it was made to.
+    pub fn on_behalf_of(self, client: SocketAddr, server: SocketAddr) -> Stream {
+        Stream { peer: canonical(client), local: canonical(server), ..self }
+    }
+
     /// Speaks TLS from here on as the server. Bytes that the peer sent before belong to the caller, who must have refused
     /// or dropped them (RFC 3207 section 4.2).
-    pub async fn accept_tls(self, config: Arc<rustls::ServerConfig>, wait: Duration) -> io::Result<Stream> {
-        let Stream { channel, clock, alarm, peer, local } = self;
-        let handshake = Box::pin(TlsAcceptor::from(config).accept(channel.plain()?));
+    pub async fn accept_tls(self, tls: Arc<ServerTls>, wait: Duration) -> io::Result<Stream> {
+        let Stream { channel, clock, alarm, peer, local, .. } = self;
+        let handshake = Box::pin(TlsAcceptor::from(tls.config.clone()).accept(channel.plain()?));
         let session = clock.within(wait, handshake).await.ok_or(io::ErrorKind::TimedOut)??;
         let channel = Channel::Tls(Box::new(TlsStream::Server(session)));
-        Ok(Stream { channel, clock, alarm, peer, local })
+        Ok(Stream { channel, clock, alarm, peer, local, end_point: tls.end_point.clone() })
     }
 
     /// Speaks TLS from here on as a client of `host` (a name or an IP address without brackets).
     pub async fn start_tls(self, config: Arc<rustls::ClientConfig>, host: &str, wait: Duration) -> io::Result<Stream> {
-        let Stream { channel, clock, alarm, peer, local } = self;
+        let Stream { channel, clock, alarm, peer, local, .. } = self;
         let name = rustls_pki_types::ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let handshake = Box::pin(TlsConnector::from(config).connect(name, channel.plain()?));
         let session = clock.within(wait, handshake).await.ok_or(io::ErrorKind::TimedOut)??;
         let channel = Channel::Tls(Box::new(TlsStream::Client(session)));
-        Ok(Stream { channel, clock, alarm, peer, local })
+        Ok(Stream { channel, clock, alarm, peer, local, end_point: None })
     }
 
     /// What TLS agreed on; `None` while plain.
@@ -158,6 +170,24 @@ impl Stream {
             cipher: common.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
             server_name,
         })
+    }
+
+    /// What a login can be bound to; nothing without TLS. The exporter needs TLS 1.3: older sessions need an extension to be
+    /// unique (RFC 9266 section 4.2), and their clients have the other one.
+    pub fn channel_bindings(&self) -> ChannelBindings {
+        let Channel::Tls(session) = &self.channel else { return ChannelBindings::default() };
+        let (exported, version) = match &**session {
+            TlsStream::Server(server) => {
+                let session = server.get_ref().1;
+                (session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])), session.protocol_version())
+            }
+            TlsStream::Client(client) => {
+                let session = client.get_ref().1;
+                (session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])), session.protocol_version())
+            }
+        };
+        let unique = version == Some(rustls::ProtocolVersion::TLSv1_3);
+        ChannelBindings { exporter: exported.ok().filter(|_| unique), end_point: self.end_point.clone() }
     }
 
     /// Whether TLS continued an earlier session by ticket instead of a full handshake.

@@ -4,6 +4,7 @@
 
 use super::Clock;
 use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
+use ::ring::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,17 +16,25 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
+/// TLS as our own listeners speak it.
+pub struct ServerTls {
+    pub(super) config: Arc<ServerConfig>,
+    /// `tls-server-end-point` (RFC 5929 section 4) of our certificate, when its signature names one hash.
+    pub(super) end_point: Option<Vec<u8>>,
+}
+
 /// Configuration for our own listeners.
 ///
 /// Resumption is by tickets alone (RFC 9846, RFC 5077): the keys rotate and the server remembers no session.
 ///
 /// # Errors
 /// A sentence for the owner: no certificate or key in the text, or they do not belong together.
-pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> Result<Arc<ServerConfig>, String> {
+pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> Result<Arc<ServerTls>, String> {
     let chain = certificates(certificate_pem)?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         return Err("no certificate found in the certificate file".to_owned());
-    }
+    };
+    let end_point = signature_hash(own).map(|hash| digest::digest(hash, own).as_ref().to_vec());
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| format!("no private key found: {error}"))?;
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_safe_default_protocol_versions()
@@ -37,7 +46,43 @@ pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> R
     config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
     // Phones have AES hardware when we have not: the slower side chooses.
     config.ignore_client_order = !has_aes_hardware();
-    Ok(Arc::new(config))
+    Ok(Arc::new(ServerTls { config: Arc::new(config), end_point }))
+}
+
+/// The hash of the signature on a certificate, SHA-256 where that is weaker (RFC 5929 section 4.1). `None`: the signature has
+/// none of its own (Ed25519), or names it where this does not look (RSASSA-PSS).
+fn signature_hash(certificate: &[u8]) -> Option<&'static digest::Algorithm> {
+    // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm SEQUENCE { OBJECT IDENTIFIER, ... }, ... }
+    let (certificate, _) = take_der(0x30, certificate)?;
+    let (_, rest) = take_der(0x30, certificate)?;
+    let (algorithm, _) = take_der(0x30, rest)?;
+    let (name, _) = take_der(0x06, algorithm)?;
+    match name {
+        // RSA (PKCS #1 v1.5) with MD5, SHA-1, SHA-256, SHA-384, SHA-512
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 4 | 5 | 11] => Some(&digest::SHA256),
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 12] => Some(&digest::SHA384),
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 13] => Some(&digest::SHA512),
+        // ECDSA with SHA-1; with SHA-256, SHA-384, SHA-512
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 1] | [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 2] => Some(&digest::SHA256),
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 3] => Some(&digest::SHA384),
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 4] => Some(&digest::SHA512),
+        _ => None,
+    }
+}
+
+/// The content of a DER element with this tag, and what follows it.
+fn take_der(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x84 => {
+            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length).filter(|_| *found == tag)
 }
 
 /// Configuration for servers whose certificate must be good: chain to a public root (or to one in `extra_roots_pem`),
@@ -196,7 +241,7 @@ mod tests {
 
     fn handshake(
         twin: &Arc<Twin>,
-        server: &Arc<ServerConfig>,
+        server: &Arc<ServerTls>,
         client: &Arc<ClientConfig>,
         host: &str,
     ) -> (io::Result<Stream>, io::Result<Stream>) {
@@ -237,6 +282,32 @@ mod tests {
         // By address, too.
         let (near, _far) = handshake(&twin, &server, &client, "127.0.0.1");
         assert!(near.is_ok());
+    }
+
+    #[test]
+    fn both_ends_know_the_channel_by_the_same_data() {
+        let twin = Twin::new(1);
+        let own = self_signed(&names(), &twin.clock()).unwrap();
+        let server = server_config(own.certificate_pem.as_bytes(), own.key_pem.as_bytes(), &twin.clock()).unwrap();
+        let client = client_any(&twin.clock()).unwrap();
+        let (near, far) = handshake(&twin, &server, &client, "mail.home.test");
+        let (near, far) = (near.unwrap().channel_bindings(), far.unwrap().channel_bindings());
+        assert!(near.exporter.is_some());
+        assert_eq!(near.exporter, far.exporter);
+        let certificate = certificates(own.certificate_pem.as_bytes()).unwrap().remove(0);
+        assert_eq!(far.end_point.as_deref(), Some(digest::digest(&digest::SHA256, &certificate).as_ref()));
+        let (other, _) = handshake(&twin, &server, &client, "mail.home.test");
+        assert_ne!(other.unwrap().channel_bindings().exporter, near.exporter);
+    }
+
+    #[test]
+    fn no_certificate_is_too_strange_to_be_looked_at() {
+        for bytes in [&[][..], &[0x30], &[0x30, 0x80], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0], &[0x30, 2, 0x30, 0]] {
+            assert!(signature_hash(bytes).is_none());
+        }
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let certificate = CertificateParams::new(names()).unwrap().self_signed(&key).unwrap();
+        assert!(signature_hash(certificate.der()).is_none());
     }
 
     #[test]

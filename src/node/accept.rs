@@ -5,7 +5,7 @@
 use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_LOG_SECONDS, REFUSAL_MILLISECONDS_MAX};
 use crate::node::cores::{Cores, Guest};
 use crate::node::settings::Port;
-use crate::serve::{Admission, Context, Refusal};
+use crate::serve::{Admission, Context, Refusal, Site, Ticket};
 use nix::errno::Errno;
 use smol::io::AsyncWriteExt;
 use smol::{Async, Timer};
@@ -24,7 +24,7 @@ pub async fn run_listener(
     let mut refusals = Refusals::default();
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => match admission.admit(port.service, peer.ip(), context.site().admission) {
+            Ok((socket, peer)) => match admit(&admission, &context.site(), port, peer) {
                 Ok(ticket) => {
                     log::debug!("event=connected service={} peer={}", port.name, peer.ip().to_canonical());
                     cores.seat(Guest { socket, port, ticket });
@@ -44,6 +44,13 @@ pub async fn run_listener(
             // The connection died while it waited, or a network error belongs to it (accept(2)): the next one is well.
             Err(error) => log::debug!("event=accept-failed service={} reason={:?}", port.name, error.to_string()),
         }
+    }
+}
+
+fn admit(admission: &Admission, site: &Site, port: Port, peer: SocketAddr) -> Result<Ticket, Refusal> {
+    match site.is_front(peer.ip()) {
+        true => admission.admit_front(port.service, peer.ip(), site.admission),
+        false => admission.admit(port.service, peer.ip(), site.admission),
     }
 }
 

@@ -117,6 +117,7 @@ fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
         Slot::Path(place) => place(before) != place(after),
         Slot::Sockets(place) => place(before) != place(after),
         Slot::Socket(place) => place(before) != place(after),
+        Slot::Ranges(place) => place(before) != place(after),
         Slot::Switch(place) => place(before) != place(after),
         Slot::Count(place, ..) | Slot::Size(place, ..) => place(before) != place(after),
         Slot::Wait(place, ..) => place(before) != place(after),
@@ -226,6 +227,10 @@ impl Slot {
             Slot::Sockets(place) => {
                 let sockets = list(value, |text| text.parse().ok());
                 put(place(settings), sockets, "a list of addresses with ports, like [\"[::]:25\", \"192.0.2.1:25\"]")
+            }
+            Slot::Ranges(place) => {
+                let ranges = list(value, |text| text.parse().ok());
+                put(place(settings), ranges, "a list of addresses and ranges, like [\"192.0.2.1\", \"10.0.0.0/8\"]")
             }
             Slot::Socket(place) => {
                 let socket = match text {

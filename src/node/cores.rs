@@ -3,21 +3,17 @@
 //! Core 0 is the main thread, which also accepts and supervises. A connection goes to the core with the fewest
 //! sessions: one thread wakes per connection, and long IMAP sessions spread evenly.
 
-use crate::limits::{CORE_STACK_BYTES, CORE_THREADS_MAX, TLS_HANDSHAKE_SECONDS_MAX};
+use crate::limits::{CORE_STACK_BYTES, CORE_THREADS_MAX};
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Port;
-use crate::serve::imap::run_imap;
-use crate::serve::pop3::run_pop3;
-use crate::serve::smtp::run_smtp;
-use crate::serve::{Context, Service, Ticket};
+use crate::serve::reception::receive;
+use crate::serve::{Context, Ticket};
 use smol::channel::Sender;
 use smol::{Async, LocalExecutor};
-use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// An admitted connection on its way to its core.
 pub struct Guest {
@@ -107,28 +103,8 @@ impl Drop for Visit {
 
 async fn run_session(context: Context, guest: Guest, _visit: Visit) {
     let Guest { socket, port, ticket } = guest;
-    if let Err(error) = converse(context, socket, port).await {
-        log::debug!("event=session-not-started service={} reason={:?}", port.name, error.to_string());
+    match context.net.accepted(socket) {
+        Ok(stream) => receive(context, ticket, port.service, port.implicit_tls, stream).await,
+        Err(error) => log::debug!("event=session-not-started service={} reason={:?}", port.name, error.to_string()),
     }
-    drop(ticket);
-}
-
-async fn converse(context: Context, socket: Async<TcpStream>, port: Port) -> io::Result<()> {
-    let mut stream = context.net.accepted(socket)?;
-    if port.implicit_tls {
-        let config = context.site().tls.clone().ok_or_else(|| io::Error::other("no certificate is configured"))?;
-        let handshake = stream.accept_tls(config, Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX));
-        let stopped = async {
-            context.stopping.asked().await;
-            Err(io::Error::other("the node is stopping"))
-        };
-        stream = smol::future::or(handshake, stopped).await?;
-    }
-    // Boxed each, so that a session takes the memory of its own protocol and not of the largest one.
-    match port.service {
-        Service::Mx | Service::Submission => Box::pin(run_smtp(context, port.service, stream)).await,
-        Service::Imap => Box::pin(run_imap(context, stream)).await,
-        Service::Pop3 => Box::pin(run_pop3(context, stream)).await,
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 //! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
 
 use crate::node::failure::{Exit, Failure};
-use crate::serve::{Service, SmarthostSecurity};
+use crate::serve::{AddressRange, Service, SmarthostSecurity};
 use crate::wire::address::{Address, Domain};
 use log::LevelFilter;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub sent_copy: bool,
     /// `plaintext_login_on_loopback`
     pub plaintext_login_on_loopback: bool,
+    /// `channel_binding`
+    pub channel_binding: bool,
     /// `log_level`
     pub log_level: LevelFilter,
     /// `dns_server`
@@ -71,6 +73,8 @@ pub struct Listen {
     pub pop3: Vec<SocketAddr>,
     /// `listen.pop3s`
     pub pop3s: Vec<SocketAddr>,
+    /// `listen.proxy_from`
+    pub proxy_from: Vec<AddressRange>,
 }
 
 impl Listen {
@@ -162,6 +166,8 @@ pub enum Slot {
     Path(fn(&mut Settings) -> &mut PathBuf),
     /// A list of `address:port`.
     Sockets(fn(&mut Settings) -> &mut Vec<SocketAddr>),
+    /// A list of addresses and ranges of them.
+    Ranges(fn(&mut Settings) -> &mut Vec<AddressRange>),
     /// `address:port`, or nothing.
     Socket(fn(&mut Settings) -> &mut Option<SocketAddr>),
     /// `true` or `false`.
@@ -236,6 +242,14 @@ pub const KEYS: &[Key] = &[
         Slot::Switch(|s| &mut s.plaintext_login_on_loopback),
     ),
     key(
+        "channel_binding",
+        "false",
+        "Offer SCRAM-SHA-256-PLUS, which binds a login to its TLS connection, so that nobody in between can use it\n\
+         even with a certificate that is believed. Off, because some programs (Debian's mutt and neomutt) choose it\n\
+         as soon as it is offered and then cannot do it.",
+        Slot::Switch(|s| &mut s.channel_binding),
+    ),
+    key(
         "log_level",
         r#""info""#,
         "How much is logged: \"error\", \"warn\", \"info\", \"debug\" or \"off\".",
@@ -279,6 +293,14 @@ pub const KEYS: &[Key] = &[
         r#"["[::]:995"]"#,
         "POP3 with TLS from the start.",
         Slot::Sockets(|s| &mut s.listen.pop3s),
+    ),
+    key(
+        "listen.proxy_from",
+        "[]",
+        "Addresses and ranges ([\"192.0.2.1\", \"10.0.0.0/8\"]) of fronts whose connections begin with a PROXY header\n\
+         (haproxy's protocol, versions 1 and 2) that says whose they are. From there it is required, from everywhere\n\
+         else refused.",
+        Slot::Ranges(|s| &mut s.listen.proxy_from),
     ),
     key(
         "tls.cert",
@@ -363,6 +385,7 @@ impl Settings {
             group: String::new(),
             sent_copy: false,
             plaintext_login_on_loopback: false,
+            channel_binding: false,
             log_level: LevelFilter::Info,
             dns_server: None,
             listen: Listen::default(),

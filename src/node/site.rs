@@ -32,6 +32,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         message_bytes_max: settings.message_bytes_max,
         tls: Some(read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?),
         plaintext_login_on_loopback: settings.plaintext_login_on_loopback,
+        channel_binding: settings.channel_binding,
         sent_copy: settings.sent_copy,
         relay: RelayPolicy {
             smarthost,
@@ -42,6 +43,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             retry_after: relay.retry_after.clone(),
             give_up_after: relay.give_up_after,
         },
+        proxy_from: settings.listen.proxy_from.clone(),
         admission: AdmissionLimits {
             sessions_per_service: usize::try_from(settings.sessions).unwrap_or(usize::MAX),
             sessions_per_peer: usize::try_from(settings.sessions_per_peer).unwrap_or(usize::MAX),
@@ -50,7 +52,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
 }
 
 /// The certificate and key as sessions use them.
-fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<rustls::ServerConfig>, Failure> {
+fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<tls::ServerTls>, Failure> {
     let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
     tls::server_config(&pem.0, &pem.1, net.clock())
         .map_err(|e| Failure::new(Exit::Configuration, format!("{} and {}: {e}", certificate.display(), key.display())))

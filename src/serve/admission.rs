@@ -35,6 +35,8 @@ pub enum Refusal {
     ServiceFull,
     /// The peer's network has as many as it may.
     PeerFull,
+    /// The peer's network goes on guessing passwords.
+    Guessing,
 }
 
 /// A place for one session, given back when dropped.
@@ -42,6 +44,37 @@ pub struct Ticket {
     counts: Arc<Mutex<Counts>>,
     service: Service,
     network: Network,
+}
+
+/// A range of addresses as the owner writes it: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    first: IpAddr,
+    prefix_bits: u32,
+}
+
+impl std::str::FromStr for AddressRange {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<AddressRange, ()> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let first = address.parse::<IpAddr>().map_err(|_| ())?.to_canonical();
+        let width = if first.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = bits.map_or(Ok(width), str::parse).map_err(|_| ())?;
+        if prefix_bits <= width { Ok(AddressRange { first, prefix_bits }) } else { Err(()) }
+    }
+}
+
+impl AddressRange {
+    /// Whether an address is in it. An IPv4-mapped IPv6 address is the IPv4 address it stands for.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shifted = |address: IpAddr| match address {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()).checked_shr(32 - self.prefix_bits.min(32)).unwrap_or(0),
+            IpAddr::V6(v6) => v6.to_bits().checked_shr(128 - self.prefix_bits.min(128)).unwrap_or(0),
+        };
+        let address = address.to_canonical();
+        address.is_ipv4() == self.first.is_ipv4() && shifted(address) == shifted(self.first)
+    }
 }
 
 /// Addresses that count as one peer, by the first of them.
@@ -71,7 +104,16 @@ impl Admission {
 
     /// Takes a place, or says why there is none.
     pub fn admit(&self, service: Service, peer: IpAddr, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
-        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
+        self.admit_as(service, Network::of(peer, ADMISSION_IPV4_PREFIX_BITS), limits)
+    }
+
+    /// Takes a place for a connection of a front: whose it is, is not known before [`Ticket::pass_on`].
+    pub fn admit_front(&self, service: Service, front: IpAddr, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
+        let of_service = AdmissionLimits { sessions_per_peer: usize::MAX, ..limits };
+        self.admit_as(service, Network::of(front, ADMISSION_IPV4_PREFIX_BITS), of_service)
+    }
+
+    fn admit_as(&self, service: Service, network: Network, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
         let mut counts = lock(&self.counts);
         if counts.all >= self.sessions_max {
             return Err(Refusal::Full);
@@ -94,6 +136,22 @@ impl Admission {
     }
 }
 
+impl Ticket {
+    /// The place is the client's on whose behalf a front connected, or there is none for it.
+    pub fn pass_on(&mut self, client: IpAddr, limits: AdmissionLimits) -> Result<(), Refusal> {
+        let network = Network::of(client, ADMISSION_IPV4_PREFIX_BITS);
+        let mut counts = lock(&self.counts);
+        if counts.per_peer.get(&(self.service, network)).copied().unwrap_or(0) >= limits.sessions_per_peer {
+            return Err(Refusal::PeerFull);
+        }
+        give_back(&mut counts.per_peer, (self.service, self.network));
+        *counts.per_peer.entry((self.service, network)).or_default() += 1;
+        drop(counts);
+        self.network = network;
+        Ok(())
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
@@ -111,6 +169,11 @@ impl Refusal {
             (Service::Mx | Service::Submission, Refusal::PeerFull) => {
                 b"421 4.7.0 Too many connections from your network, try again later\r\n"
             }
+            (Service::Mx | Service::Submission, Refusal::Guessing) => {
+                b"421 4.7.0 Too many failed logins from your network, try again later\r\n"
+            }
+            (Service::Imap, Refusal::Guessing) => b"* BYE [UNAVAILABLE] Too many failed logins, try again later\r\n",
+            (Service::Pop3, Refusal::Guessing) => b"-ERR [SYS/TEMP] Too many failed logins, try again later\r\n",
             (Service::Mx | Service::Submission, _) => b"421 4.3.2 Too many connections, try again later\r\n",
             // RFC 3501 section 7.1.5: BYE instead of a greeting; RFC 5530: UNAVAILABLE is temporary.
             (Service::Imap, _) => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
@@ -172,6 +235,43 @@ mod tests {
     }
 
     #[test]
+    fn a_front_brings_many_peers() {
+        let admission = Admission::new(10);
+        let front = |client: &str| {
+            let mut ticket = admission.admit_front(Service::Mx, ip("10.0.0.1"), LIMITS)?;
+            ticket.pass_on(ip(client), LIMITS)?;
+            Ok(ticket)
+        };
+        let _a = front("192.0.2.1").unwrap();
+        let b = front("192.0.2.1").unwrap();
+        assert_eq!(front("192.0.2.1").err(), Some(Refusal::PeerFull));
+        let _c = front("192.0.2.2").unwrap();
+        assert_eq!(front("192.0.2.3").err(), Some(Refusal::ServiceFull));
+        drop(b);
+        let _d = front("192.0.2.1").unwrap();
+        assert_eq!(lock(&admission.counts).per_peer.len(), 2);
+    }
+
+    #[test]
+    fn ranges_of_addresses() {
+        let contains = |range: &str, address: &str| range.parse::<AddressRange>().unwrap().contains(ip(address));
+        for (range, inside, outside) in [
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("10.0.0.0/8", "::ffff:10.9.8.7", "11.0.0.1"),
+            ("10.1.2.3/8", "10.9.8.7", "::a09:807"),
+            ("2001:db8::/32", "2001:db8:f::1", "2001:db9::1"),
+            ("2001:db8::1", "2001:db8::1", "2001:db8::2"),
+            ("0.0.0.0/0", "192.0.2.1", "::1"),
+            ("::/0", "::1", "192.0.2.1"),
+        ] {
+            assert!(contains(range, inside) && !contains(range, outside), "{range}");
+        }
+        for text in ["", "192.0.2.1/33", "192.0.2/24", "::/129", "10.0.0.0/", "10.0.0.0/x", "example.org"] {
+            assert!(text.parse::<AddressRange>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn dropped_tickets_leave_nothing() {
         let admission = Admission::new(10);
         let tickets: Vec<_> =
@@ -184,7 +284,7 @@ mod tests {
 
     #[test]
     fn refusals_are_temporary_and_one_line() {
-        for refusal in [Refusal::Full, Refusal::ServiceFull, Refusal::PeerFull] {
+        for refusal in [Refusal::Full, Refusal::ServiceFull, Refusal::PeerFull, Refusal::Guessing] {
             for (service, start) in [
                 (Service::Mx, "421 4."),
                 (Service::Submission, "421 4."),

@@ -7,13 +7,14 @@ pub mod imap;
 mod intake;
 mod login;
 pub mod pop3;
+pub mod reception;
 pub mod relay;
 mod site;
 pub mod smtp;
 
-pub use admission::{Admission, Network, Refusal, Ticket};
+pub use admission::{AddressRange, Admission, Network, Refusal, Ticket};
 pub use intake::Intake;
-pub use login::{Logins, Verdict};
+pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
 pub use site::*;
 
 use crate::net::Net;

@@ -7,10 +7,10 @@
 use crate::limits::*;
 use crate::mail::message::{BodyId, INBOX, Uid};
 use crate::net::Stream;
-use crate::serve::{Context, Site, Verdict};
+use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
 use crate::store::{Expunge, Expungeable, Op, Trouble};
 use crate::wire::pop3::{LoginAnswer, Maildrop, Message, Server, Settings, Want};
-use crate::wire::sasl::Password;
+use crate::wire::sasl::{Input, Password};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,8 @@ struct Session {
     /// Not there only while it changes to TLS.
     stream: Option<Stream>,
     server: Server,
+    /// AUTH is going on.
+    authentication: Option<Authentication>,
     logged_in: bool,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
@@ -55,6 +57,7 @@ impl Session {
             stls: site.tls.is_some(),
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
+            channel_binding: site.channel_binding,
         };
         let login_until = context.net.clock().steady() + Duration::from_secs(POP3_LOGIN_SECONDS_MAX);
         Session {
@@ -62,6 +65,7 @@ impl Session {
             site,
             stream: Some(stream),
             server: Server::new(settings),
+            authentication: None,
             logged_in: false,
             login_until,
             out: Vec::new(),
@@ -86,7 +90,8 @@ impl Session {
                     }
                 }
                 Want::Flush => self.flush().await?,
-                Want::Login(password) => self.log_in(password).await,
+                Want::Login(password) => self.log_in(password).await?,
+                Want::Sasl(input) => self.authenticate(input).await?,
                 Want::Piece { body, start, bytes } => self.send_piece(body, start, bytes).await,
                 Want::Expunge(uids) => self.expunge(uids).await,
                 Want::StartTls => {
@@ -150,21 +155,49 @@ impl Session {
         Ok(())
     }
 
-    async fn log_in(&mut self, given: Password) {
-        let Some(peer) = self.stream.as_ref().map(Stream::peer) else { return };
-        let context = self.context.clone();
-        let answer = match context.logins.check(&context, peer.ip(), &given.login, &given.password).await {
+    fn visitor(&mut self) -> io::Result<Visitor> {
+        let stream = self.stream()?;
+        let tls = stream.tls().map_or("none", |facts| facts.version);
+        Ok(Visitor { service: Service::Pop3, peer: stream.peer().ip(), tls })
+    }
+
+    /// USER and PASS.
+    async fn log_in(&mut self, given: Password) -> io::Result<()> {
+        let (context, visitor) = (self.context.clone(), self.visitor()?);
+        let verdict = context.logins.check(&context, &visitor, "USER", &given).await;
+        self.answer_verdict(verdict).await;
+        Ok(())
+    }
+
+    /// AUTH.
+    async fn authenticate(&mut self, input: Input) -> io::Result<()> {
+        self.flush().await?;
+        let (context, visitor, bindings) =
+            (self.context.clone(), self.visitor()?, self.site.clone().bindings_of(self.stream()?));
+        match authenticate(&context, &visitor, bindings, &mut self.authentication, input).await {
+            Progress::Challenge(challenge) => {
+                self.server.answer_login(LoginAnswer::Challenge(challenge), &mut self.out);
+            }
+            Progress::Refused(trouble) => self.server.answer_login(LoginAnswer::Refused(trouble), &mut self.out),
+            Progress::Verdict(verdict) => self.answer_verdict(verdict).await,
+        }
+        Ok(())
+    }
+
+    async fn answer_verdict(&mut self, verdict: Verdict) {
+        let answer = match verdict {
             Verdict::Welcome(_) => match self.open_maildrop().await {
                 Ok(maildrop) => {
                     self.logged_in = true;
                     LoginAnswer::Opened(maildrop)
                 }
                 Err(trouble) => {
-                    log::error!("event=maildrop-unavailable peer={peer} trouble={trouble:?}");
+                    log::error!("event=maildrop-unavailable trouble={trouble:?}");
                     LoginAnswer::Unavailable
                 }
             },
             Verdict::Wrong => LoginAnswer::Wrong,
+            Verdict::TooMany => LoginAnswer::TooMany,
             Verdict::Unavailable => LoginAnswer::Unavailable,
         };
         self.server.answer_login(answer, &mut self.out);

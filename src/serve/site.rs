@@ -1,6 +1,8 @@
 //! The configuration as sessions see it: checked, complete, immutable.
 
+use crate::serve::AddressRange;
 use crate::wire::address::{Address, Domain};
+use crate::wire::sasl::ChannelBindings;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +21,19 @@ pub struct Site {
     /// Largest message taken, in bytes (SIZE, APPENDLIMIT).
     pub message_bytes_max: u64,
     /// TLS for all listeners; `None` announces no STARTTLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<crate::net::tls::ServerTls>>,
     /// Login without TLS is allowed when the peer is on loopback.
     pub plaintext_login_on_loopback: bool,
+    /// Logins can be bound to their TLS channel.
+    pub channel_binding: bool,
     /// File a copy of submitted mail in Sent.
     pub sent_copy: bool,
     /// How mail leaves.
     pub relay: RelayPolicy,
     /// Sessions at once.
     pub admission: AdmissionLimits,
+    /// Where connections come from that begin with a PROXY header, which says whose they are.
+    pub proxy_from: Vec<AddressRange>,
 }
 
 impl Site {
@@ -45,9 +51,19 @@ impl Site {
             .or_else(|| self.addresses.first().filter(|_| local == "postmaster"))
     }
 
+    /// Whether connections from this address begin with a PROXY header.
+    pub fn is_front(&self, peer: IpAddr) -> bool {
+        self.proxy_from.iter().any(|range| range.contains(peer))
+    }
+
     /// Whether this node receives for the domain.
     pub fn is_local_domain(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
+    }
+
+    /// What a login on this connection can be bound to.
+    pub fn bindings_of(&self, stream: &crate::net::Stream) -> ChannelBindings {
+        if self.channel_binding { stream.channel_bindings() } else { ChannelBindings::default() }
     }
 
     /// Whether login without TLS is allowed for this peer.
@@ -119,4 +135,16 @@ pub enum Service {
     Imap,
     /// POP3 (110, 995).
     Pop3,
+}
+
+impl Service {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Mx => "mx",
+            Service::Submission => "submission",
+            Service::Imap => "imap",
+            Service::Pop3 => "pop3",
+        }
+    }
 }

@@ -17,8 +17,8 @@ mod policy;
 
 use crate::limits::*;
 use crate::net::{Stream, TlsFacts};
-use crate::serve::{Context, Service, Site, Verdict};
-use crate::wire::sasl::Password;
+use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
+use crate::wire::sasl::Input;
 use crate::wire::smtp::{Envelope, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
 use incoming::Incoming;
 use smol::future;
@@ -45,6 +45,8 @@ struct Session {
     peer: std::net::SocketAddr,
     tls: Option<TlsFacts>,
     server: Server,
+    /// AUTH is going on.
+    authentication: Option<Authentication>,
     incoming: Option<Box<Incoming>>,
     /// On the steady clock.
     began: Duration,
@@ -84,6 +86,7 @@ impl Session {
             starttls: site.tls.is_some(),
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
+            channel_binding: site.channel_binding,
             hold: None,
         });
         let began = context.net.clock().steady();
@@ -95,6 +98,7 @@ impl Session {
             peer,
             tls,
             server,
+            authentication: None,
             incoming: None,
             began,
             waiting: Waiting::default(),
@@ -159,7 +163,7 @@ impl Session {
                     self.log_refused(&envelope, &reply);
                 }
                 Want::Forget => self.incoming = None,
-                Want::Login(password) => self.login(stream, password).await?,
+                Want::Login(input) => self.login(stream, input).await?,
                 Want::StartTls => {
                     self.flush(stream).await?;
                     return Ok(End::Tls);
@@ -252,14 +256,18 @@ impl Session {
         log::info!("event=refused service={service} peer={peer} from={from:?} to={to:?} reply=\"{reply}\"");
     }
 
-    async fn login(&mut self, stream: &mut Stream, given: Password) -> io::Result<()> {
+    async fn login(&mut self, stream: &mut Stream, input: Input) -> io::Result<()> {
         self.flush(stream).await?;
-        let peer = self.peer.ip();
-        let verdict = self.context.logins.check(&self.context, peer, &given.login, &given.password).await;
-        let answer = match verdict {
-            Verdict::Welcome(_) => LoginAnswer::Welcome,
-            Verdict::Wrong => LoginAnswer::Wrong,
-            Verdict::Unavailable => LoginAnswer::Unavailable,
+        let tls = self.tls.as_ref().map_or("none", |facts| facts.version);
+        let visitor = Visitor { service: Service::Submission, peer: self.peer.ip(), tls };
+        let bindings = self.site.bindings_of(stream);
+        let answer = match authenticate(&self.context, &visitor, bindings, &mut self.authentication, input).await {
+            Progress::Challenge(challenge) => LoginAnswer::Challenge(challenge),
+            Progress::Refused(trouble) => LoginAnswer::Refused(trouble),
+            Progress::Verdict(Verdict::Welcome(_)) => LoginAnswer::Welcome,
+            Progress::Verdict(Verdict::Wrong) => LoginAnswer::Wrong,
+            Progress::Verdict(Verdict::TooMany) => LoginAnswer::TooMany,
+            Progress::Verdict(Verdict::Unavailable) => LoginAnswer::Unavailable,
         };
         self.server.answer_login(answer, &mut self.out);
         Ok(())

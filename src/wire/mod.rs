@@ -10,5 +10,6 @@ pub mod header;
 pub mod imap;
 pub mod mime;
 pub mod pop3;
+pub mod proxy;
 pub mod sasl;
 pub mod smtp;

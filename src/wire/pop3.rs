@@ -17,7 +17,7 @@ mod tests;
 pub use maildrop::{Maildrop, Message};
 
 use crate::limits::*;
-use crate::wire::sasl::{Exchange, Mechanism, Password, SaslTrouble, Step};
+use crate::wire::sasl::{Input, Mechanism, Password, SaslTrouble};
 use command::{Command, LineFramer, Verb};
 use dots::DotStuffer;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub tls: bool,
     /// Login is allowed without TLS.
     pub plaintext_login: bool,
+    /// Over TLS logins may be bound to it (SCRAM-SHA-256-PLUS).
+    pub channel_binding: bool,
 }
 
 /// What the conversation needs next.
@@ -43,6 +45,8 @@ pub enum Want {
     Flush,
     /// Check this password and open the maildrop. [`Server::answer_login`]
     Login(Password),
+    /// A client logs in by AUTH: what comes of this? At the end open the maildrop. [`Server::answer_login`]
+    Sasl(Input),
     /// Bytes of a body. [`Server::answer_piece`]
     Piece {
         /// [`Message::body`].
@@ -60,15 +64,21 @@ pub enum Want {
     Close,
 }
 
-/// The answer to [`Want::Login`].
+/// The answer to [`Want::Login`] and [`Want::Sasl`].
 #[derive(Debug)]
 pub enum LoginAnswer {
+    /// Say this, in base64; the client's answer is the next step.
+    Challenge(String),
     /// Welcome: this is the maildrop.
     Opened(Maildrop),
     /// Wrong login or password.
     Wrong,
     /// The password or the maildrop could not be read; may work later.
     Unavailable,
+    /// The login was not looked at: too many were wrong before.
+    TooMany,
+    /// It was nothing that could be looked at.
+    Refused(SaslTrouble),
 }
 
 /// The session states of RFC 1939 section 3, and the moments in between.
@@ -77,7 +87,7 @@ enum State {
     /// AUTHORIZATION. `name`: what USER said.
     Authorization { name: Option<String> },
     /// An AUTH exchange awaits the client's line.
-    AwaitSasl(Exchange),
+    AwaitSasl,
     /// Awaits [`Server::answer_login`].
     AwaitLogin,
     /// Awaits [`Server::tls_started`].
@@ -160,9 +170,9 @@ impl Server {
                 }
                 State::Listing { .. } => self.list_on(out),
                 State::Sending(_, sending) => return (used, sending.want()),
-                State::Authorization { .. } | State::AwaitSasl(_) | State::Transaction(_) => {
+                State::Authorization { .. } | State::AwaitSasl | State::Transaction(_) => {
                     let bound = match self.state {
-                        State::AwaitSasl(_) => SASL_LINE_BYTES_MAX,
+                        State::AwaitSasl => SASL_LINE_BYTES_MAX,
                         _ => POP3_LINE_BYTES_MAX,
                     };
                     let rest = input.get(used..).unwrap_or_default();
@@ -179,7 +189,7 @@ impl Server {
 
     /// `None`: the line was too long.
     fn take_line(&mut self, line: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Want> {
-        if matches!(self.state, State::AwaitSasl(_)) {
+        if matches!(self.state, State::AwaitSasl) {
             return self.take_sasl_line(line, out);
         }
         let command = match line.map(Command::parse) {
@@ -210,6 +220,10 @@ impl Server {
         None
     }
 
+    fn binding(&self) -> bool {
+        self.settings.tls && self.settings.channel_binding
+    }
+
     fn may_log_in(&self) -> bool {
         self.settings.tls || self.settings.plaintext_login
     }
@@ -217,9 +231,11 @@ impl Server {
     /// RFC 2449 section 5. Lists what works at this moment.
     fn capabilities(&self, logged_in: bool, out: &mut Vec<u8>) {
         ok(out, "capability list follows");
+        let mechanisms = format!("SASL{}", Mechanism::names_offered(self.binding(), " "));
         let mut lines = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
         if logged_in || self.may_log_in() {
-            lines.extend(["USER", "SASL PLAIN LOGIN"]);
+            lines.push("USER");
+            lines.push(&mechanisms);
         }
         if !logged_in && self.settings.stls && !self.settings.tls {
             lines.push("STLS");
@@ -261,57 +277,39 @@ impl Server {
     fn begin_sasl(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
         let mut words = command.words();
         let Some(mechanism) = words.next() else {
-            ok(out, "mechanisms follow");
-            out.extend_from_slice(b"PLAIN\r\nLOGIN\r\n.\r\n");
+            out.extend_from_slice(b"+OK mechanisms follow");
+            out.extend_from_slice(Mechanism::names_offered(self.binding(), "\r\n").as_bytes());
+            out.extend_from_slice(b"\r\n.\r\n");
             return None;
         };
-        let Some(mechanism) = Mechanism::parse(mechanism) else { return self.wrong("no such mechanism", out) };
-        let (exchange, step) = Exchange::begin(mechanism, words.next());
-        self.sasl_step(exchange, step, out)
+        let Some(mechanism) = Mechanism::parse(mechanism, self.binding()) else {
+            return self.wrong("no such mechanism", out);
+        };
+        self.state = State::AwaitLogin;
+        Some(Want::Sasl(Input::Begin { mechanism, initial: words.next().map(<[u8]>::to_vec) }))
     }
 
     fn take_sasl_line(&mut self, line: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Want> {
-        let State::AwaitSasl(mut exchange) = std::mem::replace(&mut self.state, State::Authorization { name: None })
-        else {
-            return None;
-        };
         match line {
             Some(line) => {
-                let step = exchange.respond(line);
-                self.sasl_step(exchange, step, out)
-            }
-            None => self.wrong("line too long", out),
-        }
-    }
-
-    fn sasl_step(&mut self, exchange: Exchange, step: Step, out: &mut Vec<u8>) -> Option<Want> {
-        match step {
-            Step::Challenge(text) => {
-                out.extend_from_slice(format!("+ {text}\r\n").as_bytes());
-                self.state = State::AwaitSasl(exchange);
-                None
-            }
-            Step::Check(password) => {
                 self.state = State::AwaitLogin;
-                Some(Want::Login(password))
+                Some(Want::Sasl(Input::Line(line.to_vec())))
             }
-            Step::Refused(trouble) => self.wrong(
-                match trouble {
-                    SaslTrouble::Cancelled => "cancelled",
-                    SaslTrouble::NotBase64 => "not base64",
-                    SaslTrouble::TooLong => "line too long",
-                    SaslTrouble::Malformed => "not a message of this mechanism",
-                    SaslTrouble::OtherIdentity => "[AUTH] you can only be yourself",
-                },
-                out,
-            ),
+            None => {
+                self.state = State::Authorization { name: None };
+                self.wrong("line too long", out)
+            }
         }
     }
 
-    /// Answers [`Want::Login`].
+    /// Answers [`Want::Login`] and [`Want::Sasl`].
     pub fn answer_login(&mut self, answer: LoginAnswer, out: &mut Vec<u8>) {
         self.state = State::Authorization { name: None };
         match answer {
+            LoginAnswer::Challenge(text) => {
+                out.extend_from_slice(format!("+ {text}\r\n").as_bytes());
+                self.state = State::AwaitSasl;
+            }
             LoginAnswer::Opened(maildrop) => {
                 let (messages, bytes) = maildrop.count();
                 ok(out, &format!("maildrop has {messages} messages ({bytes} octets)"));
@@ -326,6 +324,18 @@ impl Server {
             LoginAnswer::Unavailable => {
                 self.logins_failed += 1;
                 err(out, "[SYS/TEMP] try again later");
+            }
+            LoginAnswer::TooMany => self.close_with("[SYS/TEMP] too many failed logins, try again later", out),
+            LoginAnswer::Refused(trouble) => {
+                let complaint = match trouble {
+                    SaslTrouble::Cancelled => "cancelled",
+                    SaslTrouble::NotBase64 => "not base64",
+                    SaslTrouble::TooLong => "line too long",
+                    SaslTrouble::Malformed => "not a message of this mechanism",
+                    SaslTrouble::OtherIdentity => "[AUTH] you can only be yourself",
+                    SaslTrouble::NotAgreed => "[AUTH] bound to another connection, or in a way not known here",
+                };
+                self.wrong(complaint, out);
             }
         }
         if self.logins_failed >= POP3_LOGINS_FAILED_MAX {

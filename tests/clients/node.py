@@ -128,6 +128,50 @@ class Node:
         return context
 
 
+class ServedNode(Node):
+    """`hauspost init` and `hauspost serve` in a folder of its own, with lines of configuration: {table: text}."""
+
+    def __init__(self, **tables):
+        self.tables = tables
+        super().__init__()
+
+    def start(self):
+        if not os.path.exists(self.data):
+            subprocess.run([os.environ["HAUSPOST"], "init", "--data", self.data, "--hostname", "mail.home.test", "--address",
+                            "me@home.test", "--password-stdin"], input=PASSWORD.encode(), check=True, capture_output=True)
+            ports = {"mx": 25, **{name: number for name, number in SERVICES.items() if name != "smtp"}}
+            listen = "".join('%s = ["127.0.0.1:%d"]\n' % (name, self.base + number) for name, number in ports.items())
+            path = os.path.join(self.data, "hauspost.toml")
+            with open(path) as f:
+                text = self.tables.get("top", "") + "\n" + f.read()
+            for table in ("listen", "limits"):
+                more = (listen if table == "listen" else "") + self.tables.get(table, "") + "\n"
+                text = text.replace("[%s]\n" % table, "[%s]\n%s" % (table, more))
+            with open(path, "w") as f:
+                f.write(text)
+        command = [os.environ["HAUSPOST"], "serve", "--stay-root", "--log-level", "info", "--data", self.data]
+        self.log = open(os.path.join(self.folder, "log"), "ab")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.await_greeting("smtp")
+
+    def await_log(self, text, seconds=20):
+        limit = time.monotonic() + seconds
+        while text not in self.log_text():
+            if self.process.poll() is not None or time.monotonic() > limit:
+                raise RuntimeError("not in the log: %s\n%s" % (text, self.log_text()))
+            time.sleep(0.02)
+
+    def imap(self):
+        c = imaplib.IMAP4_SSL("127.0.0.1", self.port("imaps"), ssl_context=self.tls_context(False))
+        c.login("me", PASSWORD)
+        return c
+
+    def tls_context(self, name=True):
+        context = super().tls_context()
+        context.check_hostname = name
+        return context
+
+
 class NodeTest(unittest.TestCase):
     """A test class with one node for all its tests, emptied before each."""
 

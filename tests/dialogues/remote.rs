@@ -26,7 +26,7 @@ pub struct Rules {
     /// EHLO keywords besides the usual.
     pub offers: Vec<String>,
     /// Offers STARTTLS, and speaks TLS at once on port 465.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<hauspost::net::tls::ServerTls>>,
     pub received: Vec<Received>,
     /// Every command line of every connection, for `mx HOST heard "text"`.
     pub heard: Vec<String>,

@@ -9,9 +9,10 @@ use crate::remote::Remote;
 use crate::script::{Mode, Script, Service, Step, What};
 use crate::stored::read_mail;
 use hauspost::net::twin::Twin;
-use hauspost::net::{Net, Stream, tls};
+use hauspost::net::{Net, tls};
 use hauspost::node::{configuration, site};
-use hauspost::serve::{Context, Site, Stopping};
+use hauspost::serve::reception::receive;
+use hauspost::serve::{self, Admission, Context, Site, Stopping};
 use hauspost::store::{MemoryDisk, Options, Store};
 use hauspost::wire::date::Timestamp;
 use smol::{LocalExecutor, Task, Timer};
@@ -36,6 +37,8 @@ const RING_BYTES: u64 = 1 << 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// What is shown of a line that a client says.
 const TRANSCRIPT_LINE_CHARS_MAX: usize = 300;
+/// Sessions of one dialogue.
+const SESSIONS_MAX: usize = 1_000;
 /// Sleepers woken in one `at`: more means that something wakes itself all the time.
 const WAKEUPS_MAX: usize = 200_000;
 
@@ -56,6 +59,7 @@ pub struct World {
     pub net: Net,
     disk: MemoryDisk,
     node: Option<Running>,
+    admission: Admission,
     settings: BTreeMap<String, String>,
     settings_changed: bool,
     tls_off: bool,
@@ -168,6 +172,7 @@ impl World {
             net,
             disk: if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() },
             node: None,
+            admission: Admission::new(SESSIONS_MAX),
             settings: BTreeMap::new(),
             settings_changed: false,
             tls_off: false,
@@ -427,7 +432,19 @@ impl World {
         let ends = (SocketAddr::new(from, self.next_client_port), SocketAddr::new(here, port));
         let (near, far) = self.twin.pair(ends.0, ends.1);
         let context = self.context()?;
-        let session = self.executor.spawn(run_session(context, service, far));
+        let kind = match service {
+            Service::Smtp => serve::Service::Mx,
+            Service::Submission | Service::Submissions => serve::Service::Submission,
+            Service::Imap | Service::Imaps => serve::Service::Imap,
+            Service::Pop3 | Service::Pop3s => serve::Service::Pop3,
+        };
+        let site = context.site();
+        let ticket = match site.is_front(from) {
+            true => self.admission.admit_front(kind, from, site.admission),
+            false => self.admission.admit(kind, from, site.admission),
+        };
+        let ticket = ticket.map_err(|refusal| format!("not admitted: {refusal:?}"))?;
+        let session = self.executor.spawn(receive(context, ticket, kind, service.implicit_tls(), far));
         if let Some(node) = &mut self.node {
             node.sessions.push(session);
         }
@@ -565,22 +582,5 @@ impl World {
             }
         }
         Box::new(Mishap { line: step.line, step: step.text.clone(), why, transcript })
-    }
-}
-
-async fn run_session(context: Context, service: Service, mut stream: Stream) {
-    if service.implicit_tls() {
-        let Some(config) = context.site().tls.clone() else { return };
-        stream = match stream.accept_tls(config, Duration::from_secs(20)).await {
-            Ok(stream) => stream,
-            Err(_) => return,
-        };
-    }
-    use hauspost::serve::{self, Service as Kind};
-    match service {
-        Service::Smtp => serve::smtp::run_smtp(context, Kind::Mx, stream).await,
-        Service::Submission | Service::Submissions => serve::smtp::run_smtp(context, Kind::Submission, stream).await,
-        Service::Imap | Service::Imaps => serve::imap::run_imap(context, stream).await,
-        Service::Pop3 | Service::Pop3s => serve::pop3::run_pop3(context, stream).await,
     }
 }

@@ -9,6 +9,7 @@ use hauspost::mail::index::Indexer;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
 use hauspost::wire::pop3;
+use hauspost::wire::sasl::SaslTrouble;
 use hauspost::wire::smtp::client::{self, Client, Manner, TlsUse};
 use hauspost::wire::smtp::{
     LoginAnswer, MailParameters, RcptParameters, Recipient, Reply, Role, Server, Settings, Want, replies,
@@ -93,6 +94,7 @@ fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<
         starttls: dice.roll(2) == 0,
         tls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
+        channel_binding: true,
         hold: None,
     };
     let login_possible = settings.tls || settings.plaintext_login;
@@ -157,8 +159,13 @@ fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<
             }
             Want::Login(_) => {
                 assert!(role == Role::Submission && (login_possible || tls), "no password in the clear");
-                let answer =
-                    [LoginAnswer::Welcome, LoginAnswer::Wrong, LoginAnswer::Unavailable][dice.roll(3) as usize];
+                let answer = match dice.roll(6) {
+                    0 => LoginAnswer::Wrong,
+                    1 => LoginAnswer::Unavailable,
+                    2 => LoginAnswer::Challenge("Y2hhbGxlbmdl".into()),
+                    3 => LoginAnswer::Refused(SaslTrouble::Malformed),
+                    _ => LoginAnswer::Welcome,
+                };
                 server.answer_login(answer, &mut out);
             }
             Want::StartTls => {
@@ -208,6 +215,7 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
         stls: dice.roll(2) == 0,
         tls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
+        channel_binding: true,
     };
     let login_possible = settings.tls || settings.plaintext_login;
     let mut server = pop3::Server::new(settings);
@@ -232,12 +240,14 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
                 at += window.len();
             }
             pop3::Want::Flush => said.append(&mut out),
-            pop3::Want::Login(_) => {
+            pop3::Want::Login(_) | pop3::Want::Sasl(_) => {
                 assert!(login_possible || tls, "no password in the clear");
                 let message = |uid| pop3::Message { uid, deleted: false, body: 7, bytes: MESSAGE.len() as u64 };
-                let answer = match dice.roll(4) {
+                let answer = match dice.roll(6) {
                     0 => pop3::LoginAnswer::Wrong,
                     1 => pop3::LoginAnswer::Unavailable,
+                    2 => pop3::LoginAnswer::Challenge("Y2hhbGxlbmdl".into()),
+                    3 => pop3::LoginAnswer::Refused(SaslTrouble::Malformed),
                     _ => pop3::LoginAnswer::Opened(pop3::Maildrop::new(9, (1..20).map(message).collect())),
                 };
                 server.answer_login(answer, &mut out);
@@ -277,6 +287,7 @@ fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
         tls: dice.roll(2) == 0,
         starttls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
+        channel_binding: true,
         append_bytes_max: 2_000,
     };
     let mut conversation = Conversation::new(terms);

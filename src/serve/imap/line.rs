@@ -69,7 +69,11 @@ impl Line {
     }
 
     /// Speaks TLS from here on.
-    pub async fn start_tls(&mut self, config: std::sync::Arc<rustls::ServerConfig>, wait: Duration) -> io::Result<()> {
+    pub async fn start_tls(
+        &mut self,
+        config: std::sync::Arc<crate::net::tls::ServerTls>,
+        wait: Duration,
+    ) -> io::Result<()> {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
         self.stream = Some(stream.accept_tls(config, wait).await?);
         Ok(())

@@ -5,10 +5,10 @@
 use super::failure::{Failure, bad, no};
 use super::{Next, Session};
 use crate::limits::TLS_HANDSHAKE_SECONDS_MAX;
-use crate::serve::Verdict;
+use crate::serve::{Progress, Service, Verdict, Visitor, authenticate};
 use crate::wire::imap::command::{Secret, Tag};
 use crate::wire::imap::{Code, Status, response};
-use crate::wire::sasl::{Exchange, Mechanism, SaslTrouble, Step};
+use crate::wire::sasl::{Input, Mechanism, Password, SaslTrouble};
 use std::time::Duration;
 
 impl Session {
@@ -24,7 +24,10 @@ impl Session {
 
     /// LOGIN (RFC 3501 section 6.2.3).
     pub(super) async fn login(&mut self, tag: &Tag, user: &str, password: &str) -> Result<(), Failure> {
-        self.check_password(tag, user, password, "LOGIN completed").await
+        let given = Password { login: user.to_owned(), password: password.to_owned() };
+        let visitor = self.visitor()?;
+        let verdict = self.context.logins.check(&self.context, &visitor, "LOGIN", &given).await;
+        self.answer_verdict(tag, verdict, "LOGIN completed")
     }
 
     /// AUTHENTICATE (RFC 3501 section 6.2.2) with an initial response (RFC 4959) or without.
@@ -34,50 +37,53 @@ impl Session {
         mechanism: &str,
         initial: Option<Secret<Vec<u8>>>,
     ) -> Result<(), Failure> {
-        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes()) else {
-            return Err(no(Code::Cannot, "This mechanism is not supported"));
+        let binding = self.site.channel_binding && self.line.stream()?.tls().is_some();
+        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes(), binding) else {
+            return Err(no(Code::Cannot, "This mechanism is not offered"));
         };
-        let (exchange, step) = Exchange::begin(mechanism, initial.as_ref().map(|Secret(line)| line.as_slice()));
-        self.go_on(tag, exchange, step).await
+        self.go_on(tag, Input::Begin { mechanism, initial: initial.map(|Secret(line)| line) }).await
     }
 
     /// The client's answer to a challenge.
     pub(super) async fn auth_line(&mut self, tag: &Tag, Secret(line): Secret<Vec<u8>>) -> Result<(), Failure> {
-        let Some(mut exchange) = self.exchange.take() else { return Err(bad("No exchange is going on")) };
-        let step = exchange.respond(&line);
-        self.go_on(tag, exchange, step).await
+        self.go_on(tag, Input::Line(line)).await
     }
 
-    async fn go_on(&mut self, tag: &Tag, exchange: Exchange, step: Step) -> Result<(), Failure> {
-        match step {
-            Step::Challenge(challenge) => {
-                self.conversation.challenge(tag, challenge, &mut self.line.out);
-                self.exchange = Some(exchange);
+    async fn go_on(&mut self, tag: &Tag, input: Input) -> Result<(), Failure> {
+        let (visitor, bindings) = (self.visitor()?, self.site.bindings_of(self.line.stream()?));
+        match authenticate(&self.context, &visitor, bindings, &mut self.authentication, input).await {
+            Progress::Challenge(challenge) => {
+                self.conversation.challenge(tag, &challenge, &mut self.line.out);
                 Ok(())
             }
-            Step::Check(given) => {
-                self.check_password(tag, &given.login, &given.password, "AUTHENTICATE completed").await
-            }
-            Step::Refused(SaslTrouble::OtherIdentity) => {
+            Progress::Verdict(verdict) => self.answer_verdict(tag, verdict, "AUTHENTICATE completed"),
+            Progress::Refused(SaslTrouble::OtherIdentity) => {
                 Err(no(Code::AuthorizationFailed, "Acting as somebody else is not supported"))
             }
-            Step::Refused(SaslTrouble::Cancelled) => Err(bad("AUTHENTICATE was cancelled")),
-            Step::Refused(_) => Err(bad("Not a message of this mechanism")),
+            Progress::Refused(SaslTrouble::NotAgreed) => {
+                Err(no(Code::AuthenticationFailed, "Bound to another connection, or in a way not known here"))
+            }
+            Progress::Refused(SaslTrouble::Cancelled) => Err(bad("AUTHENTICATE was cancelled")),
+            Progress::Refused(_) => Err(bad("Not a message of this mechanism")),
         }
     }
 
-    async fn check_password(&mut self, tag: &Tag, login: &str, password: &str, text: &str) -> Result<(), Failure> {
-        match self.context.logins.check(&self.context, self.peer, login, password).await {
+    fn visitor(&mut self) -> Result<Visitor, Failure> {
+        let tls = self.line.stream()?.tls().map_or("none", |facts| facts.version);
+        Ok(Visitor { service: Service::Imap, peer: self.peer, tls })
+    }
+
+    fn answer_verdict(&mut self, tag: &Tag, verdict: Verdict, text: &str) -> Result<(), Failure> {
+        match verdict {
             Verdict::Welcome(owner) => {
                 self.conversation.logged_in();
-                let tls = self.line.stream()?.tls().map_or("none", |facts| facts.version);
-                log::info!("event=imap-login peer={} login={owner:?} tls={tls}", self.peer);
                 self.login = Some(owner);
                 let list = self.conversation.capabilities();
                 response::tagged(&mut self.line.out, tag, Status::Ok, Code::Capability(&list), text);
                 Ok(())
             }
             Verdict::Wrong => Err(no(Code::AuthenticationFailed, "Login or password is wrong")),
+            Verdict::TooMany => Err(Failure::Bye(Code::Unavailable, "Too many failed logins; try again later")),
             Verdict::Unavailable => Err(no(Code::Unavailable, "Passwords cannot be checked now; try again later")),
         }
     }

@@ -37,10 +37,9 @@ mod transfer;
 
 use crate::limits::*;
 use crate::net::Stream;
-use crate::serve::{Context, Site};
+use crate::serve::{Authentication, Context, Site};
 use crate::wire::imap::command::{Command, Tag};
 use crate::wire::imap::{Code, Conversation, Status, Step, Terms, response};
-use crate::wire::sasl::Exchange;
 use failure::{Failure, words};
 use line::Line;
 use select::Selected;
@@ -90,7 +89,7 @@ struct Session {
     /// IDLE is going on.
     idling: bool,
     /// AUTHENTICATE is going on.
-    exchange: Option<Exchange>,
+    authentication: Option<Authentication>,
     /// The message of an APPEND.
     arriving: Option<append::Arriving>,
 }
@@ -119,6 +118,7 @@ impl Session {
             tls: stream.tls().is_some(),
             starttls: site.tls.is_some(),
             plaintext_login: site.plaintext_login(peer),
+            channel_binding: site.channel_binding,
             append_bytes_max: site.message_bytes_max,
         };
         let login_until = context.net.clock().steady() + Duration::from_secs(IMAP_LOGIN_SECONDS_MAX);
@@ -134,7 +134,7 @@ impl Session {
             condstore: false,
             qresync: false,
             idling: false,
-            exchange: None,
+            authentication: None,
             arriving: None,
         }
     }
@@ -269,7 +269,7 @@ impl Session {
             }
             Err(Failure::Bye(code, text)) => {
                 response::bye(&mut self.line.out, code, text);
-                return Ok(Next::End("deleted"));
+                return Ok(Next::End("sent-away"));
             }
         }
         Ok(Next::Step)
@@ -281,7 +281,7 @@ impl Session {
             Failure::Lost(error) => Err(error),
             Failure::Bye(code, text) => {
                 response::bye(&mut self.line.out, code, text);
-                Ok(Some("deleted"))
+                Ok(Some("sent-away"))
             }
             Failure::Store(trouble) => {
                 words(&trouble);

@@ -1,6 +1,7 @@
 //! What the server says it can do, in one table (RFC 3501 section 7.2.1).
 
 use super::conversation::Terms;
+use crate::wire::sasl::Mechanism;
 use std::fmt::Write;
 
 /// Announced whatever the state.
@@ -43,9 +44,9 @@ pub fn capabilities(terms: &Terms, logged_in: bool) -> String {
     if terms.starttls && !terms.tls {
         list.push_str(" STARTTLS");
     }
-    list.push_str(match terms.login_allowed() {
-        true => " AUTH=PLAIN AUTH=LOGIN",
-        false => " LOGINDISABLED",
-    });
+    match terms.login_allowed() {
+        true => list.push_str(&Mechanism::names_offered(terms.tls && terms.channel_binding, " AUTH=")),
+        false => list.push_str(" LOGINDISABLED"),
+    }
     list
 }

@@ -27,6 +27,8 @@ pub struct Terms {
     pub starttls: bool,
     /// Login without TLS is allowed.
     pub plaintext_login: bool,
+    /// Over TLS logins may be bound to it (SCRAM-SHA-256-PLUS).
+    pub channel_binding: bool,
     /// Largest message APPEND takes, in bytes (RFC 7889).
     pub append_bytes_max: u64,
 }
@@ -561,7 +563,13 @@ mod tests {
     use super::*;
 
     fn session(logged_in: bool) -> Conversation {
-        let terms = Terms { tls: true, starttls: true, plaintext_login: false, append_bytes_max: 1 << 30 };
+        let terms = Terms {
+            tls: true,
+            starttls: true,
+            plaintext_login: false,
+            channel_binding: false,
+            append_bytes_max: 1 << 30,
+        };
         let mut conversation = Conversation::new(terms);
         if logged_in {
             conversation.logged_in();

@@ -1,6 +1,7 @@
 //! Whole sessions, given at once and byte by byte.
 
 use super::*;
+use crate::wire::sasl::{Exchange, Question, Step};
 
 /// Answers wants as a server with two messages would, and the password `pa ss`.
 struct Fake {
@@ -9,7 +10,8 @@ struct Fake {
     settings: Settings,
 }
 
-const PLAIN: Settings = Settings { hostname: String::new(), stls: true, tls: false, plaintext_login: true };
+const PLAIN: Settings =
+    Settings { hostname: String::new(), stls: true, tls: false, plaintext_login: true, channel_binding: true };
 
 impl Fake {
     fn new() -> Fake {
@@ -30,7 +32,7 @@ impl Fake {
     /// All replies to `input`, cut into pieces of this many bytes.
     fn talk(&mut self, input: &str, cut: usize) -> String {
         let mut server = Server::new(self.settings.clone());
-        let (mut out, mut closed) = (Vec::new(), false);
+        let (mut out, mut closed, mut exchange) = (Vec::new(), false, None::<Exchange>);
         'input: for piece in input.as_bytes().chunks(cut) {
             let mut rest = piece;
             loop {
@@ -42,6 +44,26 @@ impl Fake {
                     Want::Login(given) => {
                         let right = given.login == "me" && given.password == "pa ss";
                         let answer = if right { LoginAnswer::Opened(self.maildrop()) } else { LoginAnswer::Wrong };
+                        server.answer_login(answer, &mut out);
+                    }
+                    Want::Sasl(input) => {
+                        let step = match input {
+                            Input::Begin { mechanism, initial } => {
+                                let (begun, step) = Exchange::begin(mechanism, initial.as_deref(), Default::default());
+                                exchange = Some(begun);
+                                step
+                            }
+                            Input::Line(line) => exchange.as_mut().expect("an exchange").respond(&line),
+                        };
+                        let right = |given: &Password| given.login == "me" && given.password == "pa ss";
+                        let answer = match step {
+                            Step::Challenge(challenge) => LoginAnswer::Challenge(challenge),
+                            Step::Refused(trouble) => LoginAnswer::Refused(trouble),
+                            Step::Ask(Question::Password(given)) if right(&given) => {
+                                LoginAnswer::Opened(self.maildrop())
+                            }
+                            _ => LoginAnswer::Wrong,
+                        };
                         server.answer_login(answer, &mut out);
                     }
                     Want::Piece { body, start, bytes } => {
@@ -183,7 +205,7 @@ fn sasl_with_and_without_initial_response() {
     fake.says("AUTH PLAIN\r\n*\r\n", &["+ ", "-ERR cancelled"]);
     fake.says(
         "AUTH PLAIN\r\n!\r\nAUTH\r\n",
-        &["+ ", "-ERR not base64", "+OK mechanisms follow", "PLAIN", "LOGIN", "."],
+        &["+ ", "-ERR not base64", "+OK mechanisms follow", "SCRAM-SHA-256", "PLAIN", "LOGIN", "."],
     );
     fake.says("AUTH CRAM-MD5\r\n", &["-ERR no such mechanism"]);
 }
@@ -206,7 +228,7 @@ fn stls_forgets_everything_and_drops_what_was_pipelined() {
     let later = fake.talk("USER me\r\nSTLS\r\nPASS pa ss\r\nSTLS\r\nCAPA\r\n", 1);
     let later = later.strip_prefix("+OK send PASS\r\n+OK begin TLS now\r\n<TLS>\r\n").unwrap();
     let later = later.strip_prefix("-ERR send USER first\r\n-ERR TLS cannot be begun here\r\n").unwrap();
-    assert!(later.contains("SASL PLAIN LOGIN") && !later.contains("STLS"));
+    assert!(later.contains("SASL SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN") && !later.contains("STLS"));
 }
 
 #[test]

@@ -143,11 +143,13 @@ pub mod replies {
         Reply::new(502, "5.5.1", "No login on this port; to send mail use port 465 or 587");
     pub const AUTH_ALREADY: Reply = Reply::new(503, "5.5.1", "Already logged in");
     pub const AUTH_NEEDS_TLS: Reply = Reply::new(538, "5.7.11", "Encryption needed for login: use STARTTLS first");
-    pub const AUTH_UNKNOWN: Reply = Reply::new(504, "5.5.4", "Mechanism not supported, use PLAIN");
+    pub const AUTH_UNKNOWN: Reply = Reply::new(504, "5.5.4", "Mechanism not offered");
     pub const AUTH_CANCELLED: Reply = Reply::new(501, "5.7.0", "Login cancelled");
     pub const AUTH_NOT_BASE64: Reply = Reply::new(501, "5.5.2", "Not base64");
     pub const AUTH_MALFORMED: Reply = Reply::new(501, "5.5.2", "Not a message of this mechanism");
     pub const AUTH_WRONG: Reply = Reply::new(535, "5.7.8", "Login or password wrong");
+    pub const AUTH_NOT_AGREED: Reply =
+        Reply::new(535, "5.7.8", "The login is bound to another connection, or in a way not known here");
     pub const AUTH_UNAVAILABLE: Reply = Reply::new(454, "4.7.0", "Login cannot be checked now, try again later");
     pub const TOO_MANY_LOGINS: Reply = Reply::new(421, "4.7.0", "Too many failed logins, closing");
     pub const LOGIN_FIRST: Reply = Reply::new(530, "5.7.0", "Log in first");

@@ -19,7 +19,7 @@ use super::parameters::{MailParameters, RcptParameters};
 use super::reply::{Reply, replies};
 use crate::limits::*;
 use crate::wire::address::{Address, ForwardPath, ReversePath};
-use crate::wire::sasl::{Exchange, Password};
+use crate::wire::sasl::{Input, SaslTrouble};
 
 /// For whom the server works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Settings {
     pub tls: bool,
     /// Login is allowed without TLS.
     pub plaintext_login: bool,
+    /// Over TLS logins may be bound to it (SCRAM-SHA-256-PLUS).
+    pub channel_binding: bool,
     /// How long mail of the owner may be held (FUTURERELEASE); not for [`Role::Mx`].
     pub hold: Option<HoldBounds>,
 }
@@ -110,23 +112,29 @@ pub enum Want<'i> {
     Refused(Envelope, Reply),
     /// The peer has given up the message that it had begun: forget it.
     Forget,
-    /// Is this password right? [`Server::answer_login`]
-    Login(Password),
+    /// A client logs in: what comes of this? [`Server::answer_login`]
+    Login(Input),
     /// Write out what waits, begin TLS as the server, then [`Server::tls_begun`].
     StartTls,
     /// Write out what waits and close.
     Close,
 }
 
-/// What came of a password check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came of a step of a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoginAnswer {
+    /// Say this, in base64; the client's answer is the next step.
+    Challenge(String),
     /// It is right.
     Welcome,
     /// It is wrong.
     Wrong,
     /// It could not be checked.
     Unavailable,
+    /// It was not looked at: too many were wrong before.
+    TooMany,
+    /// It was nothing that could be looked at.
+    Refused(SaslTrouble),
 }
 
 /// Where the conversation stands. `Asked` states await an answer from our side, the others await the peer.
@@ -149,7 +157,7 @@ enum State {
     /// Octets of a chunk that was refused with this; then the state that the refusal found.
     Discarding(ChunkDecoder, Reply, Box<State>),
     MessageAsked(Envelope),
-    AwaitSasl(Exchange),
+    AwaitSasl,
     LoginAsked,
     TlsAsked,
     Closing,
@@ -286,7 +294,7 @@ impl Server {
                 | State::AwaitRecipient(_)
                 | State::AwaitData(_)
                 | State::AwaitChunk(..)
-                | State::AwaitSasl(_) => self.take_line(rest, out),
+                | State::AwaitSasl => self.take_line(rest, out),
                 _ => (0, self.close_with(replies::OUT_OF_STEP, out)),
             };
             used += more;
@@ -367,25 +375,6 @@ impl Server {
     pub fn answer_message(&mut self, answer: Reply, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.state, State::AwaitMail) {
             State::MessageAsked(_) => self.settle(answer, out),
-            _ => self.close(replies::OUT_OF_STEP, out),
-        }
-    }
-
-    /// Answers [`Want::Login`].
-    pub fn answer_login(&mut self, answer: LoginAnswer, out: &mut Vec<u8>) {
-        match (std::mem::replace(&mut self.state, State::AwaitMail), answer) {
-            (State::LoginAsked, LoginAnswer::Welcome) => {
-                self.logged_in = true;
-                replies::WELCOME.encode(out);
-            }
-            (State::LoginAsked, LoginAnswer::Unavailable) => replies::AUTH_UNAVAILABLE.encode(out),
-            (State::LoginAsked, LoginAnswer::Wrong) => {
-                self.logins_failed += 1;
-                replies::AUTH_WRONG.encode(out);
-                if self.logins_failed >= SMTP_LOGINS_FAILED_MAX {
-                    self.close(replies::TOO_MANY_LOGINS, out);
-                }
-            }
             _ => self.close(replies::OUT_OF_STEP, out),
         }
     }
@@ -504,7 +493,7 @@ impl Server {
     }
 
     fn take_line<'i>(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Option<Want<'i>>) {
-        let in_sasl = matches!(self.state, State::AwaitSasl(_));
+        let in_sasl = matches!(self.state, State::AwaitSasl);
         let max = if in_sasl { SASL_LINE_BYTES_MAX + "\r\n".len() } else { SMTP_LINE_BYTES_MAX };
         let (used, framed) = self.line.take(input, max);
         let want = match framed {
@@ -532,9 +521,9 @@ impl Server {
 
     /// Obeys one line: a command, or a line of an authentication exchange.
     fn obey<'i>(&mut self, line: &[u8], out: &mut Vec<u8>) -> Option<Want<'i>> {
-        if let State::AwaitSasl(exchange) = &mut self.state {
-            let step = exchange.respond(line);
-            return self.take_sasl_step(step, out);
+        if matches!(self.state, State::AwaitSasl) {
+            self.state = State::LoginAsked;
+            return Some(Want::Login(Input::Line(line.to_vec())));
         }
         let Some((verb, argument)) = command::parse_verb(line) else {
             self.refuse_unknown(line, out);

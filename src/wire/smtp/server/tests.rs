@@ -1,6 +1,7 @@
 //! Conversations with the machine alone: every verb, parameter and refusal, each run whole and one byte at a time.
 
 use super::*;
+use crate::wire::sasl::{Exchange, Question, Step};
 use proptest::prelude::*;
 
 fn mx() -> Settings {
@@ -11,6 +12,7 @@ fn mx() -> Settings {
         starttls: true,
         tls: false,
         plaintext_login: false,
+        channel_binding: true,
         hold: None,
     }
 }
@@ -19,10 +21,26 @@ fn submission() -> Settings {
     Settings { role: Role::Submission, tls: true, ..mx() }
 }
 
+/// What the driver would answer: the password is `secret`.
+fn answer_of(step: Step) -> LoginAnswer {
+    match step {
+        Step::Challenge(challenge) => LoginAnswer::Challenge(challenge),
+        Step::Refused(trouble) => LoginAnswer::Refused(trouble),
+        Step::Ask(Question::Password(given)) => match (given.login.as_str(), given.password.as_str()) {
+            ("me", "secret") => LoginAnswer::Welcome,
+            ("later", _) => LoginAnswer::Unavailable,
+            ("flood", _) => LoginAnswer::TooMany,
+            _ => LoginAnswer::Wrong,
+        },
+        _ => LoginAnswer::Wrong,
+    }
+}
+
 /// Runs input in pieces; answers as a host of home.example would. Gives replies, and what was wanted in `{}`.
 fn talk(settings: Settings, input: &[u8], piece: usize) -> String {
     let mut server = Server::new(settings);
     let (mut out, mut said, mut message) = (Vec::new(), String::new(), Vec::new());
+    let mut exchange: Option<Exchange> = None;
     for piece in input.chunks(piece.max(1)) {
         let mut rest = piece;
         loop {
@@ -67,13 +85,16 @@ fn talk(settings: Settings, input: &[u8], piece: usize) -> String {
                     said.push_str("{forget}\n");
                 }
                 Want::Refused(_, reply) => said.push_str(&format!("{{refused {}}}\n", reply.code)),
-                Want::Login(Password { login, password }) => {
-                    let answer = match (login.as_str(), password.as_str()) {
-                        ("me", "secret") => LoginAnswer::Welcome,
-                        ("later", _) => LoginAnswer::Unavailable,
-                        _ => LoginAnswer::Wrong,
+                Want::Login(input) => {
+                    let step = match input {
+                        Input::Begin { mechanism, initial } => {
+                            let (begun, step) = Exchange::begin(mechanism, initial.as_deref(), Default::default());
+                            exchange = Some(begun);
+                            step
+                        }
+                        Input::Line(line) => exchange.as_mut().expect("an exchange").respond(&line),
                     };
-                    server.answer_login(answer, &mut out);
+                    server.answer_login(answer_of(step), &mut out);
                 }
                 Want::StartTls => {
                     said.push_str("{tls}\n");
@@ -137,10 +158,12 @@ fn what_is_announced_is_what_works() {
     assert!(said(Settings { starttls: false, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
     assert!(said(Settings { tls: true, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
     assert!(!said(submission()).contains("BINARYMIME"));
-    assert!(said(submission()).ends_with("250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 AUTH PLAIN LOGIN\r\n"));
+    assert!(said(submission()).ends_with(
+        "250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n"
+    ));
     assert!(said(Settings { tls: false, ..submission() }).ends_with("250 STARTTLS\r\n"));
     let local = Settings { tls: false, plaintext_login: true, ..submission() };
-    assert!(said(local).ends_with("250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n"));
+    assert!(said(local).ends_with("250-STARTTLS\r\n250 AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n"));
     assert_eq!(talk(mx(), b"HELO far.example\r\n", 100), "250 mx.home.example greets far.example\r\n");
     let mut greeting = Vec::new();
     Server::new(mx()).greet(&mut greeting);
@@ -417,6 +440,7 @@ fn logins() {
     auth("AUTH", "501 5.5.4");
     auth(&format!("AUTH PLAIN\r\n{}", "A".repeat(SASL_LINE_BYTES_MAX + 1)), "334 | 500 5.5.6");
     auth("AUTH PLAIN\r\nAG1lAHN\nlY3JldA==", "334 | 500 5.5.2");
+    expect(submission(), &format!("{HELLO}AUTH PLAIN AGZsb29kAHg=\r\n"), "250 | 421 4.7.0 | {closed}");
     let guesses = format!("{HELLO}{}", "AUTH PLAIN AG1lAHdyb25n\r\n".repeat(9));
     let said = codes(&talk(submission(), guesses.as_bytes(), 4096));
     assert_eq!(said.matches("535 5.7.8").count(), SMTP_LOGINS_FAILED_MAX as usize);

@@ -1,8 +1,8 @@
 //! What each verb does once the table allows it.
 
-use super::{Body, Envelope, Hello, Offered, Role, Server, State, Want};
+use super::{Body, Envelope, Hello, LoginAnswer, Offered, Role, Server, State, Want};
 use crate::limits::*;
-use crate::wire::sasl::{Exchange, Mechanism, SaslTrouble, Step};
+use crate::wire::sasl::{Input, Mechanism, SaslTrouble};
 use crate::wire::smtp::command::{self, Verb};
 use crate::wire::smtp::reply::{Reply, replies};
 use std::borrow::Cow;
@@ -73,10 +73,14 @@ impl Server {
             lines.push("REQUIRETLS".into());
         }
         if self.offers_login() {
-            lines.push("AUTH PLAIN LOGIN".into());
+            lines.push(format!("AUTH{}", Mechanism::names_offered(self.binding(), " ")).into());
         }
         Reply::encode_lines(250, lines, out);
         Ok(())
+    }
+
+    fn binding(&self) -> bool {
+        self.settings.tls && self.settings.channel_binding
     }
 
     fn offers_login(&self) -> bool {
@@ -241,11 +245,10 @@ impl Server {
             replies::AUTH_NEEDS_TLS
         } else if name.is_empty() {
             replies::NEEDS_ARGUMENT
-        } else if let Some(mechanism) = Mechanism::parse(name) {
-            let initial = Some(initial).filter(|initial| !initial.is_empty());
-            let (exchange, step) = Exchange::begin(mechanism, initial);
-            self.state = State::AwaitSasl(exchange);
-            return self.take_sasl_step(step, out);
+        } else if let Some(mechanism) = Mechanism::parse(name, self.binding()) {
+            self.state = State::LoginAsked;
+            let initial = (!initial.is_empty()).then(|| initial.to_vec());
+            return Some(Want::Login(Input::Begin { mechanism, initial }));
         } else {
             replies::AUTH_UNKNOWN
         };
@@ -253,27 +256,40 @@ impl Server {
         None
     }
 
-    pub(super) fn take_sasl_step<'i>(&mut self, step: Step, out: &mut Vec<u8>) -> Option<Want<'i>> {
-        let trouble = match step {
-            Step::Challenge(challenge) => {
-                Reply::new(334, "", challenge).encode(out);
-                return None;
+    /// Answers [`Want::Login`].
+    pub fn answer_login(&mut self, answer: LoginAnswer, out: &mut Vec<u8>) {
+        if !matches!(std::mem::replace(&mut self.state, State::AwaitMail), State::LoginAsked) {
+            return self.close(replies::OUT_OF_STEP, out);
+        }
+        match answer {
+            LoginAnswer::Challenge(challenge) => {
+                self.state = State::AwaitSasl;
+                Reply::new(334, "", "").saying(challenge).encode(out);
             }
-            Step::Check(password) => {
-                self.state = State::LoginAsked;
-                return Some(Want::Login(password));
+            LoginAnswer::Welcome => {
+                self.logged_in = true;
+                replies::WELCOME.encode(out);
             }
-            Step::Refused(trouble) => trouble,
-        };
-        self.state = State::AwaitMail;
-        let refusal = match trouble {
-            SaslTrouble::Cancelled => replies::AUTH_CANCELLED,
-            SaslTrouble::NotBase64 => replies::AUTH_NOT_BASE64,
-            SaslTrouble::TooLong => replies::AUTH_LINE_TOO_LONG,
-            SaslTrouble::Malformed => replies::AUTH_MALFORMED,
-            SaslTrouble::OtherIdentity => replies::AUTH_WRONG,
-        };
-        self.refuse(refusal, out);
-        None
+            LoginAnswer::Unavailable => replies::AUTH_UNAVAILABLE.encode(out),
+            LoginAnswer::TooMany => self.close(replies::TOO_MANY_LOGINS, out),
+            LoginAnswer::Wrong => {
+                self.logins_failed += 1;
+                replies::AUTH_WRONG.encode(out);
+                if self.logins_failed >= SMTP_LOGINS_FAILED_MAX {
+                    self.close(replies::TOO_MANY_LOGINS, out);
+                }
+            }
+            LoginAnswer::Refused(trouble) => {
+                let refusal = match trouble {
+                    SaslTrouble::Cancelled => replies::AUTH_CANCELLED,
+                    SaslTrouble::NotBase64 => replies::AUTH_NOT_BASE64,
+                    SaslTrouble::TooLong => replies::AUTH_LINE_TOO_LONG,
+                    SaslTrouble::Malformed => replies::AUTH_MALFORMED,
+                    SaslTrouble::OtherIdentity => replies::AUTH_WRONG,
+                    SaslTrouble::NotAgreed => replies::AUTH_NOT_AGREED,
+                };
+                self.refuse(refusal, out);
+            }
+        }
     }
 }
