@@ -314,6 +314,18 @@ pub const ENVELOPE_ID_BYTES_MAX: usize = 100;
 pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
 /// Findings of damage that are told apart, so that each is logged once; a card with more of them is beyond a log.
 pub const DAMAGE_REMEMBERED_MAX: usize = 1_000;
+/// Bytes of changes that are kept in memory while a store is only looked at: a whole journal replayed, several times over.
+pub const OVERLAY_BYTES_MAX: u64 = 256 << 20;
+/// Bodies that are checked in one question, so that a reader thread lives with one snapshot for a short time.
+pub const INSPECT_BODIES_PAGE: usize = 200;
+/// Bytes of bodies in one transaction of a salvage: what a small board has in memory for it.
+pub const SALVAGE_TRANSACTION_BYTES: u64 = 4 << 20;
+/// Steps in one transaction of a salvage, a few hundred bytes each.
+pub const SALVAGE_TRANSACTION_STEPS: usize = 4_000;
+/// UIDs that are left out where the last ones given are not known: more than a mailbox gets between two checkpoints.
+pub const SALVAGE_UIDS_SKIPPED: u32 = 100_000;
+/// Modseqs that are left out likewise.
+pub const SALVAGE_MODSEQS_SKIPPED: u64 = 1 << 32;
 /// Longest time a durable change stays in the journal alone. Each checkpoint costs about 40 KiB of writes.
 pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 

@@ -64,7 +64,8 @@ impl<'t> Tables<'t> {
         read_mailbox(&self.mailboxes, id)?.ok_or(Trouble::NotFound)
     }
 
-    fn save(&mut self, state: &MailboxState) -> Result<(), Trouble> {
+    /// Keeps a mailbox.
+    pub fn save(&mut self, state: &MailboxState) -> Result<(), Trouble> {
         MAILBOXES.insert(&mut self.mailboxes, &state.mailbox.id.0, state.encode())
     }
 

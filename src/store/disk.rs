@@ -81,26 +81,23 @@ impl FileDisk {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(sentence)?;
         let path = dir.join("lock");
         let lock = owner_only().create(true).truncate(false).open(&path).map_err(sentence)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                let holder: String = holder.chars().filter(char::is_ascii_digit).take(10).collect();
-                return Err(format!("{} is in use by another process (id {holder})", dir.display()));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(sentence(error)),
-        }
+        lock_folder(dir, &lock)?;
         lock.set_len(0)
             .and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0))
             .map_err(sentence)?;
         Ok(FileDisk { dir: dir.to_owned(), counters: Default::default(), opened: Default::default(), _lock: lock })
     }
 
-    fn path(&self, part: Part) -> PathBuf {
-        self.dir.join(match part {
+    /// What the file of a part is called.
+    pub fn name(part: Part) -> &'static str {
+        match part {
             Part::Database => "hauspost.redb",
             Part::Journal => "journal",
-        })
+        }
+    }
+
+    fn path(&self, part: Part) -> PathBuf {
+        self.dir.join(FileDisk::name(part))
     }
 
     fn draft_path(&self, part: Part) -> PathBuf {
@@ -122,6 +119,19 @@ impl FileDisk {
             Part::Journal => journal,
         }
         .swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Takes the lock of a folder, or says who has it.
+pub fn lock_folder(dir: &Path, lock: &File) -> Result<(), String> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(dir.join("lock")).unwrap_or_default();
+            let holder: String = holder.chars().filter(char::is_ascii_digit).take(10).collect();
+            Err(format!("{} is in use by another process (id {holder})", dir.display()))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(format!("cannot use the folder {}: {error}", dir.display())),
     }
 }
 

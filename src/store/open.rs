@@ -60,11 +60,26 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
 }
 
 /// A redb database over that file, with an explicit cache.
-fn open_redb(file: Box<dyn StorageBackend>, options: &Options) -> Result<Database, Trouble> {
+pub fn open_redb(file: Box<dyn StorageBackend>, options: &Options) -> Result<Database, Trouble> {
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     builder.set_repair_callback(|_| log::warn!("event=store-repair detail=\"the file is read as a whole\""));
     Ok(builder.create_with_backend(Backend(file))?)
+}
+
+/// Opens and closes the database with every page verified: what is damaged is an error here, and a panic elsewhere.
+pub fn open_verified(file: Box<dyn StorageBackend>, options: &Options) -> Result<(), Trouble> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(true);
+    Ok(builder.create_with_backend(Backend(file))?.close()?)
+}
+
+/// A random number that no other store has.
+pub fn random_id() -> Result<u64, Trouble> {
+    let mut random = [0u8; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
+        .map_err(|_| Trouble::Failed("the system has no random numbers".into()))?;
+    Ok(u64::from_le_bytes(random))
 }
 
 /// [`redb::Builder::create_with_backend`] wants a type of its own.
@@ -190,10 +205,7 @@ fn make(disk: &dyn Disk, options: &Options) -> Result<Box<dyn StorageBackend>, T
         return Err(Trouble::Failed("there is a file `journal` but no `hauspost.redb` to it".into()));
     }
     let database = open_redb(disk.draft(Part::Database, 0)?, options)?;
-    let mut random = [0u8; 8];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
-        .map_err(|_| Trouble::Failed("the system has no random numbers".into()))?;
-    let store = u64::from_le_bytes(random);
+    let store = random_id()?;
     let mut meta = Meta { store, closed: true, uid_validity: first_uid_validity(store), ..Meta::default() };
     let txn = begin(&database, Durability::Immediate)?;
     let mut tables = Tables::open(&txn)?;

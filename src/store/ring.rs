@@ -17,7 +17,7 @@ use std::io;
 /// The unit in which the ring is written, and in which it may tear.
 pub const BLOCK_BYTES: u64 = 4096;
 /// Bytes of a frame before its payload.
-const HEADER_BYTES: usize = 32;
+pub const FRAME_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"HPj1";
 /// How much is read at once when the ring is searched.
 const SEARCH_BYTES: usize = 256 << 10;
@@ -34,7 +34,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new() -> Batch {
-        Batch { bytes: vec![0; HEADER_BYTES], rows: 0 }
+        Batch { bytes: vec![0; FRAME_BYTES], rows: 0 }
     }
     /// Where records are appended.
     pub fn payload(&mut self) -> &mut Vec<u8> {
@@ -46,7 +46,7 @@ impl Batch {
     }
     /// Whether nothing was appended.
     pub fn is_empty(&self) -> bool {
-        self.bytes.len() <= HEADER_BYTES
+        self.bytes.len() <= FRAME_BYTES
     }
     /// Bytes it takes in the ring: whole blocks.
     fn ring_bytes(&self) -> u64 {
@@ -54,7 +54,7 @@ impl Batch {
     }
     /// Begins again; keeps a modest buffer.
     pub fn clear(&mut self) {
-        self.bytes.truncate(HEADER_BYTES);
+        self.bytes.truncate(FRAME_BYTES);
         self.bytes.shrink_to(64 << 10);
         self.rows = 0;
     }
@@ -109,12 +109,12 @@ impl Ring {
 
     /// Writes the batch, durably. After an error nothing is known of it.
     pub fn write(&mut self, batch: &mut Batch, place: Place, number: u64) -> io::Result<()> {
-        let payload_bytes = (batch.bytes.len() - HEADER_BYTES) as u32;
+        let payload_bytes = (batch.bytes.len() - FRAME_BYTES) as u32;
         let rest =
             [&self.store.to_le_bytes()[..], &number.to_le_bytes(), &payload_bytes.to_le_bytes(), &[0; 4]].concat();
         let mut crc = crc32fast::Hasher::new();
         crc.update(&rest);
-        crc.update(batch.bytes.get(HEADER_BYTES..).unwrap_or_default());
+        crc.update(batch.bytes.get(FRAME_BYTES..).unwrap_or_default());
         let header = [&MAGIC[..], &crc.finalize().to_le_bytes(), &rest].concat();
         for (to, from) in batch.bytes.iter_mut().zip(header) {
             *to = from;
@@ -150,7 +150,7 @@ impl Ring {
             if let Some((found, payload)) = self.read_frame(at)?
                 && found == number
             {
-                let length = ((HEADER_BYTES + payload.len()) as u64).next_multiple_of(BLOCK_BYTES);
+                let length = ((FRAME_BYTES + payload.len()) as u64).next_multiple_of(BLOCK_BYTES);
                 self.used += length + if at < self.next { self.bytes - self.next } else { 0 };
                 self.next = at + length;
                 return Ok(Some(payload));
@@ -161,17 +161,17 @@ impl Ring {
 
     /// Number and payload of the frame at that offset, if there is a whole one of this store.
     fn read_frame(&self, at: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
-        let mut header = [0u8; HEADER_BYTES];
+        let mut header = [0u8; FRAME_BYTES];
         if at + BLOCK_BYTES > self.bytes {
             return Ok(None);
         }
         self.file.read(at, &mut header)?;
         let Some((crc, number, payload_bytes)) = parse_header(&header, self.store) else { return Ok(None) };
-        if at + HEADER_BYTES as u64 + u64::from(payload_bytes) > self.bytes {
+        if at + FRAME_BYTES as u64 + u64::from(payload_bytes) > self.bytes {
             return Ok(None);
         }
         let mut payload = vec![0; payload_bytes as usize];
-        self.file.read(at + HEADER_BYTES as u64, &mut payload)?;
+        self.file.read(at + FRAME_BYTES as u64, &mut payload)?;
         let mut actual = crc32fast::Hasher::new();
         actual.update(header.get(8..).unwrap_or_default());
         actual.update(&payload);
@@ -198,7 +198,7 @@ impl Ring {
             piece.resize(usize::try_from(to - at).unwrap_or(SEARCH_BYTES).min(SEARCH_BYTES), 0);
             self.file.read(at, &mut piece)?;
             for (index, block) in piece.chunks(BLOCK_BYTES as usize).enumerate() {
-                let header = block.first_chunk::<HEADER_BYTES>();
+                let header = block.first_chunk::<FRAME_BYTES>();
                 if header
                     .and_then(|header| parse_header(header, self.store))
                     .is_some_and(|(_, found, _)| found >= number)
@@ -214,14 +214,33 @@ impl Ring {
 }
 
 /// CRC, number and payload bytes of a header of that store.
-fn parse_header(header: &[u8; HEADER_BYTES], store: u64) -> Option<(u32, u64, u32)> {
+fn parse_header(header: &[u8; FRAME_BYTES], store: u64) -> Option<(u32, u64, u32)> {
+    let frame = read_frame_header(header)?;
+    (frame.store == store).then_some((frame.crc, frame.number, frame.payload_bytes))
+}
+
+/// What the header of a frame says; the checksum decides whether there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Of all that follows it.
+    pub crc: u32,
+    /// Id of the store.
+    pub store: u64,
+    /// Number of the batch.
+    pub number: u64,
+    /// Length of the payload in bytes.
+    pub payload_bytes: u32,
+}
+
+/// Reads a header of any store.
+pub fn read_frame_header(header: &[u8; FRAME_BYTES]) -> Option<Frame> {
     let mut decoder = super::code::Decoder::new(header);
     let magic: [u8; 4] = decoder.array().ok()?;
     let crc = decoder.u32().ok()?;
-    let id = decoder.u64().ok()?;
+    let store = decoder.u64().ok()?;
     let number = decoder.u64().ok()?;
     let payload_bytes = decoder.u32().ok()?;
-    (magic == MAGIC && id == store).then_some((crc, number, payload_bytes))
+    (magic == MAGIC).then_some(Frame { crc, store, number, payload_bytes })
 }
 
 #[cfg(test)]
@@ -245,7 +264,7 @@ mod tests {
 
     fn batch(bytes: usize, fill: u8) -> Batch {
         let mut batch = Batch::new();
-        batch.payload().resize(HEADER_BYTES + bytes, fill);
+        batch.payload().resize(FRAME_BYTES + bytes, fill);
         batch
     }
 
