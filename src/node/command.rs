@@ -3,7 +3,7 @@
 use crate::node::configuration::{LEVELS_EXPECTED, parse_level};
 use crate::node::failure::{Exit, Failure};
 use crate::node::trial::HostPort;
-use crate::node::{configuration, password, privilege, production, setup, trial};
+use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, trial};
 use argh::FromArgs;
 use log::LevelFilter;
 use std::io::Write;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 #[derive(FromArgs, Debug)]
 #[argh(
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
+    error_code(1, "`check` found damage, or `check --salvage` could not save everything"),
     error_code(64, "the arguments are wrong"),
     error_code(69, "a port is in use"),
     error_code(71, "the system refused something"),
@@ -37,6 +38,8 @@ enum Command {
     Serve(Serve),
     Password(Password),
     Config(Config),
+    Check(Check),
+    Compact(Compact),
 }
 
 /// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
@@ -140,6 +143,42 @@ pub struct Config {
     pub check: Option<PathBuf>,
 }
 
+/// Look whether everything in a data folder is as it was written, while the server is not running. Changes nothing.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "check",
+    note = "Reads every page, every row and every message. With --salvage it copies whatever can still be read into a new \
+            folder and lists what is lost; the damaged folder stays as it is. Make a copy of a failing card first, if you \
+            can: reading wears it out.",
+    example = "{command_name} --data /var/lib/hauspost --salvage /mnt/new/hauspost",
+    error_code(0, "everything is sound, or everything was saved"),
+    error_code(1, "there is damage, or something is lost"),
+    error_code(74, "it cannot be looked at: another process uses it, or there is no store")
+)]
+pub struct Check {
+    /// data folder to look at
+    #[argh(option)]
+    pub data: PathBuf,
+    /// folder for what can be saved; it must be new or empty
+    #[argh(option)]
+    pub salvage: Option<PathBuf>,
+}
+
+/// Give the space of deleted mail back to the disk, while the server is not running.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "compact",
+    note = "New mail uses the space of deleted mail anyway: this is for disks that others need. It may be interrupted at \
+            any time."
+)]
+pub struct Compact {
+    /// data folder
+    #[argh(option)]
+    pub data: PathBuf,
+}
+
 fn read_level(text: &str) -> Result<LevelFilter, String> {
     parse_level(text).ok_or_else(|| format!("expected {LEVELS_EXPECTED}"))
 }
@@ -169,6 +208,18 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             configuration::read_file(&path)?;
             print(&format!("{}: all is well\n", path.display()))
         }
+        Asked::Command(Command::Check(arguments)) => {
+            // What is found is said in the end, and not twice.
+            prepare(LevelFilter::Off);
+            match &arguments.salvage {
+                None => check::run(&arguments.data),
+                Some(out) => rescue::run(&arguments.data, out),
+            }
+        }
+        Asked::Command(Command::Compact(arguments)) => {
+            prepare(LevelFilter::Warn);
+            compact::run(&arguments.data)
+        }
     }
 }
 
@@ -189,7 +240,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => {
-            Err(usage("say what to do: try, init, serve, password, config, or --help".into()))
+            Err(usage("say what to do: try, init, serve, password, config, check, compact, or --help".into()))
         }
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
         Err(early) => {
@@ -206,7 +257,7 @@ fn prepare(level: LevelFilter) {
 }
 
 /// Prints to stdout; nobody reading to the end is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {

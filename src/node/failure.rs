@@ -15,6 +15,8 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// What was looked at is not sound, or not all of it could be saved.
+    Findings = 1,
     /// The arguments are wrong (EX_USAGE).
     Usage = 64,
     /// A port is in use (EX_UNAVAILABLE).

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`command`] | reads the arguments |
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
+//! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`settings`], [`configuration`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -13,7 +14,9 @@
 //! | [`log`], [`failure`] | what it tells its owner |
 
 pub mod accept;
+pub mod check;
 pub mod command;
+pub mod compact;
 pub mod configuration;
 pub mod cores;
 pub mod failure;
@@ -23,6 +26,7 @@ pub mod owner;
 pub mod password;
 pub mod privilege;
 pub mod production;
+pub mod rescue;
 pub mod settings;
 pub mod setup;
 pub mod site;

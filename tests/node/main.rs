@@ -5,6 +5,7 @@
 mod peer;
 mod process;
 
+mod card;
 mod end;
 mod serve;
 mod trial;
