@@ -1,3 +1,4 @@
+//! See `walks::pop3`.
 #![no_main]
 #[path = "../walks.rs"]
 #[allow(dead_code)]

@@ -1,3 +1,4 @@
+//! See `walks::relay`.
 #![no_main]
 #[path = "../walks.rs"]
 #[allow(dead_code)]
