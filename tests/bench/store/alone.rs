@@ -1,5 +1,6 @@
 //! For comparison: the same rows in a redb of their own without a journal, one durable commit for each change.
 
+use crate::card::SlowFile;
 use crate::mail::{index, text};
 use crate::place::Place;
 use crate::table::head;
@@ -7,9 +8,9 @@ use crate::written::{PRESENT, plain};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use hauspost::store::{Disk, FileDisk, Part};
-use redb::{Database, Durability, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, Durability, ReadableTable, TableDefinition};
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CHANGES: u64 = 1_000;
 const CACHE_BYTES: usize = 4 << 20;
@@ -27,7 +28,10 @@ pub fn run(place: &Place) {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let file = disk.draft(Part::Database, 0).expect("a file");
-    let mut alone = Alone { database: builder.create_with_backend(Backend(file)).expect("a database"), modseq: 0 };
+    let mut alone = Alone {
+        database: builder.create_with_backend(SlowFile { file, flush: Duration::ZERO }).expect("a database"),
+        modseq: 0,
+    };
     let body = text(1_500, 1);
     for batch in 0..PRESENT / BATCH {
         alone.deliver(batch * BATCH..(batch + 1) * BATCH, &body);
@@ -107,26 +111,5 @@ impl Alone {
         txn.open_table(MAILBOX).expect("a table").insert(1, &self.row(0)[..]).expect("a row");
         txn.set_durability(Durability::Immediate).expect("allowed");
         txn.commit().expect("durable");
-    }
-}
-
-#[derive(Debug)]
-struct Backend(Box<dyn StorageBackend>);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
     }
 }

@@ -6,6 +6,7 @@
 //! what it hands to the system. Bytes, flushes and memory repeat; times are those of the machine and its disk.
 
 mod alone;
+mod card;
 mod mail;
 mod memory;
 mod place;
