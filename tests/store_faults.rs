@@ -1,6 +1,8 @@
 //! Disks that fail, fill up, or come back damaged: what was acknowledged stays, what failed is said to have failed, and
 //! the store works on as soon as the disk does.
 
+mod walk;
+
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
@@ -11,6 +13,8 @@ use smol::future::block_on;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use walk::*;
 
 fn options() -> Options {
     Options { ring_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::new("") }
@@ -51,55 +55,89 @@ fn contents(store: &Store) -> Vec<Vec<u8>> {
     block_on(store.read(read)).expect("readable")
 }
 
-/// The disk fails at every write and flush in turn, while small and large messages arrive; then it is well again.
-fn fail_everywhere(kind: ErrorKind) {
-    for successes in 0.. {
-        let disk = MemoryDisk::new();
-        let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
-        let messages: Vec<_> = (1..24).map(|n| noise(n, if n % 8 == 0 { 300_000 } else { 3_000 })).collect();
-        let mut acknowledged = Vec::new();
-        disk.fail_after(successes, kind);
-        let mut failures = 0;
-        for message in &messages[..20] {
-            match deliver(&store, message) {
-                Ok(_) => acknowledged.push(message.clone()),
-                Err(trouble) => {
-                    failures += 1;
-                    assert!(matches!(trouble, Trouble::Failed(_) | Trouble::Full), "{trouble:?}");
-                    disk.heal();
-                }
-            }
-        }
-        disk.heal();
-        for message in &messages[20..] {
-            deliver(&store, message).expect("the disk is well again");
-            acknowledged.push(message.clone());
-        }
-        let there = contents(&store);
-        // What was said to have failed may have reached the disk all the same; nothing else is there, and nothing twice.
-        assert!(acknowledged.iter().all(|message| there.contains(message)), "after {successes} successes");
-        assert!(there.iter().all(|message| messages.contains(message)));
-        assert!(there.len() <= acknowledged.len() + failures);
-        assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()), "after {successes} successes");
-        store.close().expect("closed");
-        let store = Store::open_on(Arc::new(disk), options()).expect("opens again");
-        assert_eq!(contents(&store), there);
-        store.close().expect("closed");
-        if failures == 0 {
-            assert!(successes > 50, "the walk has that many writes");
-            return;
+/// How a disk fails.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    kind: ErrorKind,
+    lasts: bool,
+    /// What a failed flush was to keep is partly gone.
+    loses: bool,
+}
+
+/// Changes of one walk.
+const WALK_STEPS: usize = 40;
+const WALK_SIZES: &[usize] = &[300, 300, 3_000, 3_000, 200_000];
+
+/// The disk fails at one write or flush of a walk, and is well again after the first failure that was told, or the third.
+/// Returns whether the walk came so far.
+fn fail_at(successes: u64, seed: u64, fault: Fault, new: &MemoryDisk, model: &Model) -> Result<bool, String> {
+    let disk = new.copy();
+    if fault.loses {
+        disk.remember();
+        disk.lose_with_failed_syncs(successes);
+    }
+    let store = Store::open_on(Arc::new(disk.clone()), options()).map_err(|trouble| format!("{trouble:?}"))?;
+    let mut walk = Walk::new(Chance::new(seed), model.clone(), WALK_SIZES);
+    let fail = if fault.lasts { MemoryDisk::fail_after } else { MemoryDisk::fail_once };
+    fail(&disk, successes, fault.kind);
+    let mut failures = 0;
+    for step in 0..WALK_STEPS {
+        let count = if step % 4 == 0 { 3 } else { 1 };
+        let was_well = disk.is_well();
+        failures += walk.step_on_failing(&store, count, || disk.heal())?;
+        if was_well && !disk.is_well() && !fault.lasts {
+            // Failed once: nobody was asked to do anything, and everything can be read.
+            let difference = difference(&store, &Arc::new(walk.model.clone()), Depth::Whole);
+            difference.map_or(Ok(()), |difference| Err(format!("step {step}: {difference}")))?;
         }
     }
+    let came_so_far = !disk.is_well();
+    disk.heal();
+    let model = Arc::new(walk.model.clone());
+    walk.give_up_arriving();
+    difference_healed(&store, &model).map_or(Ok(()), |difference| Err(format!("at the end: {difference}")))?;
+    store.close().map_err(|trouble| format!("closing: {trouble:?}"))?;
+    let store = Store::open_on(Arc::new(disk), options()).map_err(|trouble| format!("reopening: {trouble:?}"))?;
+    difference(&store, &model, Depth::Whole).map_or(Ok(()), |difference| Err(format!("reopened: {difference}")))?;
+    Ok(came_so_far || failures > 0)
+}
+
+/// Every write and flush of a walk fails once.
+fn fail_everywhere(fault: Fault) {
+    let (seed, start) = (seed_or("HAUSPOST_FAULT_SEED", 1), Instant::now());
+    let new = MemoryDisk::new();
+    let store = Store::open_on(Arc::new(new.clone()), options()).expect("a store");
+    let model = Model::of_new(&store);
+    store.close().expect("closed");
+    let mut successes = 0;
+    while fail_at(successes, seed, fault, &new, &model)
+        .unwrap_or_else(|difference| panic!("HAUSPOST_FAULT_SEED={seed}, {fault:?} after {successes}: {difference}"))
+    {
+        successes += 1;
+    }
+    say(&format!("store_faults: {successes} places, {fault:?}, {:.1} s", start.elapsed().as_secs_f32()));
+    assert!(successes > 100, "the walk has that many writes");
 }
 
 #[test]
-fn a_disk_that_fails_anywhere_costs_nothing_acknowledged() {
-    fail_everywhere(ErrorKind::Other);
+fn a_disk_that_fails_once_anywhere_costs_nothing_acknowledged() {
+    fail_everywhere(Fault { kind: ErrorKind::Other, lasts: false, loses: false });
+    fail_everywhere(Fault { kind: ErrorKind::Other, lasts: false, loses: true });
 }
 
 #[test]
-fn a_disk_that_fills_up_anywhere_costs_nothing_acknowledged() {
-    fail_everywhere(ErrorKind::StorageFull);
+fn a_disk_that_fails_for_a_while_costs_nothing_acknowledged() {
+    fail_everywhere(Fault { kind: ErrorKind::Other, lasts: true, loses: true });
+}
+
+#[test]
+fn a_disk_that_is_full_once_anywhere_costs_nothing_acknowledged() {
+    fail_everywhere(Fault { kind: ErrorKind::StorageFull, lasts: false, loses: false });
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while_costs_nothing_acknowledged() {
+    fail_everywhere(Fault { kind: ErrorKind::StorageFull, lasts: true, loses: false });
 }
 
 #[test]

@@ -57,10 +57,10 @@ pub fn existing_folder(path: &Path) -> Result<Folder, Failure> {
 /// Opens the store of a folder as configured.
 pub fn open_store(settings: &Settings, folder: &Folder) -> Result<Store, Failure> {
     let options = Options {
-        dir: folder.0.clone(),
         ring_bytes: settings.journal_bytes,
         cache_bytes: usize::try_from(settings.cache_bytes).unwrap_or(usize::MAX),
         checkpoint_after: settings.checkpoint_after,
+        ..Options::new(&folder.0)
     };
     Store::open(options).map_err(|e| owner::in_store(&e))
 }

@@ -104,6 +104,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Longest time a change waits for its checkpoint.
     pub checkpoint_after: Duration,
+    /// Free bytes of the disk below which nothing new is taken in, default [`crate::limits::DISK_RESERVE_BYTES`].
+    pub reserve_bytes: u64,
 }
 
 impl Options {
@@ -114,6 +116,7 @@ impl Options {
             ring_bytes: limits::RING_BYTES,
             cache_bytes: limits::STORE_CACHE_BYTES,
             checkpoint_after: limits::CHECKPOINT_AFTER,
+            reserve_bytes: limits::DISK_RESERVE_BYTES,
         }
     }
 }

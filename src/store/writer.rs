@@ -13,7 +13,7 @@ use super::open::{self, Opened, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
-use crate::limits::{BATCH_BYTES_FULL, DISK_RESERVE_BYTES, STORE_CHANGES_WAITING_MAX};
+use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
@@ -372,7 +372,7 @@ impl Writer {
     /// Whether the disk is too full for new mail.
     fn is_low(&self) -> bool {
         match self.disk.free_bytes() {
-            Ok(bytes) => bytes < DISK_RESERVE_BYTES,
+            Ok(bytes) => bytes < self.options.reserve_bytes,
             Err(error) => {
                 log::warn!("event=free-space-unknown cause={error:?}");
                 false

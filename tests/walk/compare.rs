@@ -6,6 +6,7 @@ use super::{LOGINS, SETTINGS};
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::*;
 use hauspost::store::*;
+use hauspost::wire::date::Timestamp;
 use smol::future::block_on;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,13 @@ pub fn difference(store: &Store, model: &Arc<Model>, depth: Depth) -> Option<Str
         Ok(difference) => difference,
         Err(trouble) => Some(format!("it cannot be read: {trouble:?}")),
     }
+}
+
+/// The same where the disk has just been healed: the store opens again with the next change at the latest.
+pub fn difference_healed(store: &Store, model: &Arc<Model>) -> Option<String> {
+    let nothing = Op::NoteTime { now: Timestamp(i64::MIN) };
+    let _ = block_on(store.apply(nothing));
+    difference(store, model, Depth::Whole)
 }
 
 type Compared = Result<Result<(), String>, Trouble>;

@@ -136,6 +136,16 @@ struct Arriving {
     floor: u64,
 }
 
+/// What the store answered.
+#[derive(Debug)]
+pub struct Told {
+    pub change: Change,
+    pub wanted: Answer,
+    /// After it.
+    pub model: Arc<Model>,
+    pub result: Result<Done, Trouble>,
+}
+
 /// A walk of random changes.
 pub struct Walk {
     pub chance: Chance,
@@ -160,32 +170,80 @@ impl Walk {
     /// Asks for `count` changes at once; the store must do them in this order and answer as the model does. `states` gets
     /// the model after each of them.
     pub fn step(&mut self, store: &Store, count: usize, states: &mut Vec<Arc<Model>>) -> Result<(), String> {
-        let fail = |trouble: Trouble| format!("a body was not taken in: {trouble:?}");
-        let mut floor = self.model.body_max;
+        let floor = self.floor();
+        let told = self.ask(store, count).map_err(|trouble| format!("a body was not taken in: {trouble:?}"))?;
+        for Told { change, wanted, model, result } in told {
+            if !wanted.is(&result) {
+                return Err(format!("{change:?}\nwas answered {result:?}\nwanted was {wanted:?}"));
+            }
+            states.push(model);
+        }
+        self.learn_bodies(store, floor)
+    }
+
+    /// The same on a disk that fails: an answer may be that it failed, and then the change may be there or not; the
+    /// others are there. Returns how many failed.
+    pub fn step_on_failing(&mut self, store: &Store, count: usize, heal: impl Fn()) -> Result<usize, String> {
+        let before = self.model.clone();
+        let told = self.ask(store, count);
+        let has_failed = |told: &Told| matches!(told.result, Err(Trouble::Failed(_) | Trouble::Full));
+        let told = match told {
+            Ok(told) if !told.iter().any(has_failed) => {
+                let answered_wrong = told.iter().find(|told| !told.wanted.is(&told.result));
+                return answered_wrong.map_or(Ok(0), |told| Err(format!("{:?}: {:?}", told.change, told.result)));
+            }
+            told => told,
+        };
+        self.arriving = None;
+        self.model = before;
+        let Ok(told) = told else { return Ok(1) };
+        let failed: Vec<usize> = (0..told.len()).filter(|index| has_failed(&told[*index])).collect();
+        heal();
+        let mut differences = Vec::new();
+        for there in 0..1u32 << failed.len() {
+            let mut model = self.model.clone();
+            let mut is_possible = true;
+            for (index, Told { change, result, .. }) in told.iter().enumerate() {
+                match failed.iter().position(|failed| *failed == index) {
+                    Some(bit) if there >> bit & 1 == 0 => {}
+                    Some(_) => drop(model.apply(change)),
+                    None => is_possible &= model.apply(change).is(result),
+                }
+            }
+            let difference = is_possible.then(|| difference_healed(store, &Arc::new(model.clone())));
+            match difference {
+                Some(None) => {
+                    self.model = Walk::new(self.chance.clone(), model, self.sizes).model;
+                    return Ok(failed.len());
+                }
+                difference => differences.extend(difference.flatten()),
+            }
+        }
+        Err(format!("{told:?}\n{}", differences.join("\nor ")))
+    }
+
+    /// Bodies up to this id were there before.
+    fn floor(&self) -> u64 {
+        self.arriving.as_ref().map_or(self.model.body_max, |arriving| arriving.floor)
+    }
+
+    fn ask(&mut self, store: &Store, count: usize) -> Result<Vec<Told>, Trouble> {
         let mut asked = Vec::new();
         for _ in 0..count {
-            let (change, mut body) = match block_on(self.arrive(store)).map_err(fail)? {
-                Some((arrived, body)) => {
-                    floor = floor.min(arrived.floor);
-                    (self.deliver(arrived.body), Some(body))
-                }
+            let (change, mut body) = match block_on(self.arrive(store))? {
+                Some((arrived, body)) => (self.deliver(arrived), Some(body)),
                 None => (self.change(), None),
             };
             if let (None, Some(content)) = (&body, change.body()) {
-                body = Some(block_on(take_in(store, content)).map_err(fail)?);
+                body = Some(block_on(take_in(store, content))?);
             }
-            let answer = self.model.apply(&change);
-            states.push(Arc::new(self.model.clone()));
-            asked.push((change, body, answer));
+            let wanted = self.model.apply(&change);
+            asked.push((change, body, wanted, Arc::new(self.model.clone())));
         }
-        let futures = asked.iter_mut().map(|(change, body, _)| store.apply(change.op(body.take()))).collect();
-        let told = block_on(all_at_once(futures));
-        for ((change, _, answer), told) in asked.iter().zip(&told) {
-            if !answer.is(told) {
-                return Err(format!("{change:?}\nwas answered {told:?}\nwanted was {answer:?}"));
-            }
-        }
-        self.learn_bodies(store, floor)
+        let futures = asked.iter_mut().map(|(change, body, ..)| store.apply(change.op(body.take()))).collect();
+        let results = block_on(all_at_once(futures));
+        let told = asked.into_iter().zip(results);
+        Ok(told.map(|((change, _, wanted, model), result)| Told { change, wanted, model, result }).collect())
     }
 
     /// The ids that new bodies got: none that any body had before.
@@ -224,7 +282,7 @@ impl Walk {
     }
 
     /// Lets a body that was begun in an earlier step arrive a little more, or begins one. Returns it when it is whole.
-    async fn arrive(&mut self, store: &Store) -> Result<Option<(Arriving, NewBody)>, Trouble> {
+    async fn arrive(&mut self, store: &Store) -> Result<Option<(Arc<Body>, NewBody)>, Trouble> {
         let Some(arriving) = &mut self.arriving else {
             if self.chance.below(12) == 0 {
                 let (body, writer, floor) = (self.body(), store.body_writer(), self.model.body_max);
@@ -241,11 +299,10 @@ impl Walk {
             // The sender hung up half-way.
             (false, 0) => self.arriving = None,
             (true, kind) => {
-                if let Some(Arriving { body, writer, at, floor }) = self.arriving.take() {
+                if let Some(Arriving { body, writer, .. }) = self.arriving.take() {
                     let new = writer.finish(body.index()).await?;
-                    let empty = Arriving { writer: store.body_writer(), body, at, floor };
                     // At the last moment it was refused.
-                    return Ok((kind > 0).then_some((empty, new)));
+                    return Ok((kind > 0).then_some((body, new)));
                 }
             }
             _ => {}
