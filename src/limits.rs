@@ -119,6 +119,16 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Octets of a path with its angle brackets, without a source route: RFC 5321 section 4.5.3.1.3.
 pub const PATH_BYTES_MAX: usize = 256;
 
+// ---- addresses
+
+/// Letters of the keyed hash in a rewritten sender, five bits each: 2^30 guesses, each a refused recipient, for one bounce to
+/// a stranger. Longer ones would push long senders over the bound of a local part.
+pub const SRS_HASH_CHARS: usize = 6;
+/// Days that a rewritten sender takes bounces: other servers give up after five, and some answer late.
+pub const SRS_DAYS_MAX: i64 = 21;
+/// Addresses that one of ours is forwarded to: a family, not a mailing list.
+pub const FORWARD_TARGETS_MAX: usize = 32;
+
 // ---- IMAP
 
 /// Bytes of a tag. Clients use about ten; a tag is echoed in every answer.

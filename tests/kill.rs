@@ -99,11 +99,13 @@ async fn change_others(store: &Store, name: &str) {
     writer.write(&message(name)).await.expect("taken in");
     let enqueue = Enqueue {
         body: writer.finish(BodyIndex::default()).await.expect("a body"),
-        reverse_path: ReversePath::Null,
-        parameters: Default::default(),
-        recipients,
+        outgoing: vec![Outgoing {
+            reverse_path: ReversePath::Null,
+            parameters: Default::default(),
+            recipients,
+            not_before: Timestamp(1),
+        }],
         copies: vec![Target { mailbox: archive, flags: Flags::default() }],
-        not_before: Timestamp(1),
         now: Timestamp(1),
     };
     let copy = Copy { from: INBOX, uids: uids.clone(), to: archive, remove: false, now: Timestamp(1) };
@@ -111,7 +113,8 @@ async fn change_others(store: &Store, name: &str) {
     let deleted = Flags { system: SystemFlags::DELETED, keywords: Vec::new() };
     let all = (1..=newest).map(Uid).collect();
     let delete = SetFlags { mailbox: archive, uids: all, change, flags: deleted, unchanged_since };
-    let Ok(Done::Enqueued(entry)) = store.apply(Op::Enqueue(enqueue)).await else { panic!("not enqueued") };
+    let Ok(Done::Enqueued(entries)) = store.apply(Op::Enqueue(enqueue)).await else { panic!("not enqueued") };
+    let entry = entries[0];
     for op in [
         Op::SetFlags(SetFlags { mailbox: INBOX, uids, change, flags, unchanged_since }),
         Op::Copy(copy),

@@ -188,12 +188,14 @@ fn past(messages: usize, unclean: bool) -> Past {
         let text = making.text(1_000);
         let enqueue = Enqueue {
             body: body(&making.store, &text),
-            reverse_path: ReversePath::Null,
-            recipients: vec![Address { local: name.into(), domain: Domain::new("far.example") }.into()],
+            outgoing: vec![Outgoing {
+                reverse_path: ReversePath::Null,
+                parameters: Default::default(),
+                recipients: vec![Address { local: name.into(), domain: Domain::new("far.example") }.into()],
+                not_before: Timestamp(9),
+            }],
             copies: vec![Target { mailbox: MailboxId(3), flags: Flags::default() }],
-            not_before: Timestamp(9),
             now: Timestamp(9),
-            parameters: Default::default(),
         };
         apply(&making.store, Op::Enqueue(enqueue));
     }

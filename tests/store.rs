@@ -122,15 +122,18 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     let address = |local: &str| Address { local: local.into(), domain: Domain::new("far.example") };
     let enqueue = Enqueue {
         body: body(&store, &text(3_000)),
-        reverse_path: ReversePath::Address(address("me")),
-        parameters: Default::default(),
-        recipients: vec![address("A").into(), address("b").into()],
+        outgoing: vec![Outgoing {
+            reverse_path: ReversePath::Address(address("me")),
+            parameters: Default::default(),
+            recipients: vec![address("A").into(), address("b").into()],
+            not_before: Timestamp(100),
+        }],
         copies: vec![target(MailboxId(3), &[])],
-        not_before: Timestamp(100),
         now: Timestamp(90),
     };
     let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
-    let Done::Enqueued(id) = done else { panic!("{done:?}") };
+    let Done::Enqueued(ids) = done else { panic!("{done:?}") };
+    let id = ids[0];
     let order = |after| block_on(store.read(move |snapshot| snapshot.queue_order(after, 10))).expect("readable");
     assert_eq!(order(None), [(Timestamp(100), id)]);
     assert_eq!(order(Some((Timestamp(99), QueueId(u64::MAX)))), [(Timestamp(100), id)]);
@@ -145,7 +148,7 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     let entry = block_on(store.read(move |snapshot| snapshot.queue_entry(id))).expect("readable").expect("there");
     assert_eq!(entry.recipients.len(), 1);
     assert_eq!((entry.recipients[0].attempts, &entry.recipients[0].last_reply[..]), (1, "451 later  please"));
-    let notice = Some((body(&store, b"Subject: failed\r\n\r\n"), target(INBOX, &[])));
+    let notice = Some((body(&store, b"Subject: failed\r\n\r\n"), NoticeTo::Owner(target(INBOX, &[]))));
     settle(vec![(address("b"), Outcome::Failed)], 300, notice).expect("settled");
     assert_eq!(order(None), []);
     assert_eq!(rows(&store, INBOX).len(), 1);
@@ -244,10 +247,10 @@ fn the_queue_is_held_released_retried_and_emptied() {
         let (body, reverse_path) = (body(&store, b"Subject: x\r\n\r\n"), ReversePath::Null);
         let (copies, now) = (vec![target(MailboxId(3), &[])], Timestamp(1));
         let not_before = Timestamp(due);
-        let enqueue = Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now };
-        let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
-        let Done::Enqueued(id) = done else { panic!("{done:?}") };
-        id
+        let outgoing = vec![Outgoing { reverse_path, parameters, recipients, not_before }];
+        let done = block_on(store.apply(Op::Enqueue(Enqueue { body, outgoing, copies, now }))).expect("queued");
+        let Done::Enqueued(ids) = done else { panic!("{done:?}") };
+        ids[0]
     };
     let (one, two) = (enqueue(10), enqueue(20));
     let order = || {
@@ -278,7 +281,7 @@ fn the_queue_is_held_released_retried_and_emptied() {
     let told = entry(two);
     assert_eq!(told.parameters.envelope_id.as_deref(), Some("id"));
     assert!(told.parameters.require_tls && told.recipients[0].parameters.notify == Notify::DELAY);
-    let notice = Some((body(&store, b"Subject: removed\r\n\r\n"), target(INBOX, &[])));
+    let notice = Some((body(&store, b"Subject: removed\r\n\r\n"), NoticeTo::Owner(target(INBOX, &[]))));
     let now = Timestamp(9);
     assert_eq!(apply(Op::RemoveQueueEntry { entry: two, notice, now }), (applied.clone(), true));
     assert_eq!(apply(Op::RemoveQueueEntry { entry: two, notice: None, now }), (Err(Trouble::NotFound), false));

@@ -445,11 +445,13 @@ fn enqueue(store: &Store) -> Result<Done, Trouble> {
     let recipient = "x@far.example".parse::<hauspost::wire::address::Address>().expect("an address");
     let enqueue = Enqueue {
         body: body(store, b"queued")?,
-        reverse_path: hauspost::wire::address::ReversePath::Null,
-        parameters: Default::default(),
-        recipients: vec![recipient.into()],
+        outgoing: vec![Outgoing {
+            reverse_path: hauspost::wire::address::ReversePath::Null,
+            parameters: Default::default(),
+            recipients: vec![recipient.into()],
+            not_before: Timestamp(1),
+        }],
         copies: Vec::new(),
-        not_before: Timestamp(1),
         now: Timestamp(1),
     };
     block_on(store.apply(Op::Enqueue(enqueue)))

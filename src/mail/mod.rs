@@ -3,6 +3,7 @@
 //! Receives parsed commands, message facts and `now`; hands on verdicts, views, texts of bounces. Never does
 //! I/O, never reads a clock, never draws a random number.
 
+pub mod addressbook;
 pub mod bounce;
 pub mod credential;
 pub mod index;
@@ -12,6 +13,7 @@ pub mod retry;
 pub mod route;
 pub mod search;
 pub mod section;
+pub mod srs;
 pub mod submitted;
 pub mod text;
 pub mod view;

@@ -1,8 +1,8 @@
 //! The command line.
 
-use crate::node::configuration::{LEVELS_EXPECTED, parse_level};
 use crate::node::failure::{Exit, Failure};
 use crate::node::trial::HostPort;
+use crate::node::values::{LEVELS_EXPECTED, parse_level};
 use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, trial};
 use argh::FromArgs;
 use log::LevelFilter;

@@ -3,16 +3,16 @@
 //! Everything wrong in a file is refused with file, line, key and what was expected; nothing is guessed or passed over.
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
+use crate::node::directory::{
+    self, ADDRESS_KEYS, AddressTable, Alias, Contradiction, DOMAIN_KEYS, DomainTable, TableKey,
+};
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::{KEYS, Key, Settings, Slot};
-use crate::node::units::{encode_size, encode_wait, parse_size, parse_wait};
+use crate::node::values::{parse_domain, parse_tagged};
 use crate::serve::SmarthostSecurity;
-use crate::wire::address::{Address, Domain};
-use log::LevelFilter;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -39,6 +39,11 @@ pub fn parse(name: &str, text: &str) -> Result<Settings, Failure> {
     let mut given = Vec::new();
     for (table_key, value) in document.get_ref() {
         match value.get_ref() {
+            DeValue::Table(table) if DIRECTORY.contains(&&**table_key.get_ref()) => {
+                for (key, value) in table {
+                    read_named(&source, table_key.get_ref(), key, value, &mut settings)?;
+                }
+            }
             DeValue::Table(table) if is_table(table_key.get_ref()) => {
                 for (key, value) in table {
                     let full = format!("{}.{}", table_key.get_ref(), key.get_ref());
@@ -57,7 +62,14 @@ pub fn parse(name: &str, text: &str) -> Result<Settings, Failure> {
             format!("{name}: {} is missing, for example {} = {}", missing.name, missing.name, missing.default);
         return Err(Failure::new(Exit::Configuration, sentence));
     }
-    check(&settings).map_err(|(key, trouble)| source.wrong(source.find(key), format!("{key}: {trouble}")))?;
+    check(&settings).map_err(|(key, trouble)| {
+        let path: Vec<&str> = key.split('.').collect();
+        source.wrong(source.find(&path), format!("{key}: {trouble}"))
+    })?;
+    directory::check(&settings).map_err(|Contradiction { path, trouble }| {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        source.wrong(source.find(&path), format!("{}: {trouble}", encode_path(&path)))
+    })?;
     Ok(settings)
 }
 
@@ -98,6 +110,31 @@ pub fn sample(given: &[(&str, String)]) -> String {
             None => text.push_str(&format!("#{short} = {}\n", key.default)),
         }
     }
+    text.push_str(&sample_of_tables());
+    text
+}
+
+/// The tables that the owner names, as examples behind `# `: without that they are TOML.
+fn sample_of_tables() -> String {
+    let mut text = String::from(
+        "\n# Aliases and more: tables that are named after an address or a domain, as many as you need. These are examples;\n\
+         # to use one, remove \"# \" from its lines.\n",
+    );
+    let doc = |text: &mut String, doc: &str| doc.lines().for_each(|line| text.push_str(&format!("# # {line}\n")));
+    text.push_str("#\n# [aliases]\n");
+    doc(&mut text, directory::ALIASES_DOC);
+    text.push_str(&format!("# {}\n", directory::ALIASES_EXAMPLE));
+    let addresses = ADDRESS_KEYS.iter().map(|row| (row.table, row.key.name, row.key.default, row.key.doc));
+    let domains = DOMAIN_KEYS.iter().map(|row| (row.table, row.key.name, row.key.default, row.key.doc));
+    let mut table = "";
+    for (of, name, example, about) in addresses.chain(domains) {
+        if of != table {
+            text.push_str(&format!("#\n# [{of}]\n"));
+            table = of;
+        }
+        doc(&mut text, about);
+        text.push_str(&format!("# {name} = {example}\n"));
+    }
     text
 }
 
@@ -124,6 +161,14 @@ fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
         Slot::Waits(place) => place(before) != place(after),
         Slot::Security(place) => place(before) != place(after),
         Slot::Level(place) => place(before) != place(after),
+        Slot::Separators(place) => place(before) != place(after),
+        Slot::Senders(place) => place(before) != place(after),
+        Slot::Recipients(place) => place(before) != place(after),
+        Slot::Recipient(place) => place(before) != place(after),
+        Slot::Mailbox(place) => place(before) != place(after),
+        Slot::Day(place) => place(before) != place(after),
+        Slot::Host(place) => place(before) != place(after),
+        Slot::GatewayTls(place) => place(before) != place(after),
     }
 }
 
@@ -141,17 +186,35 @@ impl Source<'_> {
         Failure::new(Exit::Configuration, format!("{}:{line}: {trouble}", self.name))
     }
 
-    /// Where a key is set; the start of the file when it has its default.
-    fn find(&self, name: &str) -> Range<usize> {
-        let Ok(document) = DeTable::parse(self.text) else { return 0..0 };
-        let (table, short) = name.split_once('.').map_or((None, name), |(table, short)| (Some(table), short));
-        let tables = document.get_ref();
-        let entries = match table {
-            None => Some(tables),
-            Some(table) => tables.get(table).and_then(|value| value.get_ref().as_table()),
-        };
-        entries.and_then(|entries| entries.get_key_value(short)).map_or(0..0, |(key, _)| key.span())
+    fn unexpected(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &str) -> Failure {
+        let found = self.text.get(value.span()).unwrap_or("something else");
+        let found: String = found.chars().take(60).collect();
+        self.wrong(value.span(), format!("{name}: expected {expected}, found {found}"))
     }
+
+    /// Where a key is set; the start of the file when it has its default.
+    fn find(&self, path: &[&str]) -> Range<usize> {
+        let Ok(document) = DeTable::parse(self.text) else { return 0..0 };
+        let mut found = 0..0;
+        let mut entries = Some(document.get_ref());
+        for name in path {
+            let Some((key, value)) = entries.and_then(|entries| entries.get_key_value(*name)) else { break };
+            found = key.span();
+            entries = value.get_ref().as_table();
+        }
+        found
+    }
+}
+
+/// Tables whose names are the owner's.
+const DIRECTORY: [&str; 3] = ["aliases", "address", "domain"];
+
+/// A path as TOML writes it.
+fn encode_path(path: &[&str]) -> String {
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let names: Vec<String> =
+        path.iter().map(|name| if plain(name) { (*name).to_owned() } else { format!("{name:?}") }).collect();
+    names.join(".")
 }
 
 fn is_table(name: &str) -> bool {
@@ -166,16 +229,69 @@ fn read_key(
     settings: &mut Settings,
 ) -> Result<(), Failure> {
     let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-        let near = KEYS.iter().map(|key| key.name).min_by_key(|known| distance(known, name)).unwrap_or("");
-        let hint =
-            if distance(near, name) * 3 <= name.len() { format!("; do you mean {near}?") } else { String::new() };
-        return Err(source.wrong(at, format!("unknown key {name}{hint}")));
+        return Err(unknown(source, name, at, KEYS.iter().map(|key| key.name)));
     };
-    key.slot.read(value.get_ref(), settings).map_err(|expected| {
-        let found = source.text.get(value.span()).unwrap_or("something else");
-        let found: String = found.chars().take(60).collect();
-        source.wrong(value.span(), format!("{name}: expected {expected}, found {found}"))
-    })
+    key.slot.read(value.get_ref(), settings).map_err(|expected| source.unexpected(name, value, &expected))
+}
+
+fn unknown(source: &Source<'_>, name: &str, at: Range<usize>, known: impl Iterator<Item = &'static str>) -> Failure {
+    let near = known.min_by_key(|known| distance(known, name)).unwrap_or("");
+    let hint = if distance(near, name) * 3 <= name.len() { format!("; do you mean {near}?") } else { String::new() };
+    source.wrong(at, format!("unknown key {name}{hint}"))
+}
+
+/// One alias, or one table that is named after an address or a domain.
+fn read_named(
+    source: &Source<'_>,
+    table: &str,
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    settings: &mut Settings,
+) -> Result<(), Failure> {
+    let written = name.get_ref().as_ref();
+    let full = encode_path(&[table, written]);
+    let misnamed = |what: &str| source.wrong(name.span(), format!("{full}: expected {what}, found {written:?}"));
+    let a_table = || source.unexpected(&full, value, &format!("a table with a name, like [{table}.\"...\"]"));
+    let directory = &mut settings.directory;
+    if table == "domain" {
+        let domain = parse_domain(written).ok_or_else(|| misnamed("a domain, like \"example.org\""))?;
+        let mut read = DomainTable::new(written, domain);
+        let keys = value.get_ref().as_table().ok_or_else(a_table)?;
+        read_table(source, &full, DOMAIN_KEYS, keys, &mut read)?;
+        directory.domains.push(read);
+        return Ok(());
+    }
+    let address = parse_tagged(written).ok_or_else(|| misnamed("an address, like \"shop@example.org\""))?;
+    if table == "aliases" {
+        let own = value.get_ref().as_str().and_then(parse_tagged);
+        let expected = || source.unexpected(&full, value, "an address of yours, like \"me@example.org\"");
+        let own = own.ok_or_else(expected)?;
+        directory.aliases.push(Alias { written: written.to_owned(), name: address, own });
+        return Ok(());
+    }
+    let mut read = AddressTable::new(written, address);
+    let keys = value.get_ref().as_table().ok_or_else(a_table)?;
+    read_table(source, &full, ADDRESS_KEYS, keys, &mut read)?;
+    directory.addresses.push(read);
+    Ok(())
+}
+
+fn read_table<S>(
+    source: &Source<'_>,
+    table: &str,
+    known: &'static [TableKey<S>],
+    keys: &DeTable<'_>,
+    read: &mut S,
+) -> Result<(), Failure> {
+    for (key, value) in keys {
+        let name = key.get_ref();
+        let Some(row) = known.iter().find(|row| row.key.name == *name) else {
+            return Err(unknown(source, name, key.span(), known.iter().map(|row| row.key.name)));
+        };
+        let put = row.key.slot.read(value.get_ref(), read);
+        put.map_err(|expected| source.unexpected(&format!("{table}.{name}"), value, &expected))?;
+    }
+    Ok(())
 }
 
 /// What no single key can tell. The answer names the key to look at.
@@ -199,133 +315,6 @@ fn check(settings: &Settings) -> Result<(), (&'static str, String)> {
         return Err(("relay.security", "a password is not sent without TLS".into()));
     }
     Ok(())
-}
-
-impl Slot {
-    /// Puts a value in its place, or says what was expected.
-    fn read(&self, value: &DeValue<'_>, settings: &mut Settings) -> Result<(), String> {
-        let text = value.as_str();
-        match *self {
-            Slot::Domain(place) => {
-                let name = text.filter(|text| text.is_ascii()).and_then(parse_domain);
-                put(place(settings), name, "a host name in quotes, like \"mail.example.org\"")
-            }
-            Slot::Domains(place) => {
-                put(place(settings), list(value, parse_domain), "a list of domains, like [\"example.org\"]")
-            }
-            Slot::Addresses(place) => {
-                put(place(settings), list(value, parse_address), "a list of addresses, like [\"me@example.org\"]")
-            }
-            Slot::Text(place) => {
-                let plain = text.filter(|text| !text.contains(char::is_control)).map(str::to_string);
-                put(place(settings), plain, "text in quotes")
-            }
-            Slot::Path(place) => {
-                let path = text.filter(|text| !text.contains('\0')).map(Into::into);
-                put(place(settings), path, "a file name in quotes")
-            }
-            Slot::Sockets(place) => {
-                let sockets = list(value, |text| text.parse().ok());
-                put(place(settings), sockets, "a list of addresses with ports, like [\"[::]:25\", \"192.0.2.1:25\"]")
-            }
-            Slot::Ranges(place) => {
-                let ranges = list(value, |text| text.parse().ok());
-                put(place(settings), ranges, "a list of addresses and ranges, like [\"192.0.2.1\", \"10.0.0.0/8\"]")
-            }
-            Slot::Socket(place) => {
-                let socket = match text {
-                    Some("") => Some(None),
-                    text => text.and_then(|text| text.parse().ok()).map(Some),
-                };
-                put(place(settings), socket, "an address with port in quotes, like \"192.0.2.53:53\"")
-            }
-            Slot::Switch(place) => put(place(settings), value.as_bool(), "true or false"),
-            Slot::Count(place, min, max) => {
-                let number = integer(value).filter(|number| (min..=max).contains(number));
-                put(place(settings), number, &format!("a number from {min} to {max}"))
-            }
-            Slot::Size(place, min, max) => {
-                let bytes = text.and_then(parse_size).filter(|bytes| (min..=max).contains(bytes));
-                let (min, max) = (encode_size(min), encode_size(max));
-                put(place(settings), bytes, &format!("a size like \"50MB\" or \"16MiB\", from {min} to {max}"))
-            }
-            Slot::Wait(place, min, max) => {
-                let (min, max) = (Duration::from_secs(min), Duration::from_secs(max));
-                let wait = text.and_then(parse_wait).filter(|wait| (min..=max).contains(wait));
-                let (min, max) = (encode_wait(min), encode_wait(max));
-                put(place(settings), wait, &format!("a duration like \"90s\" or \"5d\", from {min} to {max}"))
-            }
-            Slot::Waits(place) => {
-                let waits = list(value, |text| parse_wait(text).filter(|wait| !wait.is_zero()));
-                let waits = waits.filter(|waits| !waits.is_empty());
-                put(place(settings), waits, "a list of durations above zero, like [\"5m\", \"1h\"], at least one")
-            }
-            Slot::Security(place) => {
-                put(place(settings), text.and_then(parse_security), "\"tls\", \"starttls\" or \"plain\"")
-            }
-            Slot::Level(place) => put(place(settings), text.and_then(parse_level), LEVELS_EXPECTED),
-        }
-    }
-}
-
-fn put<T>(place: &mut T, value: Option<T>, expected: &str) -> Result<(), String> {
-    *place = value.ok_or(expected)?;
-    Ok(())
-}
-
-fn parse_security(text: &str) -> Option<SmarthostSecurity> {
-    match text {
-        "tls" => Some(SmarthostSecurity::Implicit),
-        "starttls" => Some(SmarthostSecurity::StartTls),
-        "plain" => Some(SmarthostSecurity::Plain),
-        _ => None,
-    }
-}
-
-/// What [`parse_level`] takes, for messages.
-pub const LEVELS_EXPECTED: &str = "\"error\", \"warn\", \"info\", \"debug\" or \"off\"";
-
-/// Reads a log level.
-pub fn parse_level(text: &str) -> Option<LevelFilter> {
-    match text {
-        "error" => Some(LevelFilter::Error),
-        "warn" => Some(LevelFilter::Warn),
-        "info" => Some(LevelFilter::Info),
-        "debug" => Some(LevelFilter::Debug),
-        "off" => Some(LevelFilter::Off),
-        _ => None,
-    }
-}
-
-/// Reads `local@domain` as the owner writes it: without quoting, comments or display name.
-pub fn parse_address(text: &str) -> Option<Address> {
-    let (local, domain) = text.rsplit_once('@')?;
-    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"\"\\()<>,;:@[]+".contains(c);
-    let good = !local.is_empty() && local.len() <= 64 && local.split('.').all(|part| !part.is_empty());
-    if !good || !local.chars().all(plain) {
-        return None;
-    }
-    Some(Address { local: local.to_string(), domain: parse_domain(domain)? })
-}
-
-/// Reads a domain name: labels of letters, digits and inner hyphens, at most 63 octets each and 253 together.
-pub fn parse_domain(text: &str) -> Option<Domain> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-    };
-    (text.len() <= 253 && text.split('.').all(label)).then(|| Domain::new(text))
-}
-
-fn list<T>(value: &DeValue<'_>, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    value.as_array()?.iter().map(|item| item.get_ref().as_str().and_then(&parse)).collect()
-}
-
-fn integer(value: &DeValue<'_>) -> Option<u64> {
-    let integer = value.as_integer()?;
-    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// Levenshtein distance, to guess which key was meant.
@@ -371,7 +360,8 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(uncommented.matches(" = ").count() - sample(&[]).matches("\"#key = value\"").count(), KEYS.len());
+        let examples = sample_of_tables().matches(" = ").count() + sample(&[]).matches("\"#key = value\"").count();
+        assert_eq!(uncommented.matches(" = ").count() - examples, KEYS.len());
         assert_eq!(parse("sample", &uncommented).unwrap(), defaults().unwrap());
     }
 
@@ -460,13 +450,5 @@ mod tests {
         after.user = "hauspost".into();
         after.listen.imap.clear();
         assert_eq!(needing_restart(&before, &after), ["user", "listen.imap"]);
-    }
-
-    #[test]
-    fn addresses_are_plain() {
-        assert_eq!(parse_address("me@Example.org").unwrap().to_string(), "me@example.org");
-        for text in ["me", "@a.b", "me@", "me you@a.b", "a..b@c.d", "me+tag@a.b", "me@-a.b", "Me <me@a.b>", "me@a..b"] {
-            assert_eq!(parse_address(text), None, "{text}");
-        }
     }
 }

@@ -7,7 +7,7 @@
 //! | [`command`] | reads the arguments |
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
-//! | [`settings`], [`configuration`], [`units`] | the configuration file and its keys |
+//! | [`settings`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
 //! | [`supervise`], [`accept`], [`cores`] | a running node, from first connection to last |
@@ -19,6 +19,7 @@ pub mod command;
 pub mod compact;
 pub mod configuration;
 pub mod cores;
+pub mod directory;
 pub mod failure;
 pub mod folder;
 pub mod log;
@@ -47,3 +48,4 @@ pub fn main() -> ExitCode {
         }
     }
 }
+pub mod values;

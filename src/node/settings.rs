@@ -3,9 +3,12 @@
 //! From [`KEYS`] the file is read and the sample is printed, so that neither can know a key that the other lacks.
 //! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
 
+use crate::mail::addressbook::{GatewayTls, SenderPattern};
+use crate::node::directory::Directory;
 use crate::node::failure::{Exit, Failure};
 use crate::serve::{AddressRange, Service, SmarthostSecurity};
 use crate::wire::address::{Address, Domain};
+use crate::wire::date::Timestamp;
 use log::LevelFilter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +23,12 @@ pub struct Settings {
     pub addresses: Vec<Address>,
     /// `domains`; empty: those of the addresses.
     pub domains: Vec<Domain>,
+    /// `tag_separators`
+    pub tag_separators: String,
+    /// `tag_mailboxes`
+    pub tag_mailboxes: bool,
+    /// `block_senders`
+    pub block_senders: Vec<SenderPattern>,
     /// `user`; empty: stay who we are.
     pub user: String,
     /// `group`; empty: the user's own.
@@ -54,6 +63,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// `store.journal_bytes`
     pub journal_bytes: u64,
+    /// The tables that the owner names: `[aliases]`, `[address."..."]`, `[domain."..."]`.
+    pub directory: Directory,
 }
 
 /// `listen.*`: where each service listens.
@@ -137,7 +148,7 @@ pub struct Relay {
 }
 
 /// One key of the file.
-pub struct Key {
+pub struct Key<S: 'static = Settings> {
     /// Its name with its table: `relay.host`.
     pub name: &'static str,
     /// Its default as TOML; for a required key an example.
@@ -149,46 +160,65 @@ pub struct Key {
     /// What it does, for the owner. Lines of at most 110 letters.
     pub doc: &'static str,
     /// Its type, and where its value goes.
-    pub slot: Slot,
+    pub slot: Slot<S>,
 }
 
+/// A host, with a port when one is named.
+pub type HostPort = (String, Option<u16>);
+
 /// The type of a key, with the place of its value.
-pub enum Slot {
+pub enum Slot<S: 'static = Settings> {
     /// A host or domain name.
-    Domain(fn(&mut Settings) -> &mut Domain),
+    Domain(fn(&mut S) -> &mut Domain),
     /// A list of domain names.
-    Domains(fn(&mut Settings) -> &mut Vec<Domain>),
+    Domains(fn(&mut S) -> &mut Vec<Domain>),
     /// A list of mail addresses.
-    Addresses(fn(&mut Settings) -> &mut Vec<Address>),
+    Addresses(fn(&mut S) -> &mut Vec<Address>),
     /// Text without control characters; may be empty.
-    Text(fn(&mut Settings) -> &mut String),
+    Text(fn(&mut S) -> &mut String),
     /// A file name; relative ones start at the folder of the configuration file.
-    Path(fn(&mut Settings) -> &mut PathBuf),
+    Path(fn(&mut S) -> &mut PathBuf),
     /// A list of `address:port`.
-    Sockets(fn(&mut Settings) -> &mut Vec<SocketAddr>),
+    Sockets(fn(&mut S) -> &mut Vec<SocketAddr>),
     /// A list of addresses and ranges of them.
-    Ranges(fn(&mut Settings) -> &mut Vec<AddressRange>),
+    Ranges(fn(&mut S) -> &mut Vec<AddressRange>),
     /// `address:port`, or nothing.
-    Socket(fn(&mut Settings) -> &mut Option<SocketAddr>),
+    Socket(fn(&mut S) -> &mut Option<SocketAddr>),
     /// `true` or `false`.
-    Switch(fn(&mut Settings) -> &mut bool),
+    Switch(fn(&mut S) -> &mut bool),
     /// A whole number from a range.
-    Count(fn(&mut Settings) -> &mut u64, u64, u64),
+    Count(fn(&mut S) -> &mut u64, u64, u64),
     /// A size in bytes from a range.
-    Size(fn(&mut Settings) -> &mut u64, u64, u64),
+    Size(fn(&mut S) -> &mut u64, u64, u64),
     /// A duration in seconds from a range.
-    Wait(fn(&mut Settings) -> &mut Duration, u64, u64),
+    Wait(fn(&mut S) -> &mut Duration, u64, u64),
     /// A list of durations, at least one.
-    Waits(fn(&mut Settings) -> &mut Vec<Duration>),
+    Waits(fn(&mut S) -> &mut Vec<Duration>),
     /// How a smarthost speaks TLS.
-    Security(fn(&mut Settings) -> &mut SmarthostSecurity),
+    Security(fn(&mut S) -> &mut SmarthostSecurity),
     /// How much is logged.
-    Level(fn(&mut Settings) -> &mut LevelFilter),
+    Level(fn(&mut S) -> &mut LevelFilter),
+    /// Characters that part a tag from an address.
+    Separators(fn(&mut S) -> &mut String),
+    /// A list of senders that are not wanted.
+    Senders(fn(&mut S) -> &mut Vec<SenderPattern>),
+    /// A list of addresses anywhere, tags and all.
+    Recipients(fn(&mut S) -> &mut Vec<Address>),
+    /// One address, or none.
+    Recipient(fn(&mut S) -> &mut Option<Address>),
+    /// The name of a mailbox.
+    Mailbox(fn(&mut S) -> &mut Option<String>),
+    /// The end of a day.
+    Day(fn(&mut S) -> &mut Option<Timestamp>),
+    /// `host` or `host:port`.
+    Host(fn(&mut S) -> &mut Option<HostPort>),
+    /// How a gateway speaks TLS.
+    GatewayTls(fn(&mut S) -> &mut GatewayTls),
 }
 
 const YEAR_SECONDS: u64 = 365 * 86_400;
 
-const fn key(name: &'static str, default: &'static str, doc: &'static str, slot: Slot) -> Key {
+pub(super) const fn key<S>(name: &'static str, default: &'static str, doc: &'static str, slot: Slot<S>) -> Key<S> {
     Key { name, default, required: false, needs_restart: false, doc, slot }
 }
 
@@ -212,14 +242,35 @@ pub const KEYS: &[Key] = &[
         "addresses",
         r#"["me@example.org"]"#,
         "Your addresses. The first is the main one: it is your login, and postmaster's mail goes there.\n\
-         Mail to me+anything@example.org arrives too.",
+         Mail to me+anything@example.org arrives too. Aliases and more stand at the end of this file.",
         Slot::Addresses(|s| &mut s.addresses),
     ),
     key(
         "domains",
         "[]",
-        "Domains this node receives mail for. Empty: the domains of your addresses.",
+        "Domains this node receives mail for, besides those with tables of their own at the end of this file.\n\
+         Empty: the domains of your addresses.",
         Slot::Domains(|s| &mut s.domains),
+    ),
+    key(
+        "tag_separators",
+        r#""+""#,
+        "Characters that part a tag from your address: with \"+-\", mail to me-shop@example.org arrives too.\n\
+         Empty: none do.",
+        Slot::Separators(|s| &mut s.tag_separators),
+    ),
+    key(
+        "tag_mailboxes",
+        "false",
+        "Put mail to me+shop@example.org into the mailbox shop, if you have one; capitals do not matter.",
+        Slot::Switch(|s| &mut s.tag_mailboxes),
+    ),
+    key(
+        "block_senders",
+        "[]",
+        "Senders whose mail is refused: \"x@y.example\" is one address, \"y.example\" everybody there, \"*.y.example\"\n\
+         everybody at the domains below it, \"<>\" refuses all bounces. Mail to postmaster is never refused.",
+        Slot::Senders(|s| &mut s.block_senders),
     ),
     at_start(
         "user",
@@ -381,6 +432,9 @@ impl Settings {
             hostname: Domain::new(""),
             addresses: Vec::new(),
             domains: Vec::new(),
+            tag_separators: String::new(),
+            tag_mailboxes: false,
+            block_senders: Vec::new(),
             user: String::new(),
             group: String::new(),
             sent_copy: false,
@@ -406,6 +460,7 @@ impl Settings {
             checkpoint_after: Duration::ZERO,
             cache_bytes: 0,
             journal_bytes: 0,
+            directory: Directory::default(),
         }
     }
 
@@ -415,17 +470,19 @@ impl Settings {
         main.ok_or_else(|| Failure::new(Exit::Configuration, "addresses: at least one address is needed"))
     }
 
-    /// The domains in force: those given, or those of the addresses.
+    /// The domains whose addresses are the owner's: those given, or those of the addresses; and those that have tables.
     pub fn local_domains(&self) -> Vec<Domain> {
-        if !self.domains.is_empty() {
-            return self.domains.clone();
-        }
-        let mut domains: Vec<Domain> = Vec::new();
-        for address in &self.addresses {
-            if !domains.contains(&address.domain) {
-                domains.push(address.domain.clone());
+        let mut domains = self.domains.clone();
+        let mut add = |domain: &Domain| {
+            if !domains.contains(domain) {
+                domains.push(domain.clone());
             }
+        };
+        if self.domains.is_empty() {
+            self.addresses.iter().for_each(|address| add(&address.domain));
+            self.directory.address_domains().for_each(&mut add);
         }
+        self.directory.own_domains().for_each(&mut add);
         domains
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::net::Net;
 use crate::node::command::Init;
-use crate::node::configuration::{self, parse_address, parse_domain, sample};
+use crate::node::configuration::{self, sample};
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, write_new_file};
 use crate::node::owner;
@@ -10,6 +10,7 @@ use crate::node::password;
 use crate::node::privilege;
 use crate::node::production::open_store;
 use crate::node::settings::Settings;
+use crate::node::values::{parse_address, parse_domain};
 use std::io::Write;
 
 /// Makes the folder with all that belongs in it, and says what to do next.

@@ -1,6 +1,7 @@
 //! From settings and files to the configuration that sessions see.
 
 use crate::net::{Net, tls};
+use crate::node::directory::make_book;
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Settings;
 use crate::serve::{AdmissionLimits, RelayPolicy, Site, Smarthost};
@@ -28,6 +29,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         hostname: settings.hostname.clone(),
         domains: settings.local_domains(),
         addresses: settings.addresses.clone(),
+        book: make_book(settings),
         login: settings.login()?,
         message_bytes_max: settings.message_bytes_max,
         tls: Some(read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?),

@@ -4,7 +4,7 @@
 
 use crate::net::Net;
 use crate::node::command::Try;
-use crate::node::configuration::{self, parse_address};
+use crate::node::configuration;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::Folder;
 use crate::node::owner;
@@ -13,6 +13,7 @@ use crate::node::settings::{PORTS, Settings};
 use crate::node::site::make_site;
 use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
+use crate::node::values::{parse_address, parse_domain};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::wire::address::Domain;
 use async_signal::Signals;
@@ -231,7 +232,7 @@ impl std::str::FromStr for HostPort {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = bare.unwrap_or(host);
-        let known = host.parse::<IpAddr>().is_ok() || (bare.is_none() && configuration::parse_domain(host).is_some());
+        let known = host.parse::<IpAddr>().is_ok() || (bare.is_none() && parse_domain(host).is_some());
         let port = port.parse().ok().filter(|port| *port > 0);
         port.filter(|_| known).map(|port| HostPort { host: host.to_string(), port }).ok_or_else(wrong)
     }

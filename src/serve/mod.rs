@@ -11,6 +11,7 @@ pub mod reception;
 pub mod relay;
 mod site;
 pub mod smtp;
+mod srs;
 
 pub use admission::{AddressRange, Admission, Network, Refusal, Ticket};
 pub use intake::Intake;

@@ -1,5 +1,6 @@
 //! The configuration as sessions see it: checked, complete, immutable.
 
+use crate::mail::addressbook::AddressBook;
 use crate::serve::AddressRange;
 use crate::wire::address::{Address, Domain};
 use crate::wire::sasl::ChannelBindings;
@@ -12,10 +13,12 @@ use std::time::Duration;
 pub struct Site {
     /// Name in greetings, EHLO and Received.
     pub hostname: Domain,
-    /// Domains this node receives for.
+    /// Domains of the owner's addresses.
     pub domains: Vec<Domain>,
-    /// The owner's addresses (the first is the main one); plus addressing works on each.
+    /// The owner's addresses (the first is the main one).
     pub addresses: Vec<Address>,
+    /// Who mail is taken for, and what becomes of it: those addresses, aliases, forwards, gateways.
+    pub book: AddressBook,
     /// Logins of the owner: the full address and its local part are both accepted.
     pub login: String,
     /// Largest message taken, in bytes (SIZE, APPENDLIMIT).
@@ -37,28 +40,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// The owner's address that a recipient means: plus tag removed, case ignored, `postmaster` (with or without a
-    /// local domain, RFC 5321 section 4.5.1) counts as the owner.
-    pub fn local_recipient(&self, recipient: &Address) -> Option<&Address> {
-        if !self.is_local_domain(&recipient.domain) {
-            return None;
-        }
-        let local = recipient.local.to_lowercase();
-        let base = local.split_once('+').map_or(local.as_str(), |(base, _)| base);
-        self.addresses
-            .iter()
-            .find(|own| own.domain == recipient.domain && [&local[..], base].contains(&&own.local.to_lowercase()[..]))
-            .or_else(|| self.addresses.first().filter(|_| local == "postmaster"))
-    }
-
     /// Whether connections from this address begin with a PROXY header.
     pub fn is_front(&self, peer: IpAddr) -> bool {
         self.proxy_from.iter().any(|range| range.contains(peer))
-    }
-
-    /// Whether this node receives for the domain.
-    pub fn is_local_domain(&self, domain: &Domain) -> bool {
-        self.domains.contains(domain)
     }
 
     /// What a login on this connection can be bound to.

@@ -12,12 +12,14 @@
 //!
 //! [`wire::smtp::Server`]: crate::wire::smtp::Server
 
+mod delivery;
 mod incoming;
 mod policy;
 
 use crate::limits::*;
 use crate::net::{Stream, TlsFacts};
 use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
+use crate::wire::address::{Address, ForwardPath};
 use crate::wire::sasl::Input;
 use crate::wire::smtp::{Envelope, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
 use incoming::Incoming;
@@ -150,7 +152,7 @@ impl Session {
                     self.server.answer_sender(answer, &mut self.out);
                 }
                 Want::Recipient(forward_path) => {
-                    let answer = policy::may_receive(&self.site, self.role, forward_path);
+                    let answer = self.judge_recipient(forward_path).await;
                     if let Err(refusal) = &answer {
                         log::debug!("event=recipient-refused peer={} reply=\"{refusal}\"", self.peer);
                     }
@@ -176,6 +178,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    async fn judge_recipient(&self, forward_path: ForwardPath) -> Result<Address, Reply> {
+        let sender = self.server.envelope().map(|envelope| envelope.reverse_path.clone()).ok_or(replies::FAILED)?;
+        policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {

@@ -35,6 +35,7 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
         next_uid_validity: meta.uid_validity,
         next_body: meta.body,
         page_used: meta.page_used,
+        next_queue: meta.queue,
         mailboxes: Vec::new(),
         steps: Vec::new(),
         staged: None,
@@ -55,7 +56,7 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
             Done::Applied
         }
         Op::SetSpecialUse { name, special_use } => draft.set_special_use(&name, special_use)?,
-        Op::Enqueue(enqueue) => draft.enqueue(enqueue, QueueId(meta.queue))?,
+        Op::Enqueue(enqueue) => draft.enqueue(enqueue)?,
         Op::Settle(settle) => draft.settle(settle)?,
         Op::Hold { entry } => draft.hold(entry)?,
         Op::Release { entry, due } => draft.release(entry, due)?,
@@ -79,14 +80,9 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
             draft.steps.push(Step::RemoveCredential(login));
             Done::Applied
         }
-        Op::SetSetting { key, value } => {
-            check_key(&key)?;
-            if value.as_ref().is_some_and(|value| value.len() > SETTING_BYTES_MAX) {
-                return Err(Trouble::Refused("the value is too long"));
-            }
-            draft.steps.push(Step::Setting { key, value });
-            Done::Applied
-        }
+        Op::SetSetting { key, value } => draft.set_setting(key, value)?,
+        Op::MakeSetting { key, .. } if tables.settings.get(&key[..])?.is_some() => Done::Applied,
+        Op::MakeSetting { key, value } => draft.set_setting(key, Some(value))?,
     };
     Ok(Decision { steps: draft.steps, done, staged: draft.staged })
 }
@@ -127,6 +123,7 @@ struct Draft<'a, 't> {
     next_body: u64,
     /// See [`Meta::page_used`]. An Op admits one body at most.
     page_used: u32,
+    next_queue: u64,
     /// Mailboxes as the steps so far will leave them, as far as it matters here.
     mailboxes: Vec<Mailbox>,
     steps: Vec<Step>,
@@ -504,6 +501,15 @@ impl Draft<'_, '_> {
             return Err(Trouble::Refused("the mailbox has mailboxes inside"));
         }
         self.steps.push(Step::Delete { id });
+        Ok(Done::Applied)
+    }
+
+    fn set_setting(&mut self, key: String, value: Option<Vec<u8>>) -> Result<Done, Trouble> {
+        check_key(&key)?;
+        if value.as_ref().is_some_and(|value| value.len() > SETTING_BYTES_MAX) {
+            return Err(Trouble::Refused("the value is too long"));
+        }
+        self.steps.push(Step::Setting { key, value });
         Ok(Done::Applied)
     }
 }

@@ -58,6 +58,7 @@ mod writer;
 
 pub use bell::Bell;
 pub use compact::{Compacted, compact};
+pub use decide::mailbox_name;
 pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use inspect::{Inspected, inspect};
 pub use intake::{BodyWriter, NewBody};

@@ -53,7 +53,7 @@ pub enum Op {
         /// On or off.
         subscribed: bool,
     },
-    /// A submitted message into the queue.
+    /// A message into the queue, to be sent to other servers.
     Enqueue(Enqueue),
     /// What came of a delivery attempt.
     Settle(Settle),
@@ -80,8 +80,8 @@ pub enum Op {
     RemoveQueueEntry {
         /// The entry.
         entry: QueueId,
-        /// What the owner is told, in the same Op.
-        notice: Option<(NewBody, Target)>,
+        /// What somebody is told about it, in the same Op.
+        notice: Option<(NewBody, NoticeTo)>,
         /// Wall clock.
         now: Timestamp,
     },
@@ -96,6 +96,13 @@ pub enum Op {
     RemoveCredential {
         /// Login name.
         login: String,
+    },
+    /// Keeps a small value under a key that has none: of two that make a secret at the same moment, one is kept.
+    MakeSetting {
+        /// Key.
+        key: String,
+        /// Value.
+        value: Vec<u8>,
     },
     /// Keeps a small value (at most 64 KiB) under a key.
     SetSetting {
@@ -136,8 +143,8 @@ pub enum Done {
     },
     /// Of CreateMailbox.
     Created(MailboxId),
-    /// Of Enqueue.
-    Enqueued(QueueId),
+    /// Of Enqueue: one per outgoing, in order.
+    Enqueued(Vec<QueueId>),
     /// Of everything else.
     Applied,
 }
@@ -239,18 +246,25 @@ pub enum Expungeable {
 pub struct Enqueue {
     /// The finished body.
     pub body: NewBody,
+    /// Where it goes, one queue entry each; at least one.
+    pub outgoing: Vec<Outgoing>,
+    /// Copies for the owner, in the same Op.
+    pub copies: Vec<Target>,
+    /// Wall clock.
+    pub now: Timestamp,
+}
+
+/// What an [`Enqueue`] makes a queue entry of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
     /// Who gets the bounce.
     pub reverse_path: ReversePath,
     /// What else MAIL said.
     pub parameters: MailParameters,
     /// At least one.
     pub recipients: Vec<Recipient>,
-    /// A copy for the owner (Sent), in the same Op.
-    pub copies: Vec<Target>,
     /// Not tried before this time.
     pub not_before: Timestamp,
-    /// Wall clock.
-    pub now: Timestamp,
 }
 
 /// One message waiting to be relayed.
@@ -307,10 +321,19 @@ pub struct Settle {
     pub outcomes: Vec<(Address, Outcome)>,
     /// When the rest is tried again.
     pub next_due: Timestamp,
-    /// A bounce or notice into the owner's mailbox, in the same Op.
-    pub notice: Option<(NewBody, Target)>,
+    /// A bounce, in the same Op.
+    pub notice: Option<(NewBody, NoticeTo)>,
     /// Wall clock.
     pub now: Timestamp,
+}
+
+/// Where a notice goes.
+#[derive(Clone, Debug)]
+pub enum NoticeTo {
+    /// Into a mailbox of the owner.
+    Owner(Target),
+    /// To whoever wrote, elsewhere.
+    Sender(Outgoing),
 }
 
 /// What came of one recipient.

@@ -1,5 +1,6 @@
 //! The world around the node: DNS and other mail servers, as a dialogue tells them to be.
 
+use crate::pattern::matches_and_learns;
 use crate::remote::{Action, Remote, Rule};
 use crate::script::unescape;
 use crate::world::{Outcome, World};
@@ -88,6 +89,14 @@ impl World {
                 self.remote(host)?.rules.borrow_mut().replies.push(rule);
                 Ok(())
             }
+            ["heard", pattern] if pattern.contains("$(") => {
+                self.settle()?;
+                let heard = self.remote(host)?.rules.borrow().heard.clone();
+                match heard.iter().any(|line| matches_and_learns(pattern, line, &mut self.words)) {
+                    true => Ok(()),
+                    false => Err(format!("expected: a command like {pattern:?}\n  got:      {heard:#?}")),
+                }
+            }
             ["received" | "heard", ..] => {
                 self.settle()?;
                 check_remote(self.remote(host)?, &texts)
@@ -150,6 +159,10 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
         }
         ["received", "by", "tls"] => received.last().is_some_and(|mail| mail.tls),
         ["received", "in", "plain"] => received.last().is_some_and(|mail| !mail.tls),
+        ["received", "lacks", text] => {
+            let text = unescape(text)?;
+            !received.iter().any(|mail| mail.bytes.windows(text.len().max(1)).any(|window| window == text))
+        }
         ["received", text] => {
             let text = unescape(text)?;
             received.iter().any(|mail| mail.bytes.windows(text.len().max(1)).any(|window| window == text))
@@ -162,7 +175,8 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
         }
         _ => {
             return Err(
-                "received nothing | N messages | TEXT | from A to B ... | by tls | in plain; heard TEXT".to_owned()
+                "received nothing | N messages | TEXT | lacks TEXT | from A to B ... | by tls | in plain; heard TEXT"
+                    .to_owned(),
             );
         }
     };

@@ -73,7 +73,7 @@ pub fn matches_and_learns(pattern: &str, line: &str, words: &mut Words) -> bool 
         return false;
     }
     let from = line.rsplit_once(before.rsplit('*').next().unwrap_or(before)).map_or("", |(_, from)| from);
-    let word = from.split([' ', ']', ')']).next().unwrap_or_default();
+    let word = from.split([' ', ']', ')', '>']).next().unwrap_or_default();
     words.insert(name.to_owned(), word.to_owned());
     true
 }

@@ -71,7 +71,7 @@ pub struct World {
     clients: BTreeMap<String, Client>,
     pub remotes: BTreeMap<String, Remote>,
     next_client_port: u16,
-    words: Words,
+    pub words: Words,
     transcript: String,
 }
 

@@ -3,9 +3,8 @@
 use hauspost::mail::index::{BodyIndex, MessageIdHash};
 use hauspost::mail::message::*;
 use hauspost::store::*;
-use hauspost::wire::address::{Address, ReversePath};
+use hauspost::wire::address::Address;
 use hauspost::wire::date::Timestamp;
-use hauspost::wire::smtp::MailParameters;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,21 +74,19 @@ pub enum Change {
     Hold(u64),
     Release { entry: u64, due: Timestamp },
     Retry { entry: Option<u64>, due: Timestamp },
-    Remove { entry: u64, notice: Option<(Arc<Body>, Target)>, now: Timestamp },
+    Remove { entry: u64, notice: Option<(Arc<Body>, NoticeTo)>, now: Timestamp },
     NoteTime(Timestamp),
     SetCredential(Credential),
     RemoveCredential(String),
     SetSetting { key: String, value: Option<Vec<u8>> },
+    MakeSetting { key: String, value: Vec<u8> },
 }
 
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub body: Arc<Body>,
-    pub reverse_path: ReversePath,
-    pub parameters: MailParameters,
-    pub recipients: Vec<Recipient>,
+    pub outgoing: Vec<Outgoing>,
     pub copies: Vec<Target>,
-    pub not_before: Timestamp,
     pub now: Timestamp,
 }
 
@@ -98,7 +95,7 @@ pub struct Settlement {
     pub entry: u64,
     pub outcomes: Vec<(Address, Outcome)>,
     pub next_due: Timestamp,
-    pub notice: Option<(Arc<Body>, Target)>,
+    pub notice: Option<(Arc<Body>, NoticeTo)>,
     pub now: Timestamp,
 }
 
@@ -130,26 +127,25 @@ impl Change {
             Change::Delete { name } => Op::DeleteMailbox { name },
             Change::Subscribe { name, subscribed } => Op::Subscribe { name, subscribed },
             Change::SetSpecialUse { name, special_use } => Op::SetSpecialUse { name, special_use },
-            Change::Enqueue(submission) => {
-                let Submission { reverse_path, parameters, recipients, copies, not_before, now, .. } = submission;
-                let body = body("a submission");
-                Op::Enqueue(Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now })
+            Change::Enqueue(Submission { outgoing, copies, now, .. }) => {
+                Op::Enqueue(Enqueue { body: body("a submission"), outgoing, copies, now })
             }
             Change::Settle(Settlement { entry, outcomes, next_due, notice, now }) => {
-                let notice = notice.map(|(_, target)| (body("a notice"), target));
+                let notice = notice.map(|(_, to)| (body("a notice"), to));
                 Op::Settle(Settle { entry: QueueId(entry), outcomes, next_due, notice, now })
             }
             Change::Hold(entry) => Op::Hold { entry: QueueId(entry) },
             Change::Release { entry, due } => Op::Release { entry: QueueId(entry), due },
             Change::Retry { entry, due } => Op::Retry { entry: entry.map(QueueId), due },
             Change::Remove { entry, notice, now } => {
-                let notice = notice.map(|(_, target)| (body("a notice"), target));
+                let notice = notice.map(|(_, to)| (body("a notice"), to));
                 Op::RemoveQueueEntry { entry: QueueId(entry), notice, now }
             }
             Change::NoteTime(now) => Op::NoteTime { now },
             Change::SetCredential(credential) => Op::SetCredential(credential),
             Change::RemoveCredential(login) => Op::RemoveCredential { login },
             Change::SetSetting { key, value } => Op::SetSetting { key, value },
+            Change::MakeSetting { key, value } => Op::MakeSetting { key, value },
         }
     }
 }

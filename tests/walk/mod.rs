@@ -443,6 +443,12 @@ impl Walk {
     }
 
     fn enqueue(&mut self) -> Change {
+        let outgoing = (0..1 + self.chance.below(2)).map(|_| self.outgoing()).collect();
+        let copies = (0..self.chance.below(2)).map(|_| self.target()).collect();
+        Change::Enqueue(Submission { body: self.body(), outgoing, copies, now: self.time() })
+    }
+
+    fn outgoing(&mut self) -> Outgoing {
         let reverse_path = match self.chance.below(3) {
             0 => ReversePath::Null,
             _ => ReversePath::Address(self.address()),
@@ -460,9 +466,7 @@ impl Walk {
             body: self.chance.pick(&[BodyKind::SevenBit, BodyKind::EightBitMime]),
             require_tls: self.chance.below(4) == 0,
         };
-        let copies = (0..self.chance.below(2)).map(|_| self.target()).collect();
-        let (body, not_before, now) = (self.body(), self.time(), self.time());
-        Change::Enqueue(Submission { body, reverse_path, parameters, recipients, copies, not_before, now })
+        Outgoing { reverse_path, parameters, recipients, not_before: self.time() }
     }
 
     /// An entry; sometimes one that is not there.
@@ -471,8 +475,12 @@ impl Walk {
         self.model.queue.keys().nth(index).copied().unwrap_or(self.model.next_queue + 5)
     }
 
-    fn notice(&mut self) -> Option<(Arc<Body>, Target)> {
-        (self.chance.below(3) == 0).then(|| (self.body(), self.target()))
+    fn notice(&mut self) -> Option<(Arc<Body>, NoticeTo)> {
+        match self.chance.below(6) {
+            0 => Some((self.body(), NoticeTo::Owner(self.target()))),
+            1 => Some((self.body(), NoticeTo::Sender(self.outgoing()))),
+            _ => None,
+        }
     }
 
     fn change_queue(&mut self) -> Change {
@@ -511,6 +519,10 @@ impl Walk {
                 let stored_key: [u8; 32] = self.chance.bytes(32).try_into().expect("thirty-two");
                 let verifier = Verifier { salt, iterations: 4096, stored_key, server_key: stored_key };
                 Change::SetCredential(Credential { login, verifier })
+            }
+            3 => {
+                let value = self.chance.bytes(32);
+                Change::MakeSetting { key: self.chance.pick(&SETTINGS).to_owned(), value }
             }
             _ => {
                 let bytes = self.chance.below(300);

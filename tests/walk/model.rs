@@ -293,6 +293,10 @@ impl Model {
                 };
                 applied
             }
+            Change::MakeSetting { key, value } => {
+                self.settings.entry(key.clone()).or_insert_with(|| value.clone());
+                applied
+            }
         }
     }
 
@@ -308,9 +312,11 @@ impl Model {
         special_use.is_some() && self.folders.values().any(|folder| folder.special_use == special_use)
     }
 
-    fn notice(&mut self, notice: &Option<(Arc<Body>, Target)>, now: Timestamp) -> Result<Answer, Refusal> {
-        if let Some((body, target)) = notice {
-            self.place(target, body, now, now)?;
+    fn notice(&mut self, notice: &Option<(Arc<Body>, NoticeTo)>, now: Timestamp) -> Result<Answer, Refusal> {
+        match notice {
+            Some((body, NoticeTo::Owner(target))) => drop(self.place(target, body, now, now)?),
+            Some((body, NoticeTo::Sender(outgoing))) => drop(self.queue(outgoing, body, now)),
+            None => {}
         }
         self.time(now);
         Ok(Answer::Done(Done::Applied))
@@ -470,21 +476,25 @@ impl Model {
     }
 
     fn enqueue(&mut self, submission: &Submission) -> Result<Answer, Refusal> {
-        let Submission { body, reverse_path, parameters, recipients, copies, not_before, now } = submission.clone();
-        let id = self.next_queue;
+        let Submission { body, outgoing, copies, now } = submission;
+        for target in copies {
+            self.place(target, body, *now, *now)?;
+        }
+        let entries = outgoing.iter().map(|outgoing| self.queue(outgoing, body, *now)).collect();
+        self.time(*now);
+        Ok(Answer::Done(Done::Enqueued(entries)))
+    }
+
+    fn queue(&mut self, outgoing: &Outgoing, body: &Arc<Body>, queued: Timestamp) -> QueueId {
+        let Outgoing { reverse_path, parameters, recipients, not_before: due } = outgoing.clone();
         let recipients = recipients.into_iter().map(|Recipient { address, parameters }| {
             let (attempts, last_attempt, last_reply) = Default::default();
             QueueRecipient { address, parameters, attempts, last_attempt, last_reply }
         });
-        let (body, recipients, held) = (body.clone(), recipients.collect(), false);
-        let (queued, due) = (now, not_before);
-        for target in &copies {
-            self.place(target, &body, now, now)?;
-        }
+        let (id, body, recipients, held) = (self.next_queue, body.clone(), recipients.collect(), false);
         self.queue.insert(id, Waiting { body, reverse_path, parameters, recipients, queued, due, held });
         self.next_queue += 1;
-        self.time(now);
-        Ok(Answer::Done(Done::Enqueued(QueueId(id))))
+        QueueId(id)
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Answer, Refusal> {

@@ -7,6 +7,7 @@ use super::round::{Report, Round};
 use super::session::Session;
 use super::walk::attempt;
 use crate::limits::*;
+use crate::mail::addressbook::Gateway;
 use crate::mail::route::Exchange;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -19,10 +20,19 @@ use std::time::Duration;
 pub(super) enum Destination {
     /// The smarthost: host and port.
     Smarthost(String, u16),
+    /// A server inside.
+    Gateway(Gateway),
     /// The same MX hosts, whatever the domain.
     Exchanges(Vec<Exchange>),
     /// An address literal.
     Address(IpAddr),
+}
+
+impl Destination {
+    /// The owner has named the server: it may stand in the house, and what it says about us is about our settings.
+    pub fn is_named(&self) -> bool {
+        matches!(self, Destination::Smarthost(..) | Destination::Gateway(_))
+    }
 }
 
 /// One message for some recipients who share a destination.

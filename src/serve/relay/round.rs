@@ -7,16 +7,20 @@
 use super::Relay;
 use super::desk::{Destination, Job, push};
 use crate::limits::*;
+use crate::mail::addressbook::Gateway;
 use crate::mail::bounce::{Bounce, Failure, Reason, Returned, encode_bounce};
 use crate::mail::message::{BodyId, Flags, INBOX};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
+use crate::mail::srs;
 use crate::net::DnsTrouble;
+use crate::serve::srs::read_srs;
 use crate::serve::{Intake, Site};
-use crate::store::{NewBody, Op, Outcome, QueueEntry, Settle, Store, Target, Trouble};
+use crate::store::{NewBody, NoticeTo, Op, Outcome, Outgoing, QueueEntry, Recipient, Settle, Store, Target, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::client::cut;
+use crate::wire::smtp::{Body, MailParameters};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -97,11 +101,21 @@ pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
     open > 0 || waiting.iter().any(|report| matches!(report.fate, Fate::Temporary(_)))
 }
 
-/// Routes every recipient by its domain and lays the jobs on the desks.
+/// Routes every recipient, by its gateway or else by its domain, and lays the jobs on the desks.
 fn deal(relay: &Rc<Relay>, round: &Rc<Round>, reports: smol::channel::Sender<Report>) {
+    let mut by_gateway: Vec<(&Gateway, Vec<usize>)> = Vec::new();
     let mut by_domain: BTreeMap<&Domain, Vec<usize>> = BTreeMap::new();
     for (at, recipient) in round.entry.recipients.iter().enumerate() {
-        by_domain.entry(&recipient.address.domain).or_default().push(at);
+        match round.site.book.gateway(&recipient.address) {
+            None => by_domain.entry(&recipient.address.domain).or_default().push(at),
+            Some(gateway) => match by_gateway.iter_mut().find(|(known, _)| *known == gateway) {
+                Some((_, recipients)) => recipients.push(at),
+                None => by_gateway.push((gateway, vec![at])),
+            },
+        }
+    }
+    for (gateway, recipients) in by_gateway {
+        lay(relay, round, Destination::Gateway(gateway.clone()), recipients, &reports);
     }
     if let Some(smarthost) = &round.site.relay.smarthost {
         let destination = Destination::Smarthost(smarthost.host.clone(), smarthost.port);
@@ -253,20 +267,21 @@ async fn apply(
 
 /// The bounce, when there is something to say and somebody to say it to: a message with the null reverse path is a bounce
 /// itself, and nobody waits for an answer to it (RFC 5321 section 6.1).
-async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Option<(NewBody, Target)>, Trouble> {
+async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Option<(NewBody, NoticeTo)>, Trouble> {
     let entry = &round.entry;
     let to = match &entry.reverse_path {
         _ if failures.is_empty() => return Ok(None),
-        ReversePath::Address(address) => address,
-        ReversePath::Null => {
-            log::warn!("event=discarded queue={} failures={} reason=\"no sender to tell\"", entry.id.0, failures.len());
-            return Ok(None);
-        }
+        ReversePath::Address(address) => who_wrote(relay, round, address).await?,
+        ReversePath::Null => None,
+    };
+    let Some(to) = to else {
+        log::warn!("event=discarded queue={} failures={} reason=\"no sender to tell\"", entry.id.0, failures.len());
+        return Ok(None);
     };
     let header = read_header(&relay.context.store, entry.body).await;
     let bounce = Bounce {
         hostname: &round.site.hostname,
-        to,
+        to: &to,
         queue: Some(entry.id),
         envelope_id: entry.parameters.envelope_id.as_deref(),
         queued: entry.queued,
@@ -278,7 +293,29 @@ async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Op
     };
     let mut intake = Intake::new(&relay.context.store);
     intake.write(&encode_bounce(&bounce)).await?;
-    Ok(Some((intake.finish().await?, Target { mailbox: INBOX, flags: Flags::default() })))
+    let body = intake.finish().await?;
+    Ok(Some((body, notice_to(relay, &round.site, to))))
+}
+
+/// Who is told: the sender, or whom it stands for when we have rewritten it.
+async fn who_wrote(relay: &Relay, round: &Round, sender: &Address) -> Result<Option<Address>, Trouble> {
+    if !srs::is_rewritten(&sender.local) || !round.site.book.has_domain(&sender.domain) {
+        return Ok(Some(sender.clone()));
+    }
+    // A server inside may have rewritten it instead.
+    let restored = read_srs(&relay.context).await?.restore(&sender.local, round.entry.queued);
+    Ok(restored.ok().or_else(|| round.site.book.gateway(sender).map(|_| sender.clone())))
+}
+
+/// The owner's bounces go into INBOX. Those of others, whose mail is forwarded or handed on, are sent to them.
+fn notice_to(relay: &Relay, site: &Site, to: Address) -> NoticeTo {
+    if site.book.is_own_domain(&to.domain) || site.book.is_own(&to) {
+        return NoticeTo::Owner(Target { mailbox: INBOX, flags: Flags::default() });
+    }
+    // A bounce has the null reverse path (RFC 5321 section 4.5.5) and is 8-bit text.
+    let parameters = MailParameters { body: Body::EightBitMime, ..MailParameters::default() };
+    let (reverse_path, recipients, not_before) = (ReversePath::Null, vec![Recipient::from(to)], relay.now());
+    NoticeTo::Sender(Outgoing { reverse_path, parameters, recipients, not_before })
 }
 
 /// The beginning of a message that could not be delivered, for its bounce. Without it the bounce says less; but it is sent, for

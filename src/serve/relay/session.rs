@@ -129,6 +129,7 @@ impl Session {
                 return vec![Verdict::Cut { after_dot: false }; recipients];
             }
         };
+        envelope.bytes = envelope.bytes.saturating_sub(cut_return_path(&mut piece));
         // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
         envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
         envelope.eight_bit_header = !header_of(&piece).is_ascii();
@@ -235,6 +236,17 @@ impl Session {
     }
 }
 
+/// Takes away the Return-Path that stands above a message that is kept here too: it belongs to the last server alone (RFC 5321
+/// section 4.4), and those of others have been removed. Returns how many bytes that were.
+fn cut_return_path(beginning: &mut Vec<u8>) -> u64 {
+    if !beginning.starts_with(b"Return-Path: ") {
+        return 0;
+    }
+    let line_bytes = memchr::memchr(b'\n', beginning).map_or(0, |end| end + 1);
+    beginning.drain(..line_bytes);
+    u64::try_from(line_bytes).unwrap_or(0)
+}
+
 async fn shake_hands(stream: Stream, server: &Server) -> Result<Stream, NoSession> {
     let wait = Duration::from_secs(RELAY_TLS_SECONDS);
     stream.start_tls(server.tls.clone(), &server.host, wait).await.map_err(|error| {
@@ -287,6 +299,20 @@ mod tests {
     use crate::wire::smtp::client::TlsUse;
     use smol::future;
     use std::net::Ipv4Addr;
+
+    #[test]
+    fn only_our_own_return_path_is_cut() {
+        for (message, wanted) in [
+            ("Return-Path: <>\r\nA: b\r\n", "A: b\r\n"),
+            ("A: b\r\nReturn-Path: <>\r\n", "A: b\r\nReturn-Path: <>\r\n"),
+            ("Return-Path: <", "Return-Path: <"),
+        ] {
+            let mut bytes = message.as_bytes().to_vec();
+            let cut = cut_return_path(&mut bytes);
+            assert_eq!(bytes, wanted.as_bytes());
+            assert_eq!(cut, u64::try_from(message.len() - wanted.len()).expect("small"));
+        }
+    }
 
     /// A server took no bytes any more but sent one now and then: each was waited for anew, and the connection, its
     /// place and its message were held for as long as the server liked.

@@ -11,6 +11,7 @@ use super::desk::{Destination, Job};
 use super::round::{Fate, Report, Unsettled};
 use super::session::{NoSession, Server, Session};
 use crate::limits::*;
+use crate::mail::addressbook::GatewayTls;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
 use crate::net::DnsTrouble;
@@ -32,7 +33,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
     let mut walk = Walk::new(relay, site, destination);
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
-        transact(relay, used, job, &mut open, &mut walk.last).await;
+        transact(relay, used, (destination, job), &mut open, &mut walk.last).await;
     }
     while !open.is_empty() {
         let left = session.take();
@@ -40,7 +41,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
             left.quit().await;
         }
         let Some(mut next) = walk.next(relay, site).await else { break };
-        transact(relay, &mut next, job, &mut open, &mut walk.last).await;
+        transact(relay, &mut next, (destination, job), &mut open, &mut walk.last).await;
         *session = Some(next);
     }
     if session.as_ref().is_some_and(|session| !session.is_ready()) {
@@ -62,7 +63,13 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
 type Last = Option<(Reason, Option<String>)>;
 
 /// Sends the job's message to those still open; those it decides leave `open` and are reported.
-async fn transact(relay: &Rc<Relay>, session: &mut Session, job: &Job, open: &mut Vec<usize>, last: &mut Last) {
+async fn transact(
+    relay: &Rc<Relay>,
+    session: &mut Session,
+    (destination, job): (&Destination, &Job),
+    open: &mut Vec<usize>,
+    last: &mut Last,
+) {
     let entry = &job.round.entry;
     let recipient = |recipient: &QueueRecipient| Recipient {
         address: recipient.address.clone(),
@@ -84,7 +91,7 @@ async fn transact(relay: &Rc<Relay>, session: &mut Session, job: &Job, open: &mu
             Verdict::Delivered(answer) => Fate::Delivered(Reason::Answered(answer)),
             // 530 and 538 say that this session lacks TLS or a login: our settings are wrong, not the message.
             Verdict::Permanent(answer, Verb::Mail)
-                if job.round.site.relay.smarthost.is_some() && matches!(answer.code, 530 | 535 | 538) =>
+                if destination.is_named() && matches!(answer.code, 530 | 535 | 538) =>
             {
                 Fate::Temporary(Reason::Answered(answer))
             }
@@ -118,7 +125,8 @@ fn report(job: &Job, report: Report) {
 }
 
 /// The servers of a destination, one after the other.
-struct Walk {
+struct Walk<'a> {
+    destination: &'a Destination,
     hosts: VecDeque<Domain>,
     addresses: VecDeque<IpAddr>,
     host: Option<Domain>,
@@ -127,14 +135,16 @@ struct Walk {
     last: Last,
 }
 
-impl Walk {
-    fn new(relay: &Relay, site: &Site, destination: &Destination) -> Walk {
+impl Walk<'_> {
+    fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination) -> Walk<'a> {
         let hosts = match destination {
             Destination::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
+            Destination::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
             Destination::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
             Destination::Address(_) => VecDeque::new(),
         };
         let mut walk = Walk {
+            destination,
             hosts,
             addresses: VecDeque::new(),
             host: None,
@@ -160,7 +170,7 @@ impl Walk {
             };
             let host = self.host.clone()?;
             self.addresses_left -= 1;
-            let server = server(site, &host, ip);
+            let server = server(site, self.destination, &host, ip);
             if let Some(session) = self.open(relay, site, server).await {
                 self.servers_left -= 1;
                 return Some(session);
@@ -175,7 +185,13 @@ impl Walk {
             self.last = Some((reason.clone(), Some(server.host)));
             return None;
         }
-        let loops = site.relay.smarthost.is_none() && !site.relay.private_targets;
+        let loops = !site.relay.private_targets
+            && match self.destination {
+                Destination::Smarthost(..) => false,
+                // Another server may run on this machine, but not on our own port.
+                Destination::Gateway(gateway) => gateway.port == site.relay.mx_port,
+                Destination::Exchanges(_) | Destination::Address(_) => true,
+            };
         let mut opened = Session::open(&relay.context.net, &server, loops).await;
         if let (Err(NoSession { by_tls: true, reason, .. }), TlsUse::IfOffered) = (&opened, server.manner.tls) {
             // RFC 7435: an attacker who can break TLS could as well have taken the offer away.
@@ -214,8 +230,7 @@ impl Walk {
     }
 
     fn take_addresses(&mut self, host: Domain, looked: Looked<IpAddr>, site: &Site) {
-        // The owner named the smarthost: it may stand in the house.
-        let private = site.relay.private_targets || site.relay.smarthost.is_some();
+        let private = site.relay.private_targets || self.destination.is_named();
         match order_addresses(host.as_str(), looked, private) {
             Ok(addresses) => self.addresses = addresses.into(),
             Err(Blocked::Never(answer)) => self.last_resort(Reason::Answered(answer), host.as_str()),
@@ -242,30 +257,35 @@ async fn look_up(relay: &Relay, host: &Domain) -> Looked<IpAddr> {
 }
 
 /// How this host is spoken to.
-fn server(site: &Site, host: &Domain, ip: IpAddr) -> Server {
+pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: IpAddr) -> Server {
     let relay = &site.relay;
-    let (hostname, host) = (site.hostname.clone(), host.to_string());
-    match &relay.smarthost {
-        None => Server {
-            host,
-            address: SocketAddr::new(ip, relay.mx_port),
-            manner: Manner { hostname, tls: TlsUse::IfOffered, login: None },
-            implicit_tls: false,
-            tls: relay.tls_any.clone(),
-        },
-        Some(smarthost) => Server {
-            host,
-            address: SocketAddr::new(ip, smarthost.port),
-            manner: Manner {
-                hostname,
-                tls: match smarthost.security {
-                    SmarthostSecurity::StartTls => TlsUse::Required,
-                    SmarthostSecurity::Implicit | SmarthostSecurity::Plain => TlsUse::Never,
-                },
-                login: smarthost.login.clone(),
-            },
-            implicit_tls: smarthost.security == SmarthostSecurity::Implicit,
-            tls: relay.tls_verified.clone(),
-        },
+    let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
+    let no_login = None;
+    let (port, (tls, implicit_tls, config), login) = match (destination, &relay.smarthost) {
+        (Destination::Gateway(gateway), _) => {
+            let tls = match gateway.tls {
+                GatewayTls::IfOffered => any_tls,
+                GatewayTls::Plain => (TlsUse::Never, false, &relay.tls_any),
+                GatewayTls::StartTls => (TlsUse::Required, false, &relay.tls_verified),
+                GatewayTls::Implicit => (TlsUse::Never, true, &relay.tls_verified),
+            };
+            (gateway.port, tls, no_login)
+        }
+        (Destination::Smarthost(..), Some(smarthost)) => {
+            let tls = match smarthost.security {
+                SmarthostSecurity::StartTls => (TlsUse::Required, false, &relay.tls_verified),
+                SmarthostSecurity::Implicit => (TlsUse::Never, true, &relay.tls_verified),
+                SmarthostSecurity::Plain => (TlsUse::Never, false, &relay.tls_verified),
+            };
+            (smarthost.port, tls, smarthost.login.clone())
+        }
+        _ => (relay.mx_port, any_tls, no_login),
+    };
+    Server {
+        host: host.to_string(),
+        address: SocketAddr::new(ip, port),
+        manner: Manner { hostname: site.hostname.clone(), tls, login },
+        implicit_tls,
+        tls: config.clone(),
     }
 }

@@ -3,14 +3,13 @@
 //! The header is kept until it is complete, judged, mended and written with our fields on top; the rest streams through.
 //! A refusal found on the way is kept until the message ends, because only then can it be said.
 
-use super::policy;
+use super::delivery::{self, Failing};
 use crate::limits::SMTP_HEADER_BYTES_MAX;
-use crate::mail::message::{Flags, INBOX, MailboxId, SpecialUse, SystemFlags};
 use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
 use crate::serve::{Context, Intake, Site};
-use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Store, Target, Trouble};
+use crate::store::{Done, Trouble};
 use crate::wire::smtp::{Body, Envelope, Recipient, Reply, Role, Server, replies};
 use std::net::IpAddr;
 
@@ -101,7 +100,9 @@ impl Incoming {
         }
         received::encode_return_path(&envelope.reverse_path, out);
         for recipient in distinct(&envelope.recipients) {
-            received::encode_delivered_to(&recipient.address, out);
+            if delivery::is_delivered_here(site, &recipient.address) {
+                received::encode_delivered_to(&recipient.address, out);
+            }
         }
         self.encode_received(context, site, server, envelope, out);
         received::copy_without_return_path(header, out);
@@ -122,7 +123,7 @@ impl Incoming {
         self.encode_received(context, site, server, envelope, out);
         let now = context.net.clock().now();
         let mending = Mending { reverse_path: &envelope.reverse_path, now, id: &self.id, hostname: &site.hostname };
-        submitted::mend(header, &mending, |author| policy::is_own(site, author), out).map_err(|trouble| match trouble {
+        submitted::mend(header, &mending, |author| site.book.is_own(author), out).map_err(|trouble| match trouble {
             HeaderTrouble::BadFrom => replies::BAD_FROM,
             HeaderTrouble::NotYourFrom => replies::NOT_YOUR_FROM,
             HeaderTrouble::NotYourSender => replies::NOT_YOUR_SENDER,
@@ -168,14 +169,13 @@ impl Incoming {
         let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
         let body = intake.finish().await.map_err(reply_of)?;
         let bytes = body.bytes();
-        let op = match role {
-            Role::Mx => deliver(context, body, vec![inbox()]),
-            Role::Submission => submission(context, site, envelope, body).await.map_err(reply_of)?,
-        };
+        let op = delivery::make_op(context, site, role, envelope, body).await.map_err(Failing::reply)?;
         let done = context.store.apply(op).await.map_err(reply_of)?;
         let (reply, place) = match done {
-            Done::Enqueued(queue) => {
-                (replies::QUEUED.saying(format!("Queued as {}", queue.0)), format!("queue={}", queue.0))
+            Done::Enqueued(entries) => {
+                let ids: Vec<String> = entries.iter().map(|entry| entry.0.to_string()).collect();
+                let ids = ids.join(",");
+                (replies::QUEUED.saying(format!("Queued as {ids}")), format!("queue={ids}"))
             }
             Done::Delivered(copies) => {
                 let uid = copies.first().map_or(0, |copy| copy.uid.0);
@@ -233,7 +233,7 @@ fn unfolded_start(header: &[u8]) -> &[u8] {
 }
 
 /// *Ours*, in the words of SMTP; the log has the cause.
-fn reply_of(trouble: Trouble) -> Reply {
+pub(super) fn reply_of(trouble: Trouble) -> Reply {
     match trouble {
         Trouble::Full => replies::FULL,
         other => {
@@ -252,7 +252,7 @@ fn is_lines(header: &[u8]) -> bool {
 }
 
 /// Recipients without repetitions.
-fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
+pub(super) fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
     let mut seen: Vec<&Recipient> = Vec::new();
     for recipient in recipients {
         if !seen.iter().any(|known| known.address.same_as(&recipient.address)) {
@@ -260,62 +260,6 @@ fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
         }
     }
     seen
-}
-
-fn inbox() -> Target {
-    Target { mailbox: INBOX, flags: Flags::default() }
-}
-
-fn deliver(context: &Context, body: NewBody, targets: Vec<Target>) -> Op {
-    let now = context.net.clock().now();
-    Op::Deliver(Deliver { body, targets, internal_date: now, now })
-}
-
-/// The one Op of a submitted message: the owner's own copies and the queue rows, all or nothing.
-async fn submission(context: &Context, site: &Site, envelope: &Envelope, body: NewBody) -> Result<Op, Trouble> {
-    let recipients = distinct(&envelope.recipients);
-    let (local, remote): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|to| policy::is_own(site, &to.address));
-    let mut copies = Vec::new();
-    if !local.is_empty() {
-        copies.push(inbox());
-    }
-    if site.sent_copy {
-        let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
-        copies.push(Target { mailbox: sent_mailbox(&context.store).await?, flags });
-    }
-    if remote.is_empty() {
-        return Ok(deliver(context, body, copies));
-    }
-    let now = context.net.clock().now();
-    Ok(Op::Enqueue(Enqueue {
-        body,
-        reverse_path: envelope.reverse_path.clone(),
-        parameters: envelope.parameters.clone(),
-        recipients: remote.into_iter().cloned().collect(),
-        copies,
-        not_before: now,
-        now,
-    }))
-}
-
-/// The mailbox marked `\Sent` (RFC 6154); without one the mailbox `Sent`, which is made if need be.
-async fn sent_mailbox(store: &Store) -> Result<MailboxId, Trouble> {
-    const NAME: &str = "Sent";
-    let find = || {
-        store.read(|snapshot| {
-            let marked = snapshot.mailboxes()?.into_iter().find(|m| m.special_use == Some(SpecialUse::Sent));
-            Ok(marked.or(snapshot.mailbox_named(NAME)?).map(|mailbox| mailbox.id))
-        })
-    };
-    if let Some(id) = find().await? {
-        return Ok(id);
-    }
-    match store.apply(Op::CreateMailbox { name: NAME.into(), special_use: Some(SpecialUse::Sent) }).await {
-        Ok(Done::Created(id)) => Ok(id),
-        // Somebody else made it at the same moment.
-        Ok(_) | Err(Trouble::Exists) => find().await?.ok_or(Trouble::NotFound),
-        Err(trouble) => Err(trouble),
-    }
 }
 
 #[cfg(test)]

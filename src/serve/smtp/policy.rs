@@ -1,9 +1,12 @@
 //! Who may send what to whom.
 //!
-//! Pure decisions on the configuration. What always holds: without a login, mail is taken for the owner's addresses and
-//! for nobody else, so this is no open relay; with one, the owner sends under their own addresses only.
+//! Decisions on the configuration, the time and, about rewritten senders and servers inside, on what the store and those servers
+//! say. What always holds: without a login, mail is taken for the addresses of this node and for nobody else, so this is no open
+//! relay; with one, the owner sends under their own addresses only.
 
-use crate::serve::Site;
+use super::delivery::{self, Failing};
+use crate::mail::addressbook::Ways;
+use crate::serve::{Context, Site};
 use crate::wire::address::{Address, ForwardPath, ReversePath};
 use crate::wire::smtp::{Reply, Role, replies};
 
@@ -12,7 +15,7 @@ use crate::wire::smtp::{Reply, Role, replies};
 pub(super) fn may_send(site: &Site, role: Role, sender: &ReversePath) -> Result<(), Reply> {
     match (role, sender) {
         (Role::Mx, _) | (Role::Submission, ReversePath::Null) => Ok(()),
-        (Role::Submission, ReversePath::Address(address)) if is_own(site, address) => Ok(()),
+        (Role::Submission, ReversePath::Address(address)) if site.book.is_own(address) => Ok(()),
         (Role::Submission, ReversePath::Address(address)) => {
             let why = format!("{address} is not an address of this account; choose one that is in the mail program");
             Err(replies::NOT_YOUR_ADDRESS.saying(why))
@@ -20,8 +23,15 @@ pub(super) fn may_send(site: &Site, role: Role, sender: &ReversePath) -> Result<
     }
 }
 
-/// RCPT: gives the address to put into the envelope.
-pub(super) fn may_receive(site: &Site, role: Role, forward_path: ForwardPath) -> Result<Address, Reply> {
+/// RCPT: gives the address to put into the envelope. Senders that are not wanted are refused here, where it is known whether
+/// they write to postmaster.
+pub(super) async fn may_receive(
+    context: &Context,
+    site: &Site,
+    role: Role,
+    sender: &ReversePath,
+    forward_path: ForwardPath,
+) -> Result<Address, Reply> {
     let recipient = match forward_path {
         ForwardPath::Address(address) => address,
         ForwardPath::Postmaster => {
@@ -29,16 +39,10 @@ pub(super) fn may_receive(site: &Site, role: Role, forward_path: ForwardPath) ->
             Address { local: "postmaster".into(), domain }
         }
     };
-    if site.is_local_domain(&recipient.domain) {
-        return if is_own(site, &recipient) { Ok(recipient) } else { Err(replies::NO_SUCH_USER) };
+    if role == Role::Mx && site.book.is_blocked(sender, &recipient) {
+        return Err(replies::SENDER_BLOCKED);
     }
-    match role {
-        Role::Submission => Ok(recipient),
-        Role::Mx => Err(replies::RELAYING_DENIED),
-    }
-}
-
-/// Whether an address means the owner, with or without a plus tag.
-pub(super) fn is_own(site: &Site, address: &Address) -> bool {
-    site.local_recipient(address).is_some()
+    let mut ways = Ways::default();
+    delivery::resolve(context, site, role, sender, &recipient, &mut ways).await.map_err(Failing::reply)?;
+    Ok(recipient)
 }

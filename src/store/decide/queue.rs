@@ -8,24 +8,29 @@ use crate::limits::*;
 use redb::ReadableTable;
 
 impl Draft<'_, '_> {
-    pub(super) fn enqueue(&mut self, enqueue: Enqueue, id: QueueId) -> Result<Done, Trouble> {
-        let Enqueue { body, reverse_path, parameters, recipients, copies, not_before, now } = enqueue;
-        if recipients.is_empty() {
+    pub(super) fn enqueue(&mut self, enqueue: Enqueue) -> Result<Done, Trouble> {
+        let Enqueue { body, outgoing, copies, now } = enqueue;
+        if outgoing.is_empty() {
             return Err(Trouble::Refused("a message needs a recipient"));
         }
-        let is_long = |text: &Option<String>, bytes_max| text.as_ref().is_some_and(|text| text.len() > bytes_max);
-        let bad = |recipient: &Recipient| {
-            is_long(&recipient.parameters.original, ORIGINAL_RECIPIENT_BYTES_MAX)
-                || !recipient.parameters.notify.is_well_formed()
-        };
-        if is_long(&parameters.envelope_id, ENVELOPE_ID_BYTES_MAX) || recipients.iter().any(bad) {
-            return Err(Trouble::Refused("a parameter of the envelope is not well formed"));
-        }
+        outgoing.iter().try_for_each(check_outgoing)?;
         let body = self.admit(body)?;
+        let entries = outgoing.into_iter().map(|outgoing| self.queue(outgoing, body, now)).collect();
+        for target in &copies {
+            self.place(target, body, now, now)?;
+        }
+        self.steps.push(Step::Time(now));
+        Ok(Done::Enqueued(entries))
+    }
+
+    fn queue(&mut self, outgoing: Outgoing, (body, bytes): (BodyId, u64), now: Timestamp) -> QueueId {
+        let Outgoing { reverse_path, parameters, recipients, not_before } = outgoing;
+        let id = QueueId(self.next_queue);
+        self.next_queue += 1;
         self.steps.push(Step::Queue(QueueEntry {
             id,
-            body: body.0,
-            bytes: body.1,
+            body,
+            bytes,
             reverse_path,
             parameters,
             recipients: recipients.into_iter().map(QueueRecipient::from).collect(),
@@ -33,11 +38,7 @@ impl Draft<'_, '_> {
             due: not_before,
             held: false,
         }));
-        for target in &copies {
-            self.place(target, body, now, now)?;
-        }
-        self.steps.push(Step::Time(now));
-        Ok(Done::Enqueued(id))
+        id
     }
 
     pub(super) fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
@@ -65,11 +66,19 @@ impl Draft<'_, '_> {
         Ok(Done::Applied)
     }
 
-    /// Tells the owner.
-    fn notice(&mut self, notice: Option<(NewBody, Target)>, now: Timestamp) -> Result<(), Trouble> {
-        if let Some((body, target)) = notice {
-            let body = self.admit(body)?;
-            self.place(&target, body, now, now)?;
+    /// Tells somebody what became of the entry.
+    fn notice(&mut self, notice: Option<(NewBody, NoticeTo)>, now: Timestamp) -> Result<(), Trouble> {
+        match notice {
+            Some((body, NoticeTo::Owner(target))) => {
+                let body = self.admit(body)?;
+                self.place(&target, body, now, now)?;
+            }
+            Some((body, NoticeTo::Sender(outgoing))) => {
+                check_outgoing(&outgoing)?;
+                let body = self.admit(body)?;
+                self.queue(outgoing, body, now);
+            }
+            None => {}
         }
         self.steps.push(Step::Time(now));
         Ok(())
@@ -117,7 +126,7 @@ impl Draft<'_, '_> {
     pub(super) fn remove_queue_entry(
         &mut self,
         id: QueueId,
-        notice: Option<(NewBody, Target)>,
+        notice: Option<(NewBody, NoticeTo)>,
         now: Timestamp,
     ) -> Result<Done, Trouble> {
         self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
@@ -125,6 +134,22 @@ impl Draft<'_, '_> {
         self.notice(notice, now)?;
         Ok(Done::Applied)
     }
+}
+
+fn check_outgoing(outgoing: &Outgoing) -> Result<(), Trouble> {
+    let Outgoing { parameters, recipients, .. } = outgoing;
+    if recipients.is_empty() {
+        return Err(Trouble::Refused("a message needs a recipient"));
+    }
+    let is_long = |text: &Option<String>, bytes_max| text.as_ref().is_some_and(|text| text.len() > bytes_max);
+    let bad = |recipient: &Recipient| {
+        is_long(&recipient.parameters.original, ORIGINAL_RECIPIENT_BYTES_MAX)
+            || !recipient.parameters.notify.is_well_formed()
+    };
+    if is_long(&parameters.envelope_id, ENVELOPE_ID_BYTES_MAX) || recipients.iter().any(bad) {
+        return Err(Trouble::Refused("a parameter of the envelope is not well formed"));
+    }
+    Ok(())
 }
 
 /// One line of at most [`LAST_REPLY_BYTES_MAX`].

@@ -157,6 +157,11 @@ pub mod replies {
 
     pub const RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "This server does not receive mail for that domain");
     pub const NO_SUCH_USER: Reply = Reply::new(550, "5.1.1", "No such mailbox here");
+    pub const ADDRESS_EXPIRED: Reply = Reply::new(550, "5.1.6", "This address was for a time, which is over");
+    pub const SENDER_BLOCKED: Reply = Reply::new(550, "5.7.1", "Mail from this sender is not wanted here");
+    pub const BOUNCES_ONLY: Reply = Reply::new(550, "5.7.1", "This return address takes bounces only");
+    pub const RETURN_PATH_EXPIRED: Reply = Reply::new(550, "5.1.1", "This return address has expired");
+    pub const RETURN_PATH_FORGED: Reply = Reply::new(550, "5.7.1", "This return address was not made here");
     pub const NOT_YOUR_ADDRESS: Reply = Reply::new(
         553,
         "5.7.1",

@@ -1,0 +1,218 @@
+//! What becomes of a message: the ways of its recipients, and the one Op that goes them all.
+//!
+//! Receives an envelope and a finished body; hands on an Op. One body, whatever the number of mailboxes, forwards and servers
+//! inside; all of it durable, or nothing.
+
+use super::incoming::{distinct, reply_of};
+use crate::mail::addressbook::{Place, Refusal, Ways};
+use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId, SpecialUse, SystemFlags};
+use crate::mail::srs::{self, SrsTrouble};
+use crate::serve::srs::read_srs;
+use crate::serve::{Context, Site};
+use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Outgoing, Recipient, Store, Target, Trouble};
+use crate::wire::address::{Address, Domain, ReversePath};
+use crate::wire::date::Timestamp;
+use crate::wire::smtp::{Envelope, Reply, Role, replies};
+
+/// Why a recipient is refused.
+pub(super) enum Failing {
+    /// *No*.
+    Refused(Reply),
+    /// *Ours*.
+    Store(Trouble),
+}
+
+impl Failing {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Failing::Refused(reply) => reply,
+            Failing::Store(trouble) => reply_of(trouble),
+        }
+    }
+}
+
+impl From<Trouble> for Failing {
+    fn from(trouble: Trouble) -> Failing {
+        Failing::Store(trouble)
+    }
+}
+
+/// Adds the ways of mail from a sender to a recipient.
+pub(super) async fn resolve(
+    context: &Context,
+    site: &Site,
+    role: Role,
+    sender: &ReversePath,
+    recipient: &Address,
+    ways: &mut Ways,
+) -> Result<(), Failing> {
+    let now = context.net.clock().now();
+    if site.book.has_domain(&recipient.domain) && srs::is_rewritten(&recipient.local) {
+        match read_srs(context).await?.restore(&recipient.local, now) {
+            // Only bounces come back this way; for anything else this would be a relay.
+            Ok(_) if *sender != ReversePath::Null => return Err(Failing::Refused(replies::BOUNCES_ONLY)),
+            Ok(original) => return resolve_here(site, Role::Submission, &original, now, ways),
+            Err(SrsTrouble::Expired) => return Err(Failing::Refused(replies::RETURN_PATH_EXPIRED)),
+            // A server inside may rewrite senders too.
+            Err(SrsTrouble::Forged) if site.book.gateway(recipient).is_some() => {}
+            Err(SrsTrouble::Forged) => return Err(Failing::Refused(replies::RETURN_PATH_FORGED)),
+        }
+    }
+    resolve_here(site, role, recipient, now, ways)
+}
+
+fn resolve_here(site: &Site, role: Role, recipient: &Address, now: Timestamp, ways: &mut Ways) -> Result<(), Failing> {
+    let refusal = match site.book.resolve(recipient, now, ways) {
+        Ok(()) => return Ok(()),
+        Err(Refusal::Elsewhere) if role == Role::Submission => {
+            ways.add_onward(recipient);
+            return Ok(());
+        }
+        Err(Refusal::Elsewhere) => replies::RELAYING_DENIED,
+        Err(Refusal::Unknown) => replies::NO_SUCH_USER,
+        Err(Refusal::Expired) => replies::ADDRESS_EXPIRED,
+    };
+    Err(Failing::Refused(refusal))
+}
+
+/// Whether a message for this recipient says so in Delivered-To. Not on its way to a server inside, which would take it for
+/// one that comes back.
+pub(super) fn is_delivered_here(site: &Site, recipient: &Address) -> bool {
+    site.book.gateway(recipient).is_none() && !srs::is_rewritten(&recipient.local)
+}
+
+/// The one Op of a message.
+pub(super) async fn make_op(
+    context: &Context,
+    site: &Site,
+    role: Role,
+    envelope: &Envelope,
+    body: NewBody,
+) -> Result<Op, Failing> {
+    let mut ways = Ways::default();
+    for recipient in distinct(&envelope.recipients) {
+        resolve(context, site, role, &envelope.reverse_path, &recipient.address, &mut ways).await?;
+    }
+    let mut copies: Vec<Target> = Vec::new();
+    for place in &ways.places {
+        let mailbox = find_place(&context.store, place).await?;
+        if !copies.iter().any(|copy| copy.mailbox == mailbox) {
+            copies.push(Target { mailbox, flags: Flags::default() });
+        }
+    }
+    if role == Role::Submission && site.sent_copy {
+        let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
+        copies.push(Target { mailbox: sent_mailbox(&context.store).await?, flags });
+    }
+    let outgoing = outgoing(context, site, envelope, ways).await?;
+    let now = context.net.clock().now();
+    if outgoing.is_empty() {
+        return Ok(Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }));
+    }
+    Ok(Op::Enqueue(Enqueue { body, outgoing, copies, now }))
+}
+
+/// What goes to other servers, by the sender that it has there.
+async fn outgoing(context: &Context, site: &Site, envelope: &Envelope, ways: Ways) -> Result<Vec<Outgoing>, Trouble> {
+    let not_before = context.net.clock().now();
+    // What was said of a recipient holds for those who get their mail (RFC 3461 section 5.2.7.1).
+    let parameters_of = |address: &Address| {
+        let said = envelope.recipients.iter().find(|recipient| recipient.address.same_as(address));
+        said.map(|recipient| recipient.parameters.clone()).unwrap_or_default()
+    };
+    let mut list: Vec<Outgoing> = Vec::new();
+    let mut add = |reverse_path: ReversePath, recipient: Recipient| match list
+        .iter_mut()
+        .find(|outgoing| outgoing.reverse_path == reverse_path)
+    {
+        Some(outgoing) if outgoing.recipients.iter().any(|known| known.address.same_as(&recipient.address)) => {}
+        Some(outgoing) => outgoing.recipients.push(recipient),
+        None => {
+            let (parameters, recipients) = (envelope.parameters.clone(), vec![recipient]);
+            list.push(Outgoing { reverse_path, parameters, recipients, not_before });
+        }
+    };
+    for address in ways.onward {
+        let parameters = parameters_of(&address);
+        add(envelope.reverse_path.clone(), Recipient { address, parameters });
+    }
+    for (address, of) in ways.forwards {
+        let parameters = parameters_of(&of);
+        add(rewrite(context, site, &envelope.reverse_path, &of.domain).await?, Recipient { address, parameters });
+    }
+    Ok(list)
+}
+
+/// The sender of a message that an address at `by` sends on. Our own senders and that of bounces stay as they are.
+async fn rewrite(
+    context: &Context,
+    site: &Site,
+    reverse_path: &ReversePath,
+    by: &Domain,
+) -> Result<ReversePath, Trouble> {
+    let ReversePath::Address(sender) = reverse_path else { return Ok(ReversePath::Null) };
+    if site.book.is_own_domain(&sender.domain) {
+        return Ok(reverse_path.clone());
+    }
+    let rewritten = read_srs(context).await?.rewrite(sender, by, context.net.clock().now());
+    // Without room for it, whoever wrote cannot be told of a failure; the owner can.
+    let stand_in = || site.addresses.first().cloned().map_or(ReversePath::Null, ReversePath::Address);
+    Ok(rewritten.map_or_else(stand_in, ReversePath::Address))
+}
+
+/// The mailbox of a place.
+async fn find_place(store: &Store, place: &Place) -> Result<MailboxId, Trouble> {
+    match place {
+        Place::Inbox => Ok(INBOX),
+        Place::Named(name) => {
+            let wanted = name.clone();
+            let find = move |mailboxes: Vec<Mailbox>| mailboxes.into_iter().find(|mailbox| mailbox.name == wanted);
+            match find_or_make(store, name, None, find).await {
+                // There can be no mailbox of that name; mail does not wait for the owner to see that.
+                Err(Trouble::Refused(why)) => {
+                    log::warn!("event=mailbox-not-made name={name:?} reason={why:?} then=INBOX");
+                    Ok(INBOX)
+                }
+                found => found,
+            }
+        }
+        Place::Tagged(tag) => {
+            let tag = tag.to_lowercase();
+            let fits = move |mailbox: &Mailbox| mailbox.special_use.is_none() && mailbox.name.to_lowercase() == tag;
+            let found = store.read(move |snapshot| Ok(snapshot.mailboxes()?.into_iter().find(fits))).await?;
+            Ok(found.map_or(INBOX, |mailbox| mailbox.id))
+        }
+    }
+}
+
+/// The mailbox marked `\Sent` (RFC 6154); without one the mailbox `Sent`, which is made if need be.
+async fn sent_mailbox(store: &Store) -> Result<MailboxId, Trouble> {
+    const NAME: &str = "Sent";
+    let find = |mailboxes: Vec<Mailbox>| {
+        let marked = mailboxes.iter().find(|mailbox| mailbox.special_use == Some(SpecialUse::Sent));
+        marked.or(mailboxes.iter().find(|mailbox| mailbox.name == NAME)).cloned()
+    };
+    find_or_make(store, NAME, Some(SpecialUse::Sent), find).await
+}
+
+/// The mailbox that `find` chooses among all; without one a new mailbox of that name.
+async fn find_or_make(
+    store: &Store,
+    name: &str,
+    special_use: Option<SpecialUse>,
+    find: impl Fn(Vec<Mailbox>) -> Option<Mailbox> + Clone + Send + 'static,
+) -> Result<MailboxId, Trouble> {
+    let look = || {
+        let find = find.clone();
+        store.read(move |snapshot| Ok(find(snapshot.mailboxes()?).map(|mailbox| mailbox.id)))
+    };
+    if let Some(id) = look().await? {
+        return Ok(id);
+    }
+    match store.apply(Op::CreateMailbox { name: name.to_owned(), special_use }).await {
+        Ok(Done::Created(id)) => Ok(id),
+        // Somebody else made it at the same moment.
+        Ok(_) | Err(Trouble::Exists) => look().await?.ok_or(Trouble::NotFound),
+        Err(trouble) => Err(trouble),
+    }
+}
