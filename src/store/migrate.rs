@@ -34,11 +34,9 @@ const OLD_VERSION: u8 = 1;
 
 /// The messages of format 1.
 const OLD_MESSAGES: TableDefinition<u64, &[u8; 50]> = TableDefinition::new("messages");
-/// Where they wait meanwhile.
-const ASIDE: TableDefinition<u64, &[u8; 50]> = TableDefinition::new("messages of format 1");
-
-/// Rows whose keys are held in memory at once.
-const PAGE_ROWS: usize = 256;
+/// Where they and the bodies wait meanwhile. Rows of another length in the place of the old would leave pages half empty.
+const MESSAGES_ASIDE: TableDefinition<u64, &[u8; 50]> = TableDefinition::new("messages of format 1");
+const BODIES_ASIDE: TableDefinition<u64, &[u8]> = TableDefinition::new("bodies of format 1");
 
 /// From row bytes of format 1.
 pub fn decode_meta(bytes: &[u8]) -> Result<Meta, Malformed> {
@@ -64,16 +62,20 @@ pub fn migrate(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<
     let was_closed = meta.closed;
     meta.format = FORMAT;
     let txn = begin(database, Durability::Immediate)?;
-    txn.rename_table(OLD_MESSAGES, ASIDE)?;
+    txn.rename_table(OLD_MESSAGES, MESSAGES_ASIDE)?;
+    txn.rename_table(BODIES.table, BODIES_ASIDE)?;
     let mut migration = Migration { tables: Tables::open(&txn)?, inflater: Inflater::default() };
-    {
-        let aside = txn.open_table(ASIDE)?;
-        for row in aside.iter()? {
-            let (key, bytes) = row?;
-            migration.message(key.value(), bytes.value())?;
-        }
+    migration.rows()?;
+    for row in txn.open_table(MESSAGES_ASIDE)?.iter()? {
+        let (key, bytes) = row?;
+        migration.message(key.value(), bytes.value())?;
     }
-    let bodies = migration.rows()?;
+    let mut bodies = 0u64;
+    for row in txn.open_table(BODIES_ASIDE)?.iter()? {
+        let (id, bytes) = row?;
+        migration.body(BodyId(id.value()), bytes.value())?;
+        bodies += 1;
+    }
     let mut replayed = 0u64;
     while let Some(payload) = ring.read_next(meta.batch)? {
         migration.batch(&payload, meta)?;
@@ -83,7 +85,8 @@ pub fn migrate(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<
     check_end(ring, meta, replayed > 0 || !was_closed)?;
     migration.tables.save_meta(meta)?;
     drop(migration);
-    txn.delete_table(ASIDE)?;
+    txn.delete_table(MESSAGES_ASIDE)?;
+    txn.delete_table(BODIES_ASIDE)?;
     txn.commit()?;
     ring.forget();
     log::info!("event=store-migrated from={OLD_FORMAT} to={FORMAT} bodies={bodies} batches={replayed}");
@@ -103,8 +106,8 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// All tables but the messages. Returns how many bodies there were.
-    fn rows(&mut self) -> Result<usize, Trouble> {
+    /// All tables but those of messages and bodies.
+    fn rows(&mut self) -> Result<(), Trouble> {
         let tables = &mut self.tables;
         renew(&CREDENTIALS, &mut tables.credentials, current)?;
         renew(&SETTINGS, &mut tables.settings, |row| Ok(row.to_vec()))?;
@@ -119,27 +122,13 @@ impl Migration<'_> {
             let entry = entry.map_err(|Malformed| damaged_row("queue", id))?;
             QUEUE.insert(&mut tables.queue, &id, encode_queue_entry(&entry))?;
         }
-        let (mut after, mut count) = (0, 0);
-        loop {
-            let page = self.tables.bodies.range(after + 1..)?.take(PAGE_ROWS);
-            let page = page.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<u64>, _>>()?;
-            let Some(last) = page.last() else { return Ok(count) };
-            after = *last;
-            for id in &page {
-                self.body(BodyId(*id))?;
-            }
-            count += page.len();
-        }
+        Ok(())
     }
 
     /// A body whose pieces are in the tables.
-    fn body(&mut self, id: BodyId) -> Result<(), Trouble> {
+    fn body(&mut self, id: BodyId, row: &[u8]) -> Result<(), Trouble> {
         let tables = &self.tables;
-        let old = {
-            let row = tables.bodies.get(id.0)?;
-            let old = row.ok_or(Malformed).and_then(|row| OldBody::decode(&mut Decoder::new(row.value())));
-            old.map_err(|Malformed| damaged_row("bodies", id.0))?
-        };
+        let old = OldBody::decode(&mut Decoder::new(row)).map_err(|Malformed| damaged_row("bodies", id.0))?;
         let mut numbers = pieces(0, stored_bytes(&old.chunks)).map(|(number, _)| number);
         let next = || -> Result<Option<Vec<u8>>, Trouble> {
             let Some(number) = numbers.next() else { return Ok(None) };
