@@ -48,8 +48,7 @@ pub fn show_progress(what: &'static str) -> impl FnMut(u64, u64) {
 pub fn describe_counts(inspected: &Inspected) -> String {
     let Inspected { mailboxes, messages, bodies, bytes, queue, .. } = inspected;
     format!(
-        "\
-  mailboxes              {mailboxes}
+        "  mailboxes              {mailboxes}
   messages               {messages}
   bodies (copies share)  {bodies}, {bytes} bytes
   waiting to be sent     {queue}

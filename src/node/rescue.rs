@@ -157,10 +157,10 @@ fn describe(folder: &Folder, salvaged: &Salvaged, inspected: &Inspected) -> Stri
         if let Some(more @ 1..) = salvaged.lost.len().checked_sub(LOST_SHOWN_MAX) {
             let _ = writeln!(text, "  - and {more} more");
         }
-        let _ = writeln!(
-            text,
-            "All of it is listed in {path}/lost.txt; readable parts of damaged messages are in {path}/damaged."
-        );
+        let _ = writeln!(text, "All of it is listed in {path}/lost.txt.");
+        if folder.0.join("damaged").exists() {
+            let _ = writeln!(text, "Readable parts of damaged messages are in {path}/damaged.");
+        }
     }
     let _ = write!(
         text,

@@ -68,6 +68,8 @@ pub struct Partial {
     /// The readable parts, end to end.
     pub bytes: Vec<u8>,
     has_header: bool,
+    /// The IMAP envelope of its facts, if they can be read.
+    envelope: Vec<u8>,
 }
 
 /// Bytes of a header field that are told.
@@ -86,13 +88,61 @@ impl Partial {
             )?;
             Some(String::from_utf8_lossy(line.get(..TOLD_BYTES_MAX).unwrap_or(line)).into_owned())
         };
-        let (date, from, subject) = (field("date:"), field("from:"), field("subject:"));
+        let mut told = [field("date:"), field("from:"), field("subject:")];
+        if told.iter().all(Option::is_none) {
+            told = read_envelope(&self.envelope);
+        }
+        let [date, from, subject] = told;
         if date.is_none() && from.is_none() && subject.is_none() {
             return "its header cannot be read".into();
         }
         let told = |field: Option<String>| field.unwrap_or_default();
         format!("{:?} from {:?}, {:?}", told(subject), told(from), told(date))
     }
+}
+
+/// Date, sender and subject of an IMAP envelope (RFC 3501 section 7.4.2) as the store writes it.
+fn read_envelope(envelope: &[u8]) -> [Option<String>; 3] {
+    let mut strings: Vec<(usize, Option<String>)> = Vec::new();
+    let (mut depth, mut rest) = (0, envelope);
+    // Date, subject, and the four strings of the first sender.
+    while let (Some((byte, behind)), true) = (rest.split_first(), strings.len() < 6) {
+        rest = behind;
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = usize::saturating_sub(depth, 1),
+            b'N' => strings.push((depth, None)),
+            b'"' => {
+                let mut value = Vec::new();
+                while let Some((byte, behind)) = rest.split_first().filter(|(byte, _)| **byte != b'"') {
+                    let (byte, behind) =
+                        if *byte == b'\\' { behind.split_first().unwrap_or((byte, behind)) } else { (byte, behind) };
+                    value.push(*byte);
+                    rest = behind;
+                }
+                rest = rest.get(1..).unwrap_or_default();
+                value.truncate(TOLD_BYTES_MAX);
+                strings.push((depth, Some(String::from_utf8_lossy(&value).into_owned())));
+            }
+            b'{' => {
+                // A literal: what holds it is not told.
+                let digits: usize = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let length = rest.get(..digits).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+                let skipped = length.and_then(|length: usize| length.checked_add(digits + 3));
+                rest = skipped.and_then(|skipped| rest.get(skipped..)).unwrap_or_default();
+                strings.push((depth, Some("(odd characters)".into())));
+            }
+            _ => {}
+        }
+    }
+    let mut strings = strings.into_iter();
+    let (date, subject) = (strings.next().and_then(|(_, date)| date), strings.next().and_then(|(_, subject)| subject));
+    let sender: Vec<Option<String>> = strings.filter(|(depth, _)| *depth == 3).map(|(_, part)| part).collect();
+    let from = match &sender[..] {
+        [_, _, Some(mailbox), Some(host)] => Some(format!("{mailbox}@{host}")),
+        _ => None,
+    };
+    [date, from, subject]
 }
 
 /// How far a salvage is: bodies read, and all of them.
@@ -217,7 +267,9 @@ fn list_lost(rebuild: &mut Rebuild<'_>) -> Result<(), Trouble> {
                     if let (Ok(state), None, false) =
                         (tables.mailbox(id), tables.message(id, uid)?, gathered.gone.contains(&key))
                     {
-                        let what = "where it was is lost, and what it was is not known".into();
+                        let what =
+                            "which one it was is not known; if it is whole, it lies in a mailbox called Recovered"
+                                .into();
                         lost.push(Lost::message(id, uid, &state.mailbox.name, what));
                         rebuild.doubted.insert(id);
                     }
@@ -284,4 +336,23 @@ fn count_lost(gathered: &Gathered, named: &BTreeMap<MailboxId, u32>) -> Vec<Lost
         }
     }
     lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_tells_who_wrote_what() {
+        let all =
+            br#"("Sat, 21 Nov 2026" "a \"b\"" (("Ann" NIL "ann" "far.example")) NIL NIL NIL NIL NIL NIL "<1@x>")"#;
+        let told = ["Sat, 21 Nov 2026", "ann@far.example", "a \"b\""].map(|text| Some(text.to_owned()));
+        assert_eq!(read_envelope(all), told);
+        assert_eq!(read_envelope(b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"), [None, None, None]);
+        let literal = b"(NIL {3}\r\n(\"x ((NIL NIL \"a\" \"b\")) NIL)";
+        assert_eq!(read_envelope(literal), [None, Some("a@b".into()), Some("(odd characters)".into())]);
+        for end in 0..all.len() {
+            let _ = read_envelope(&all[..end]);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! such a page may hold anything, even what a stranger has sent.
 
 use super::super::body::BodyRow;
+use super::super::facts::decode_facts;
 use super::super::seal::open_seal;
 use super::super::tables::*;
 use super::super::{Credential, QueueEntry};
@@ -79,6 +80,7 @@ pub struct Gathered {
     /// By key.
     pub settings: BTreeMap<String, Vec<u8>>,
     known: Known,
+    tables: Tables,
 }
 
 impl Gathered {
@@ -104,8 +106,10 @@ impl Gathered {
             credentials: BTreeMap::new(),
             settings: BTreeMap::new(),
             known,
+            tables: Tables::new(),
         };
         all.walk_tables(source, &tables);
+        all.tables = tables;
         all.sweep_rows(source);
         all.sweep_pieces(source);
         all
@@ -119,6 +123,24 @@ impl Gathered {
     /// What came of a table.
     pub fn condition(&self, shape: Shape) -> Condition {
         self.conditions.get(shape.name).copied().unwrap_or_default()
+    }
+
+    /// The envelopes of these bodies, as far as their facts can be read.
+    pub fn envelopes(&self, source: &Source, ids: &BTreeSet<BodyId>) -> BTreeMap<BodyId, Vec<u8>> {
+        let mut envelopes = BTreeMap::new();
+        let shape = Shape::of(&FACTS.table);
+        if let Some((Some(root), _)) = self.tables.get(shape.name) {
+            walk(source, *root, shape, &mut Known::new(source), |key, value, _| {
+                let id = key.try_into().map(|key| BodyId(u64::from_le_bytes(key)));
+                let facts = open_seal(FACTS.tag, key, value).and_then(decode_facts);
+                if let (Ok(id), Ok(facts)) = (id, facts)
+                    && ids.contains(&id)
+                {
+                    envelopes.insert(id, facts.envelope);
+                }
+            });
+        }
+        envelopes
     }
 
     fn walk_table(&mut self, source: &Source, tables: &Tables, shape: Shape, take: Take) {

@@ -255,6 +255,7 @@ impl<'a> Rebuild<'a> {
         if broken.is_empty() {
             return Ok(());
         }
+        let envelopes = self.gathered.envelopes(self.source, &broken);
         self.write(|rebuild, tables, meta| {
             let mut places: BTreeMap<MailboxId, Vec<(Uid, BodyId)>> = BTreeMap::new();
             for row in tables.messages.iter()? {
@@ -268,7 +269,8 @@ impl<'a> Rebuild<'a> {
             for (id, messages) in places {
                 let mailbox = tables.mailbox(id)?.mailbox;
                 for (uid, body) in &messages {
-                    let readable = rebuild.partial(&mailbox, *uid, *body);
+                    let envelope = envelopes.get(body).cloned().unwrap_or_default();
+                    let readable = rebuild.partial(&mailbox, *uid, *body, envelope);
                     if !readable.bytes.is_empty() {
                         partial(&readable)?;
                     }
@@ -297,8 +299,9 @@ impl<'a> Rebuild<'a> {
     }
 
     /// What can be read of a message.
-    fn partial(&self, mailbox: &Mailbox, uid: Uid, id: BodyId) -> Partial {
-        let mut partial = Partial { mailbox: mailbox.name.clone(), uid, bytes: Vec::new(), has_header: false };
+    fn partial(&self, mailbox: &Mailbox, uid: Uid, id: BodyId, envelope: Vec<u8>) -> Partial {
+        let mut partial =
+            Partial { mailbox: mailbox.name.clone(), uid, bytes: Vec::new(), has_header: false, envelope };
         if let Some(row) = self.gathered.bodies.get(&id) {
             for (number, (_, read)) in read_chunks(self.source, &self.gathered.pieces, id, row).enumerate() {
                 if let Some(read) = read {
