@@ -203,7 +203,9 @@ impl Draft<'_, '_> {
             Source::Staged(staged) => (staged.body(), 0),
         };
         let known = |hash| find_thread(&self.tables.threads, hash, BodyId(self.next_body));
-        let Threaded { thread, keys: thread_keys } = thread_of(id, message_id, &references, known)?;
+        let Threaded { thread, keys: mut thread_keys } = thread_of(id, message_id, &references, known)?;
+        // A place keeps only a part of the hash: who looks for it can find two Message-IDs with the same one.
+        thread_keys.dedup_by_key(|hash| thread_place(*hash, id));
         let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();
         let rows = BodyRows { body, facts, signature };
         match source {

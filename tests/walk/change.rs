@@ -32,7 +32,8 @@ impl fmt::Debug for Body {
 impl Body {
     pub fn new(bytes: Vec<u8>, names: [u64; 3]) -> Arc<Body> {
         let envelope = format!("({:08x} {})", mark_of(&bytes), bytes.len()).into_bytes();
-        let [message_id, references @ ..] = names.map(|name| (name > 0).then_some(MessageIdHash(name)));
+        // Some of them fall together where the store keeps them.
+        let [message_id, references @ ..] = names.map(|name| (name > 0).then_some(MessageIdHash(name << 14)));
         let references = references.into_iter().flatten().collect();
         let signature = envelope.repeat(bytes.len() % 7);
         let (id, thread) = Default::default();
