@@ -23,7 +23,7 @@ const BODIES: TableDefinition<u64, &[u8]> = TableDefinition::new("bodies");
 const PIECES: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("pieces");
 
 pub fn run(place: &Place) {
-    head("The same with redb alone, one durable commit for each change");
+    head(&format!("The same with redb alone, one durable commit for each change; {}", place.says()));
     let disk = FileDisk::new(&place.folder("alone")).expect("a free folder");
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);

@@ -83,14 +83,18 @@ pub fn index(bytes: &[u8]) -> BodyIndex {
     indexer.finish()
 }
 
-/// Delivers it into INBOX, with all that is known of it.
-pub async fn deliver(store: &Store, bytes: &[u8]) {
+/// Takes it in, with all that is known of it.
+pub async fn body(store: &Store, bytes: &[u8]) -> NewBody {
     let mut writer = store.body_writer();
     for piece in bytes.chunks(4096) {
         writer.write(piece).await.expect("taken in");
     }
-    let body = writer.finish(index(bytes)).await.expect("a body");
-    admit(store, body).await;
+    writer.finish(index(bytes)).await.expect("a body")
+}
+
+/// Delivers it into INBOX.
+pub async fn deliver(store: &Store, bytes: &[u8]) {
+    admit(store, body(store, bytes).await).await;
 }
 
 pub async fn admit(store: &Store, body: NewBody) {
