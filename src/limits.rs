@@ -63,6 +63,14 @@ pub const LOGIN_NAME_FAILURES_FREE: u32 = 20;
 /// From one turn to the next: 720 guesses in an hour, however many networks guess.
 pub const LOGIN_NAME_TURN_MILLIS: u64 = 5_000;
 
+/// Messages filed as sent that are remembered, so that the same one is not filed twice: 100 bytes each, and more than a person
+/// sends in the time.
+pub const SENT_COPIES_REMEMBERED_MAX: usize = 256;
+/// How long: a mail program files what it sent at once, or when it is online again.
+pub const SENT_COPY_REMEMBERED_SECONDS: u64 = 24 * 3600;
+/// Messages looked at for the one that was remembered: it is the first but for what came in at the same moment.
+pub const SENT_COPY_ROWS_LOOKED_AT_MAX: usize = 64;
+
 // ---- SMTP
 
 /// Bytes of a command line with its CRLF. RFC 5321 section 4.5.3.1.4 asks for 512; extensions add to it (SIZE 26, BODY

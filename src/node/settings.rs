@@ -281,9 +281,9 @@ pub const KEYS: &[Key] = &[
     at_start("group", r#""""#, "The group to run as. Empty: the user's own group.", Slot::Text(|s| &mut s.group)),
     key(
         "sent_copy",
-        "false",
-        "Put a copy of everything you send into the folder Sent, as part of sending it. Off, because most mail programs\n\
-         save one themselves, and two are a nuisance; turn it on where yours does not.",
+        "true",
+        "Put a copy of everything you send into the folder Sent, as part of sending it. A mail program that saves one\n\
+         itself makes no second one.",
         Slot::Switch(|s| &mut s.sent_copy),
     ),
     key(

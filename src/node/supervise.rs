@@ -43,6 +43,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         net,
         current_site: Arc::new(RwLock::new(Arc::new(site))),
         logins: Arc::new(Logins::default()),
+        sent: Arc::default(),
         stopping: Stopping::default(),
     }
 }

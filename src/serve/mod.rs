@@ -9,6 +9,7 @@ mod login;
 pub mod pop3;
 pub mod reception;
 pub mod relay;
+mod sent;
 mod site;
 pub mod smtp;
 mod srs;
@@ -16,6 +17,7 @@ mod srs;
 pub use admission::{AddressRange, Admission, Network, Refusal, Ticket};
 pub use intake::Intake;
 pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
+pub use sent::SentCopies;
 pub use site::*;
 
 use crate::net::Net;
@@ -33,6 +35,8 @@ pub struct Context {
     pub current_site: Arc<RwLock<Arc<Site>>>,
     /// Password checks.
     pub logins: Arc<Logins>,
+    /// What has been filed as sent lately.
+    pub sent: Arc<SentCopies>,
     /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.
     pub stopping: Stopping,
 }

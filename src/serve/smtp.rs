@@ -13,6 +13,7 @@
 //! [`wire::smtp::Server`]: crate::wire::smtp::Server
 
 mod delivery;
+mod filing;
 mod incoming;
 mod policy;
 

@@ -256,6 +256,7 @@ impl World {
             net: self.net.clone(),
             current_site: Arc::new(RwLock::new(Arc::new(site))),
             logins: Arc::default(),
+            sent: Arc::default(),
             stopping: Stopping::default(),
         };
         let relay = self.executor.spawn(hauspost::serve::relay::run_relay(context.clone()));

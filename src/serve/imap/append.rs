@@ -2,9 +2,10 @@
 
 use super::failure::{Failure, words};
 use super::{Next, Session};
-use crate::mail::message::MailboxId;
+use crate::mail::message::{MailboxId, Uid, UidValidity};
 use crate::serve::Intake;
-use crate::store::{Deliver, Done, Op, Target, Trouble};
+use crate::serve::sent::{Fingerprint, Found, Hand, sent_mailbox};
+use crate::store::{Deliver, Done, Expunge, Expungeable, FlagChange, NewBody, Op, SetFlags, Target, Trouble};
 use crate::wire::imap::Code;
 use crate::wire::imap::command::{Append, Tag};
 
@@ -12,6 +13,7 @@ use crate::wire::imap::command::{Append, Tag};
 pub(super) struct Arriving {
     append: Append,
     mailbox: MailboxId,
+    uid_validity: UidValidity,
     intake: Intake,
 }
 
@@ -20,11 +22,19 @@ impl Session {
     pub(super) async fn begin_append(&mut self, append: Append) -> Result<(), Failure> {
         self.arriving = None;
         let name = append.mailbox.as_str().to_owned();
+        let sent_copy = self.site.sent_copy;
+        let place = move |snapshot: &crate::store::Snapshot| {
+            let mailbox = snapshot.mailbox_named(&name)?;
+            let is_sent = sent_copy && mailbox.is_some() && sent_mailbox(snapshot)? == mailbox.as_ref().map(|m| m.id);
+            Ok(mailbox.map(|mailbox| (mailbox, is_sent)))
+        };
         let out = &mut self.line.out;
-        match self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await {
-            Ok(Some(mailbox)) => {
-                let intake = Intake::new(&self.context.store);
-                self.arriving = Some(Arriving { append, mailbox: mailbox.id, intake });
+        match self.context.store.read(place).await {
+            Ok(Some((mailbox, is_sent))) => {
+                let store = &self.context.store;
+                let intake = if is_sent { Intake::fingerprinting(store) } else { Intake::new(store) };
+                let (mailbox, uid_validity) = (mailbox.id, mailbox.uid_validity);
+                self.arriving = Some(Arriving { append, mailbox, uid_validity, intake });
                 self.conversation.accept_append(out);
             }
             Ok(None) => self.conversation.refuse_append(Code::TryCreate, "No such mailbox", out),
@@ -48,23 +58,62 @@ impl Session {
 
     /// The message is complete: durable, then said.
     pub(super) async fn end_append(&mut self, tag: &Tag) -> Result<Next, Failure> {
-        let Some(Arriving { append, mailbox, intake }) = self.arriving.take() else {
+        let Some(Arriving { append, mailbox, uid_validity, intake }) = self.arriving.take() else {
             return Err(Trouble::Failed("an APPEND ended that had not begun".to_owned()).into());
         };
+        let uid = match intake.finish_known().await? {
+            (body, None) => self.deliver(append, mailbox, body).await?,
+            (body, Some(fingerprint)) => self.file_as_sent(append, mailbox, body, fingerprint).await?,
+        };
+        let code = uid.map_or(Code::None, |uid| Code::AppendUid { uid_validity: uid_validity.0, uid: uid.0 });
+        self.finish_added(tag, code, "APPEND completed").await?;
+        Ok(Next::Step)
+    }
+
+    async fn deliver(&self, append: Append, mailbox: MailboxId, body: NewBody) -> Result<Option<Uid>, Trouble> {
         let now = self.context.net.clock().now();
         let deliver = Deliver {
-            body: intake.finish().await?,
+            body,
             targets: vec![Target { mailbox, flags: append.flags }],
             internal_date: append.date.unwrap_or(now),
             now,
         };
-        let delivered = match self.context.store.apply(Op::Deliver(deliver)).await? {
-            Done::Delivered(delivered) => delivered.into_iter().next(),
-            _ => None,
-        };
-        let code = delivered
-            .map_or(Code::None, |place| Code::AppendUid { uid_validity: place.uid_validity.0, uid: place.uid.0 });
-        self.finish_added(tag, code, "APPEND completed").await?;
-        Ok(Next::Step)
+        match self.context.store.apply(Op::Deliver(deliver)).await? {
+            Done::Delivered(delivered) => Ok(delivered.first().map(|place| place.uid)),
+            _ => Ok(None),
+        }
+    }
+
+    /// A copy of what has been sent, unless submission has filed it already: then that one stays and gets the flags of this
+    /// one, or gives way to this one, which alone has Bcc.
+    async fn file_as_sent(
+        &self,
+        append: Append,
+        mailbox: MailboxId,
+        body: NewBody,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<Uid>, Trouble> {
+        let (store, sent, now) = (&self.context.store, &self.context.sent, self.context.net.clock().steady());
+        let _turn = sent.turn().await;
+        let found = sent.find(store, &fingerprint, Hand::Submission, mailbox, now).await?;
+        if let Some(Found { row, lacks_bcc: false }) = found {
+            let (uids, change) = (vec![row.uid], FlagChange::Add);
+            let set = SetFlags { mailbox, uids, change, flags: append.flags, unchanged_since: None };
+            store.apply(Op::SetFlags(set)).await?;
+            log::info!("event=sent-copy-absorbed peer={} uid={}", self.peer, row.uid.0);
+            return Ok(Some(row.uid));
+        }
+        let uid = self.deliver(append, mailbox, body).await?;
+        // In this order: a power cut in between leaves two copies, not none.
+        if let (Some(uid), Some(Found { row, .. })) = (uid, found) {
+            let which = Expungeable::These(vec![row.uid]);
+            store.apply(Op::Expunge(Expunge { mailbox, which })).await?;
+            sent.remember(fingerprint, Hand::Submission, mailbox, uid, now);
+            log::info!("event=sent-copy-replaced peer={} uid={} by={}", self.peer, row.uid.0, uid.0);
+        }
+        if let Some(uid) = uid {
+            sent.remember(fingerprint, Hand::Append, mailbox, uid, now);
+        }
+        Ok(uid)
     }
 }

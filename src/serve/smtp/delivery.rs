@@ -3,9 +3,10 @@
 //! Receives an envelope and a finished body; hands on an Op. One body, whatever the number of mailboxes, forwards and servers
 //! inside; all of it durable, or nothing.
 
+use super::filing::Filing;
 use super::incoming::{distinct, reply_of};
 use crate::mail::addressbook::{Place, Refusal, Ways};
-use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId, SpecialUse, SystemFlags};
+use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId};
 use crate::mail::srs::{self, SrsTrouble};
 use crate::serve::srs::read_srs;
 use crate::serve::{Context, Site};
@@ -81,13 +82,14 @@ pub(super) fn is_delivered_here(site: &Site, recipient: &Address) -> bool {
     site.book.gateway(recipient).is_none() && !srs::is_rewritten(&recipient.local)
 }
 
-/// The one Op of a message.
+/// The one Op of a message. `filing`: the owner's copy of what is sent.
 pub(super) async fn make_op(
     context: &Context,
     site: &Site,
     role: Role,
     envelope: &Envelope,
     body: NewBody,
+    filing: Option<&Filing>,
 ) -> Result<Op, Failing> {
     let mut ways = Ways::default();
     for recipient in distinct(&envelope.recipients) {
@@ -100,10 +102,7 @@ pub(super) async fn make_op(
             copies.push(Target { mailbox, flags: Flags::default() });
         }
     }
-    if role == Role::Submission && site.sent_copy {
-        let flags = Flags { system: SystemFlags::SEEN, keywords: Vec::new() };
-        copies.push(Target { mailbox: sent_mailbox(&context.store).await?, flags });
-    }
+    copies.extend(filing.map(Filing::target));
     let outgoing = outgoing(context, site, envelope, ways).await?;
     let now = context.net.clock().now();
     if outgoing.is_empty() {
@@ -167,7 +166,7 @@ async fn find_place(store: &Store, place: &Place) -> Result<MailboxId, Trouble> 
         Place::Named(name) => {
             let wanted = name.clone();
             let find = move |mailboxes: Vec<Mailbox>| mailboxes.into_iter().find(|mailbox| mailbox.name == wanted);
-            match find_or_make(store, name, None, find).await {
+            match find_or_make(store, name, find).await {
                 // There can be no mailbox of that name; mail does not wait for the owner to see that.
                 Err(Trouble::Refused(why)) => {
                     log::warn!("event=mailbox-not-made name={name:?} reason={why:?} then=INBOX");
@@ -185,21 +184,10 @@ async fn find_place(store: &Store, place: &Place) -> Result<MailboxId, Trouble> 
     }
 }
 
-/// The mailbox marked `\Sent` (RFC 6154); without one the mailbox `Sent`, which is made if need be.
-async fn sent_mailbox(store: &Store) -> Result<MailboxId, Trouble> {
-    const NAME: &str = "Sent";
-    let find = |mailboxes: Vec<Mailbox>| {
-        let marked = mailboxes.iter().find(|mailbox| mailbox.special_use == Some(SpecialUse::Sent));
-        marked.or(mailboxes.iter().find(|mailbox| mailbox.name == NAME)).cloned()
-    };
-    find_or_make(store, NAME, Some(SpecialUse::Sent), find).await
-}
-
 /// The mailbox that `find` chooses among all; without one a new mailbox of that name.
 async fn find_or_make(
     store: &Store,
     name: &str,
-    special_use: Option<SpecialUse>,
     find: impl Fn(Vec<Mailbox>) -> Option<Mailbox> + Clone + Send + 'static,
 ) -> Result<MailboxId, Trouble> {
     let look = || {
@@ -209,7 +197,7 @@ async fn find_or_make(
     if let Some(id) = look().await? {
         return Ok(id);
     }
-    match store.apply(Op::CreateMailbox { name: name.to_owned(), special_use }).await {
+    match store.apply(Op::CreateMailbox { name: name.to_owned(), special_use: None }).await {
         Ok(Done::Created(id)) => Ok(id),
         // Somebody else made it at the same moment.
         Ok(_) | Err(Trouble::Exists) => look().await?.ok_or(Trouble::NotFound),

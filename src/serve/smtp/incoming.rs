@@ -4,6 +4,7 @@
 //! A refusal found on the way is kept until the message ends, because only then can it be said.
 
 use super::delivery::{self, Failing};
+use super::filing::Filing;
 use crate::limits::SMTP_HEADER_BYTES_MAX;
 use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
@@ -41,7 +42,10 @@ impl Incoming {
             replies::FAILED
         })?;
         let id = format!("{:016x}", u64::from_be_bytes(number));
-        let intake = Intake::new(&context.store);
+        let intake = match role {
+            Role::Mx => Intake::new(&context.store),
+            Role::Submission => Intake::fingerprinting(&context.store),
+        };
         Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()) })
     }
 
@@ -167,10 +171,17 @@ impl Incoming {
             return Err(refusal);
         }
         let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
-        let body = intake.finish().await.map_err(reply_of)?;
+        let (body, fingerprint) = intake.finish_known().await.map_err(reply_of)?;
         let bytes = body.bytes();
-        let op = delivery::make_op(context, site, role, envelope, body).await.map_err(Failing::reply)?;
+        let files = role == Role::Submission && site.sent_copy;
+        let _turn = if files { Some(context.sent.turn().await) } else { None };
+        let filing = if files { Filing::plan(context, fingerprint).await.map_err(reply_of)? } else { None };
+        let op = delivery::make_op(context, site, role, envelope, body, filing.as_ref()).await;
+        let op = op.map_err(Failing::reply)?;
         let done = context.store.apply(op).await.map_err(reply_of)?;
+        if let Some(filing) = filing {
+            filing.done(context);
+        }
         let (reply, place) = match done {
             Done::Enqueued(entries) => {
                 let ids: Vec<String> = entries.iter().map(|entry| entry.0.to_string()).collect();
