@@ -6,6 +6,7 @@ pub mod admission;
 pub mod imap;
 mod intake;
 mod login;
+mod notice;
 pub mod pop3;
 pub mod reception;
 pub mod relay;
