@@ -142,7 +142,7 @@ impl Incoming {
 
     fn encode_received(&self, context: &Context, site: &Site, server: &Server, envelope: &Envelope, out: &mut Vec<u8>) {
         let hello = server.hello();
-        let hidden = self.role == Role::Submission;
+        let hidden = self.role == Role::Submission && !site.submission_shows_client;
         let trace = Received {
             origin: hello.filter(|_| !hidden).map(|hello| Origin { hello: &hello.name, address: self.peer }),
             by: &site.hostname,
