@@ -20,7 +20,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use walk::*;
 
-const CASES: u64 = 1_500;
+const CASES: u64 = 6_000;
 const BLOCK_BYTES: usize = 4096;
 /// One case takes some milliseconds: what takes longer than this hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);

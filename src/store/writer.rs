@@ -403,7 +403,12 @@ impl Writer {
         let shared = self.shared.clone();
         let mut slot = shared.database.write().unwrap_or_else(PoisonError::into_inner);
         self.ring = None;
-        drop(slot.take());
+        let database = slot.take();
+        // Where redb has panicked, its locks are poisoned, and it panics again while it is dropped.
+        let _ = guarded(|| {
+            drop(database);
+            Ok(())
+        });
         self.epoch += 1;
         match guarded(|| self.adopt(open::reopen(self.disk.as_ref(), &self.options)?)) {
             Ok((database, next)) => {
@@ -442,11 +447,12 @@ impl Writer {
         let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(database), true) = (database, self.ring.is_some()) else { return Err(closed()) };
         self.meta.closed = true;
-        let txn = begin(&database, Durability::Immediate)?;
-        Tables::open(&txn)?.save_meta(&self.meta)?;
-        txn.commit()?;
-        database.close()?;
-        Ok(())
+        let saved = guarded(|| {
+            let txn = begin(&database, Durability::Immediate)?;
+            Tables::open(&txn)?.save_meta(&self.meta)?;
+            Ok(txn.commit()?)
+        });
+        guarded(|| Ok(database.close()?)).and(saved)
     }
 }
 
