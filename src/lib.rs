@@ -22,14 +22,18 @@
 //!
 //! # Walks
 //!
-//! *Port 25 to phone.* listener → [`serve::admission`] → [`wire::smtp::Server`] → policy ([`serve::Site::local_recipient`]) →
-//! body streamed through dot-decoder (or counted chunks), MIME index and chunker in one pass ([`serve::Intake`]) → [`store::Op::Deliver`] →
+//! *Port 25 to phone.* listener → [`serve::admission`] → [`wire::smtp::Server`] → policy (the address book,
+//! [`mail::addressbook`]) → body streamed through dot-decoder, MIME index and chunker in one pass ([`serve::Intake`]) → [`store::Op::Deliver`] →
 //! journal, one flush → 250 → bell → IDLE → [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
 //!
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
 //! [`mail::route`] → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time,
 //! or bounced into the owner's inbox in the same Op.
+//!
+//! *Port 25 to elsewhere.* an address with a forward or a gateway: the same, but → [`store::Op::Enqueue`] (mailboxes and queue
+//! entries, one body, one Op; a forward's sender rewritten by [`mail::srs`]) → 250 → the relay, as above; its bounce goes to
+//! whoever wrote, through the queue. A bounce to a rewritten sender is unwrapped at RCPT and goes on to whom it stands for.
 //!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!

@@ -98,8 +98,6 @@ pub const SMTP_UNKNOWN_COMMANDS_MAX: u32 = 5;
 pub const SMTP_IDLE_COMMANDS_MAX: u32 = 100;
 /// Failed logins in one session.
 pub const SMTP_LOGINS_FAILED_MAX: u32 = 5;
-/// How long the owner's mail may be held before it is sent (FUTURERELEASE, RFC 4865): a year covers every birthday.
-pub const SMTP_HOLD_SECONDS_MAX: u64 = 366 * 24 * 3600;
 /// Messages in one session, accepted or not. A session keeps the configuration it began with, so it has to end some day.
 pub const SMTP_MESSAGES_MAX: u32 = 20_000;
 /// Longest session, for the same reason; longer than the largest message takes on a slow line.
@@ -138,6 +136,20 @@ pub const SRS_HASH_CHARS: usize = 6;
 pub const SRS_DAYS_MAX: i64 = 21;
 /// Addresses that one of ours is forwarded to: a family, not a mailing list.
 pub const FORWARD_TARGETS_MAX: usize = 32;
+
+/// Seconds that a server inside may take to say whether it has a recipient: RFC 5321 section 4.5.3.2.3 lets the sender wait for
+/// five minutes, and several recipients may be asked about.
+pub const INQUIRY_SECONDS_MAX: u64 = 15;
+/// Seconds that a yes is believed: a mailbox that goes is rare, and the queue then bounces what was taken.
+pub const INQUIRY_YES_SECONDS: u64 = 3600;
+/// Seconds that a no is believed: a mailbox that is made is soon written to.
+pub const INQUIRY_NO_SECONDS: u64 = 300;
+/// Seconds before a server that could not say is asked again.
+pub const INQUIRY_LATER_SECONDS: u64 = 10;
+/// Questions under way at once: strangers who guess names must not flood the house.
+pub const INQUIRIES_AT_ONCE_MAX: usize = 4;
+/// Answers remembered, of some 200 bytes.
+pub const INQUIRY_ANSWERS_MAX: usize = 1024;
 
 // ---- IMAP
 
@@ -454,9 +466,6 @@ pub const RELAY_LOOK_AGAIN_SECONDS: u64 = 600;
 pub const RELAY_STORE_RETRY_SECONDS: u64 = 10;
 /// Bytes of the original header that a bounce returns.
 pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
-/// Bytes of a message that a bounce returns whole where the sender asked for that (RET=FULL); of larger ones the header. It is
-/// held in memory while the bounce is written.
-pub const BOUNCE_MESSAGE_BYTES_MAX: u64 = 256 << 10;
 /// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.
 pub const BOUNCE_RECIPIENTS: usize = 200;
 

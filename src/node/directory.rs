@@ -126,7 +126,8 @@ pub const ADDRESS_KEYS: &[TableKey<AddressTable>] = &[
         SHOP,
         "mailbox",
         r#""Shop""#,
-        "One more address of yours. Its mail is put into this mailbox instead of INBOX; the mailbox is made when it is missing.",
+        "One more address of yours. Its mail is put into this mailbox instead of INBOX; the mailbox is made when it is\n\
+         missing.",
         Slot::Mailbox(|t| &mut t.mailbox),
     ),
     row(
@@ -178,8 +179,8 @@ pub const DOMAIN_KEYS: &[TableKey<DomainTable>] = &[
 
 const SECURITY_DOC: &str = "\"offered\": STARTTLS when that server offers it, whatever its certificate; \"plain\": no TLS;\n\
                             \"starttls\" or \"tls\" (from the start): its certificate must be good.";
-const VERIFY_DOC: &str = "Ask that server about each recipient before taking the mail. Otherwise what it refuses later is bounced to\n\
-                          senders, and those of spam are forged.";
+const VERIFY_DOC: &str = "Ask that server about each recipient before taking the mail. Otherwise what it refuses later is bounced\n\
+                          to senders, and those of spam are forged.";
 
 impl AddressTable {
     /// A table without keys: an address of the owner like the others.
@@ -411,4 +412,137 @@ fn is_named(settings: &Settings, address: &Address) -> bool {
     settings.addresses.iter().any(|own| own.same_as(address))
         || has_table(settings, address)
         || settings.directory.aliases.iter().any(|alias| alias.name.same_as(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::configuration::{parse, sample};
+    use crate::wire::date::Timestamp;
+
+    const START: &str = "hostname = \"mail.example.org\"\naddresses = [\"me@example.org\"]\n";
+
+    fn refused(text: &str) -> String {
+        parse("h.toml", &format!("{START}{text}")).unwrap_err().sentence
+    }
+
+    #[test]
+    fn the_examples_of_the_sample_are_read_without_their_marks() {
+        let text = sample(&[]);
+        let (above, tables) = text.split_once("# to use one, remove \"# \" from its lines.\n").expect("the tables");
+        let used: String =
+            tables.lines().map(|line| line.strip_prefix("# ").unwrap_or("")).collect::<Vec<_>>().join("\n");
+        let settings = parse("sample", &format!("{above}{used}")).expect("readable");
+        let directory = &settings.directory;
+        assert_eq!((directory.aliases.len(), directory.addresses.len(), directory.domains.len()), (1, 3, 2));
+        assert!(directory.addresses.iter().any(|table| table.keep && table.forward.len() == 2));
+        assert!(
+            directory.domains.iter().any(|table| table.gateway.gateway().is_some_and(|gateway| gateway.port == 25))
+        );
+        assert!(tables.lines().all(|line| line.is_empty() || line.starts_with('#')), "all of it is commented out");
+        assert!(tables.lines().all(|line| line.len() <= 114), "lines fit");
+    }
+
+    #[test]
+    fn values_are_read() {
+        let text = format!(
+            "{START}[address.\"Tmp@example.org\"]\nuntil = 2026-12-31\n[address.\"kid@example.org\"]\n\
+             gateway = \"in.home\"\nsecurity = \"tls\"\n[domain.\"old.example\"]\ngateway = \"[::1]:2525\"\n"
+        );
+        let settings = parse("x", &text).expect("readable");
+        let [tmp, kid] = &settings.directory.addresses[..] else { panic!("two") };
+        assert_eq!(tmp.until, Some(Timestamp(1_798_761_600_000)), "the first moment of 2027");
+        assert_eq!(kid.gateway.gateway().map(|gateway| gateway.port), Some(465));
+        let old = settings.directory.domains[0].gateway.gateway().expect("a gateway");
+        assert_eq!((old.host.as_str(), old.port), ("::1", 2525));
+        assert_eq!(settings.local_domains().len(), 1, "a gateway's domain is not the owner's");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_their_line() {
+        for (text, wanted) in [
+            (
+                "[address.\"a@example.org\"]\nuntil = \"2026-02-30\"\n",
+                "h.toml:4: address.\"a@example.org\".until: expected a day",
+            ),
+            (
+                "[address.\"a@example.org\"]\nmailbox = \"a//b\"\n",
+                "h.toml:4: address.\"a@example.org\".mailbox: expected the name",
+            ),
+            ("[address.\"a@example.org\"]\nmail_box = \"a\"\n", "h.toml:4: unknown key mail_box; do you mean mailbox?"),
+            ("[address.\"a b@example.org\"]\n", "h.toml:3: address.\"a b@example.org\": expected an address"),
+            ("[address]\nmailbox = \"Shop\"\n", "h.toml:4: address.mailbox: expected an address"),
+            ("[domain.\"-a\"]\n", "h.toml:3: domain.\"-a\": expected a domain"),
+            (
+                "[domain.\"a.example\"]\ngateway = \"h:0\"\n",
+                "h.toml:4: domain.\"a.example\".gateway: expected a server",
+            ),
+            ("[aliases]\n\"b@example.org\" = 5\n", "h.toml:4: aliases.\"b@example.org\": expected an address of yours"),
+            ("block_senders = [\"a b\"]\n", "h.toml:3: block_senders: expected a list of senders"),
+            ("tag_separators = \"a\"\n", "h.toml:3: tag_separators: expected some of"),
+        ] {
+            assert!(refused(text).starts_with(wanted), "{text}: {}", refused(text));
+        }
+    }
+
+    #[test]
+    fn contradictions_are_found_with_their_line() {
+        let own = "[address.\"a@example.org\"]\n";
+        let old = "[domain.\"old.example\"]\n";
+        for (text, line, wanted) in [
+            (format!("{own}forward = [\"A@example.org\"]\n"), 4, "it is forwarded to itself"),
+            (format!("{own}forward = [\"b@example.org\"]\n"), 4, "b@example.org is not an address of yours"),
+            (
+                format!("{own}forward = [\"a+x@example.org\"]\n"),
+                4,
+                "mail to a+x@example.org comes back to a@example.org",
+            ),
+            (
+                format!("{own}forward = [\"b@example.org\"]\n[aliases]\n\"b@example.org\" = \"a@example.org\"\n"),
+                4,
+                "comes back",
+            ),
+            (format!("{own}forward = [\"x@far.example\"]\nmailbox = \"B\"\n"), 5, "nothing is put there"),
+            (format!("{own}keep = true\n"), 4, "mail is kept anyway"),
+            (format!("{own}verify = true\n"), 4, "there is no gateway"),
+            (format!("{own}security = \"plain\"\n"), 4, "there is no gateway"),
+            (format!("{own}gateway = \"h\"\nmailbox = \"B\"\n"), 5, "the gateway gets all mail"),
+            (format!("{own}[address.\"A@example.org\"]\n"), 3, "this address has a table already"),
+            (
+                "domains = [\"example.org\"]\n[address.\"a@b.example\"]\n".into(),
+                4,
+                "b.example is not among your domains",
+            ),
+            (
+                "[aliases]\n\"b@example.org\" = \"c@example.org\"\n".into(),
+                4,
+                "c@example.org is not an address of yours",
+            ),
+            ("[aliases]\n\"ME@example.org\" = \"me@example.org\"\n".into(), 4, "it is an address already"),
+            (
+                "[aliases]\n\"b@example.org\" = \"c@example.org\"\n\"c@example.org\" = \"me@example.org\"\n".into(),
+                4,
+                "an alias itself",
+            ),
+            (format!("{old}catch_all = \"x@old.example\"\n"), 4, "x@old.example is not an address of yours"),
+            (format!("{old}refuse = [\"x@old.example\"]\n"), 4, "refused anyway"),
+            (
+                format!("{old}catch_all = \"me@example.org\"\nrefuse = [\"x@example.org\"]\n"),
+                5,
+                "is not at old.example",
+            ),
+            (format!("{old}gateway = \"h\"\ncatch_all = \"me@example.org\"\n"), 5, "the gateway has all"),
+            ("[domain.\"example.org\"]\ngateway = \"h\"\n".into(), 4, "the domain is one of your own"),
+            (
+                "[domain.\"example.org\"]\ncatch_all = \"me@example.org\"\nrefuse = [\"me@example.org\"]\n".into(),
+                5,
+                "is an address of yours",
+            ),
+        ] {
+            let sentence = refused(&text);
+            assert!(
+                sentence.contains(wanted) && sentence.starts_with(&format!("h.toml:{line}: ")),
+                "{text}: {sentence}"
+            );
+        }
+    }
 }

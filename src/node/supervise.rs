@@ -44,6 +44,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         current_site: Arc::new(RwLock::new(Arc::new(site))),
         logins: Arc::new(Logins::default()),
         sent: Arc::default(),
+        inquiries: Arc::default(),
         stopping: Stopping::default(),
     }
 }

@@ -4,9 +4,9 @@
 
 pub mod admission;
 pub mod imap;
+mod inquiries;
 mod intake;
 mod login;
-mod notice;
 pub mod pop3;
 pub mod reception;
 pub mod relay;
@@ -16,6 +16,7 @@ pub mod smtp;
 mod srs;
 
 pub use admission::{AddressRange, Admission, Network, Refusal, Ticket};
+pub use inquiries::Inquiries;
 pub use intake::Intake;
 pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
 pub use sent::SentCopies;
@@ -38,6 +39,8 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// What has been filed as sent lately.
     pub sent: Arc<SentCopies>,
+    /// What servers inside have said about recipients.
+    pub inquiries: Arc<Inquiries>,
     /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.
     pub stopping: Stopping,
 }

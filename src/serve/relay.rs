@@ -10,6 +10,7 @@
 //! settled all of it, so that whatever is cut (power, shutdown) is tried again and counts as no attempt; a delivery is
 //! settled at once, and at most [`RELAY_UNSETTLED_MAX`] of them wait for the card, so that a power cut can duplicate no more.
 
+mod ask;
 mod backoff;
 mod desk;
 mod look;
@@ -24,6 +25,7 @@ use crate::serve::Context;
 use crate::store::{Bell, QueueEntry, Trouble, Watched};
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
+pub use ask::ask;
 use backoff::Backoff;
 use desk::Desks;
 use event_listener::Event;

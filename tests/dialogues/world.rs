@@ -257,6 +257,7 @@ impl World {
             current_site: Arc::new(RwLock::new(Arc::new(site))),
             logins: Arc::default(),
             sent: Arc::default(),
+            inquiries: Arc::default(),
             stopping: Stopping::default(),
         };
         let relay = self.executor.spawn(hauspost::serve::relay::run_relay(context.clone()));

@@ -9,6 +9,7 @@ use crate::mail::bounce::Reason;
 use crate::mail::message::BodyId;
 use crate::net::{Net, Stream};
 use crate::store::{Store, Trouble};
+use crate::wire::address::Address;
 use crate::wire::smtp::client::{Client, Ended, Envelope, Manner, Verb, Verdict, Want};
 use rustls::ClientConfig;
 use smol::future::zip;
@@ -35,7 +36,7 @@ pub(super) struct Server {
 /// Why there is no session.
 pub(super) struct NoSession {
     pub reason: Reason,
-    /// There is no TLS that is needed, or it broke during the handshake or right after it.
+    /// During the handshake, or right after it.
     pub by_tls: bool,
     /// The server does not take our login.
     pub by_login: bool,
@@ -109,11 +110,6 @@ impl Session {
         self.client.want() == Want::Envelope
     }
 
-    /// Whether the server takes over the reports that were asked for (RFC 3461 section 5.2.1).
-    pub fn offers_dsn(&self) -> bool {
-        self.client.offers_dsn()
-    }
-
     /// Why it ended, when it ended.
     pub fn end_reason(&self) -> Option<Reason> {
         self.client.ended().map(|ended| match ended {
@@ -160,6 +156,14 @@ impl Session {
             }
         }
         self.client.take_verdicts().unwrap_or_else(|| vec![Verdict::Cut { after_dot: false }; recipients])
+    }
+
+    /// Asks whether mail for a recipient is taken, on behalf of nobody: `Delivered` means yes.
+    pub async fn ask(&mut self, recipient: Address) -> Verdict {
+        self.client.ask(recipient.into(), &mut self.out);
+        self.hear().await;
+        let verdict = self.client.take_verdicts().and_then(|mut verdicts| verdicts.pop());
+        verdict.unwrap_or(Verdict::Cut { after_dot: false })
     }
 
     /// Says goodbye and waits a moment for the answer.
@@ -235,12 +239,7 @@ impl Session {
 
     fn no_session(&self, by_tls: bool) -> NoSession {
         let reason = self.end_reason().unwrap_or(Reason::Happened("the server did not go on".to_owned()));
-        let by_tls = match self.client.ended() {
-            Some(Ended::Lost(_) | Ended::Breach(_)) => by_tls,
-            Some(Ended::Refused(answer, verb)) => *verb == Verb::StartTls && answer.is_permanent(),
-            Some(Ended::Unfit(_)) => !self.client.is_over_tls(),
-            None => false,
-        };
+        let by_tls = by_tls && matches!(self.client.ended(), Some(Ended::Lost(_) | Ended::Breach(_)));
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
         NoSession { reason, by_tls, by_login, is_own: false }
     }

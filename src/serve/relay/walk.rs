@@ -55,7 +55,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
             }
             other => Fate::Temporary(other.clone()),
         };
-        report(job, Report { recipient, fate, host: host.clone(), will_report: false, unsettled: None });
+        report(job, Report { recipient, fate, host: host.clone(), unsettled: None });
     }
 }
 
@@ -95,14 +95,6 @@ async fn transact(
             {
                 Fate::Temporary(Reason::Answered(answer))
             }
-            // RFC 8689 section 4.2.1: another server of the domain may be able to.
-            Verdict::Permanent(answer, Verb::Mail)
-                if !answer.said_by_peer && answer.status == Some(Status(5, 7, 30)) =>
-            {
-                last.get_or_insert((Reason::Answered(answer), Some(host.clone())));
-                undecided.push(recipient);
-                continue;
-            }
             Verdict::Permanent(answer, _) => Fate::Permanent(Reason::Answered(answer)),
             Verdict::Temporary(answer, Verb::Mail) => {
                 *last = Some((Reason::Answered(answer), Some(host.clone())));
@@ -122,8 +114,7 @@ async fn transact(
             }
         };
         let unsettled = matches!(fate, Fate::Delivered(_)).then(|| Unsettled::new(relay));
-        let will_report = session.offers_dsn();
-        report(job, Report { recipient, fate, host: Some(host.clone()), will_report, unsettled });
+        report(job, Report { recipient, fate, host: Some(host.clone()), unsettled });
     }
     *open = undecided;
 }
@@ -146,11 +137,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination) -> Walk<'a> {
-        let hosts = match destination.place() {
+        let hosts = match destination {
             Destination::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
             Destination::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
             Destination::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
-            Destination::Address(_) | Destination::Verified(_) => VecDeque::new(),
+            Destination::Address(_) => VecDeque::new(),
         };
         let mut walk = Walk {
             destination,
@@ -161,7 +152,7 @@ impl Walk<'_> {
             servers_left: RELAY_SERVERS_TRIED_MAX,
             last: None,
         };
-        if let Destination::Address(ip) = destination.place() {
+        if let Destination::Address(ip) = destination {
             let host = Domain::new(&ip.to_string());
             walk.take_addresses(host, Looked::Found(vec![*ip]), site);
         }
@@ -194,13 +185,7 @@ impl Walk<'_> {
             self.last = Some((reason.clone(), Some(server.host)));
             return None;
         }
-        let loops = !site.relay.private_targets
-            && match self.destination.place() {
-                Destination::Smarthost(..) => false,
-                // Another server may run on this machine, but not on our own port.
-                Destination::Gateway(gateway) => gateway.port == site.relay.mx_port,
-                Destination::Exchanges(_) | Destination::Address(_) | Destination::Verified(_) => true,
-            };
+        let loops = gives_up_loops(site, self.destination);
         let mut opened = Session::open(&relay.context.net, &server, loops).await;
         if let (Err(NoSession { by_tls: true, reason, .. }), TlsUse::IfOffered) = (&opened, server.manner.tls) {
             // RFC 7435: an attacker who can break TLS could as well have taken the offer away.
@@ -222,12 +207,6 @@ impl Walk<'_> {
         if refused.is_own {
             let text = format!("mail for it would come back here: {}", refused.reason);
             self.last_resort(Reason::Answered(Answer::ours(554, Status(5, 4, 6), text)), &server.host);
-            return;
-        }
-        if self.destination.is_verified() && refused.by_tls {
-            // RFC 8689 section 4.2.1. Other messages may go there all the same, so it is not remembered.
-            let text = format!("the message requires TLS, and {}", refused.reason);
-            self.last_resort(Reason::Answered(Answer::ours(550, Status(5, 7, 10), text)), &server.host);
             return;
         }
         let seconds = if refused.by_login { RELAY_LOGIN_BACKOFF_SECONDS } else { RELAY_BACKOFF_SECONDS };
@@ -271,12 +250,23 @@ async fn look_up(relay: &Relay, host: &Domain) -> Looked<IpAddr> {
     }
 }
 
+/// Whether a connection to this very machine is given up: mail would come back.
+pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
+    !site.relay.private_targets
+        && match destination {
+            Destination::Smarthost(..) => false,
+            // Another server may run on this machine, but not on our own port.
+            Destination::Gateway(gateway) => gateway.port == site.relay.mx_port,
+            Destination::Exchanges(_) | Destination::Address(_) => true,
+        }
+}
+
 /// How this host is spoken to.
 pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: IpAddr) -> Server {
     let relay = &site.relay;
     let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
     let no_login = None;
-    let (port, (mut tls, implicit_tls, mut config), login) = match (destination.place(), &relay.smarthost) {
+    let (port, (tls, implicit_tls, config), login) = match (destination, &relay.smarthost) {
         (Destination::Gateway(gateway), _) => {
             let tls = match gateway.tls {
                 GatewayTls::IfOffered => any_tls,
@@ -296,12 +286,6 @@ pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: 
         }
         _ => (relay.mx_port, any_tls, no_login),
     };
-    if destination.is_verified() {
-        config = &relay.tls_verified;
-        if !implicit_tls {
-            tls = TlsUse::Required;
-        }
-    }
     Server {
         host: host.to_string(),
         address: SocketAddr::new(ip, port),

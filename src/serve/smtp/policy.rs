@@ -44,5 +44,18 @@ pub(super) async fn may_receive(
     }
     let mut ways = Ways::default();
     delivery::resolve(context, site, role, sender, &recipient, &mut ways).await.map_err(Failing::reply)?;
+    for address in &ways.onward {
+        if let Some(gateway) = site.book.gateway(address).filter(|gateway| gateway.verify) {
+            context.inquiries.ask(context, site, gateway, address).await?;
+        }
+    }
     Ok(recipient)
+}
+
+/// Whether a server inside may have to be asked about the recipient, which can take a while.
+pub(super) fn asks_inside(site: &Site, forward_path: &ForwardPath) -> bool {
+    match forward_path {
+        ForwardPath::Address(address) => site.book.gateway(address).is_some_and(|gateway| gateway.verify),
+        ForwardPath::Postmaster => false,
+    }
 }

@@ -9,6 +9,7 @@
 //! [`Manner`] allows plain; nothing the server said before TLS counts afterwards (RFC 3207 section 4.2).
 
 mod answer;
+mod ask;
 mod content;
 mod offers;
 #[cfg(test)]
@@ -152,6 +153,9 @@ enum State {
     /// DATA was granted although nobody was left: an empty message was sent (RFC 2920 section 3.1), its answer is void.
     AwaitVoid,
     AwaitReset,
+    /// A question whose MAIL waits for its answer, then its RCPT.
+    AsksMail(Envelope),
+    AsksRcpt,
     AwaitQuit,
     Closed,
 }
@@ -218,11 +222,6 @@ impl Client {
     /// The verdicts of the last transaction, one per recipient in the order of the envelope, once it is over.
     pub fn take_verdicts(&mut self) -> Option<Vec<Verdict>> {
         self.verdicts.take()
-    }
-
-    /// Whether TLS was begun with STARTTLS.
-    pub fn is_over_tls(&self) -> bool {
-        self.over_tls
     }
 
     /// Whether the server has promised the reports that were asked for (RFC 3461 section 5.2.1).
@@ -354,6 +353,8 @@ impl Client {
             State::AwaitChunk(transaction) => self.on_chunk(transaction, answer, out),
             State::Content(transaction, _) if answer.code >= 400 => self.on_content(transaction, answer, true),
             State::AwaitContent(transaction) => self.on_content(transaction, answer, false),
+            State::AsksMail(question) => self.on_asked_mail(&question, answer, out),
+            State::AsksRcpt => self.on_asked_rcpt(answer, out),
             State::AwaitVoid | State::AwaitReset => self.state = State::Ready,
             State::AwaitQuit | State::Closed => {}
             State::Ready | State::AwaitTls | State::Chunks(_) => {
@@ -557,8 +558,8 @@ impl State {
             State::AwaitEhlo | State::AwaitHelo => Verb::Ehlo,
             State::AwaitStartTls | State::AwaitTls => Verb::StartTls,
             State::AwaitAuth(_) => Verb::Auth,
-            State::AwaitMail(_) => Verb::Mail,
-            State::AwaitRcpt(..) => Verb::Rcpt,
+            State::AwaitMail(_) | State::AsksMail(_) => Verb::Mail,
+            State::AwaitRcpt(..) | State::AsksRcpt => Verb::Rcpt,
             State::AwaitData(_) => Verb::Data,
             State::Content(..) | State::Chunks(_) | State::AwaitChunk(_) | State::AwaitContent(_) => Verb::Content,
             State::Ready | State::AwaitVoid | State::AwaitReset | State::AwaitQuit | State::Closed => Verb::Other,

@@ -115,8 +115,6 @@ pub mod replies {
     pub const NOT_ASCII: Reply =
         Reply::new(553, "5.6.7", "Addresses with letters beyond ASCII are in UTF-8 and need SMTPUTF8");
     pub const HELD_TOO_LONG: Reply = Reply::new(501, "5.5.4", "Mail is not held that long here, EHLO tells how long");
-    pub const HELD_FOR_OWN: Reply =
-        Reply::new(554, "5.3.3", "Mail that is held can be sent to other servers only, not to an address here");
     pub const BAD_CHUNK: Reply = Reply::new(
         554,
         "5.5.4",
@@ -160,6 +158,9 @@ pub mod replies {
     pub const RELAYING_DENIED: Reply = Reply::new(550, "5.7.1", "This server does not receive mail for that domain");
     pub const NO_SUCH_USER: Reply = Reply::new(550, "5.1.1", "No such mailbox here");
     pub const ADDRESS_EXPIRED: Reply = Reply::new(550, "5.1.6", "This address was for a time, which is over");
+    pub const REFUSED_INSIDE: Reply = Reply::new(550, "5.1.1", "The server of this address refuses it");
+    pub const LATER_INSIDE: Reply =
+        Reply::new(451, "4.4.1", "The server of this address cannot be asked now, try again later");
     pub const SENDER_BLOCKED: Reply = Reply::new(550, "5.7.1", "Mail from this sender is not wanted here");
     pub const BOUNCES_ONLY: Reply = Reply::new(550, "5.7.1", "This return address takes bounces only");
     pub const RETURN_PATH_EXPIRED: Reply = Reply::new(550, "5.1.1", "This return address has expired");
