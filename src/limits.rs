@@ -33,6 +33,8 @@ pub const LOGIN_SUCCESS_SECONDS: u64 = 24 * 3600;
 /// Prefix of the IPv4 network that counts as one peer where sessions are counted, in bits: behind one address may be a
 /// household, and its neighbours must not pay for it.
 pub const ADMISSION_IPV4_PREFIX_BITS: u32 = 32;
+/// Sessions that were turned out for others and have not gone yet: they go as soon as their core looks at them.
+pub const ADMISSION_LEAVING_MAX: usize = 32;
 /// The same where wrong passwords are counted: an attacker often has a whole /24.
 pub const LOGIN_IPV4_PREFIX_BITS: u32 = 24;
 /// Peer networks whose failures are remembered (about 120 bytes each); the one longest silent is forgotten first.

@@ -10,7 +10,7 @@ use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Bound;
 use crate::serve::relay::run_relay;
-use crate::serve::{Admission, Context, Logins, Site, Stopping};
+use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping};
 use crate::store::Store;
 use async_signal::{Signal, Signals};
 use sd_notify::NotifyState;
@@ -45,6 +45,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         logins: Arc::new(Logins::default()),
         sent: Arc::default(),
         inquiries: Arc::default(),
+        seat: Seat::default(),
         stopping: Stopping::default(),
     }
 }

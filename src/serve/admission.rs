@@ -1,13 +1,19 @@
 //! Admission: who may open a session, so that neither one peer nor many can take all memory and descriptors.
 //!
 //! Receives the peer of an accepted connection; hands on a [`Ticket`] that the session keeps while it lives, or a
-//! refusal that is worth another try later. Not a judge of content or credentials. The counts are exactly the tickets
-//! alive, whatever way a session ends.
+//! refusal that is worth another try later. Not a judge of content or credentials. What always holds:
+//!
+//! - The counts are exactly the tickets alive, whatever way a session ends; those turned out and not gone yet are few.
+//! - When a service is full, whoever has been there longest without having shown to be worth its place ([`Seat::keep`]: a
+//!   login, a message) makes room. So connections that are opened and left lying keep nobody out, and nobody who is at
+//!   work is turned out.
 
-use crate::limits::ADMISSION_IPV4_PREFIX_BITS;
+use crate::limits::{ADMISSION_IPV4_PREFIX_BITS, ADMISSION_LEAVING_MAX};
 use crate::serve::{AdmissionLimits, Service};
-use std::collections::HashMap;
+use event_listener::Event;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counts sessions. Cheap to clone; shared by all listeners.
@@ -24,6 +30,53 @@ struct Counts {
     per_service: HashMap<Service, usize>,
     /// Bounded: entries at zero are removed, so there are never more than sessions.
     per_peer: HashMap<(Service, Network), usize>,
+    /// Those who may be turned out, in the order they came.
+    guests: HashMap<Service, BTreeMap<u64, Arc<Exit>>>,
+    next_number: u64,
+    /// Those who were turned out and have not gone yet; they are in no count but that of their peer.
+    leaving: usize,
+}
+
+/// How a session learns that it has been turned out.
+#[derive(Default)]
+struct Exit {
+    shown: AtomicBool,
+    event: Event,
+}
+
+/// A session's hold on its place. The default has none and can lose none.
+#[derive(Clone, Default)]
+pub struct Seat(Option<Hold>);
+
+#[derive(Clone)]
+struct Hold {
+    counts: Arc<Mutex<Counts>>,
+    service: Service,
+    number: u64,
+    exit: Arc<Exit>,
+}
+
+impl Seat {
+    /// From now on this session is not turned out.
+    pub fn keep(&self) {
+        if let Some(Hold { counts, service, number, .. }) = &self.0
+            && let Some(guests) = lock(counts).guests.get_mut(service)
+        {
+            guests.remove(number);
+        }
+    }
+
+    /// Returns when the session has been turned out. Cancel-safe.
+    pub async fn turned_out(&self) {
+        let Some(Hold { exit, .. }) = &self.0 else { return std::future::pending().await };
+        loop {
+            let listener = exit.event.listen();
+            if exit.shown.load(Ordering::Acquire) {
+                return;
+            }
+            listener.await;
+        }
+    }
 }
 
 /// Why a connection is not taken now.
@@ -44,6 +97,8 @@ pub struct Ticket {
     counts: Arc<Mutex<Counts>>,
     service: Service,
     network: Network,
+    number: u64,
+    exit: Arc<Exit>,
 }
 
 /// A range of addresses as the owner writes it: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`.
@@ -115,19 +170,28 @@ impl Admission {
 
     fn admit_as(&self, service: Service, network: Network, limits: AdmissionLimits) -> Result<Ticket, Refusal> {
         let mut counts = lock(&self.counts);
-        if counts.all >= self.sessions_max {
-            return Err(Refusal::Full);
-        }
-        if counts.per_service.get(&service).copied().unwrap_or(0) >= limits.sessions_per_service {
-            return Err(Refusal::ServiceFull);
-        }
         if counts.per_peer.get(&(service, network)).copied().unwrap_or(0) >= limits.sessions_per_peer {
             return Err(Refusal::PeerFull);
+        }
+        if counts.all >= self.sessions_max && !counts.turn_one_out(service, self.leaving_max()) {
+            return Err(Refusal::Full);
+        }
+        let service_full = counts.per_service.get(&service).copied().unwrap_or(0) >= limits.sessions_per_service;
+        if service_full && !counts.turn_one_out(service, self.leaving_max()) {
+            return Err(Refusal::ServiceFull);
         }
         counts.all += 1;
         *counts.per_service.entry(service).or_default() += 1;
         *counts.per_peer.entry((service, network)).or_default() += 1;
-        Ok(Ticket { counts: self.counts.clone(), service, network })
+        let (number, exit) = (counts.next_number, Arc::<Exit>::default());
+        counts.next_number += 1;
+        counts.guests.entry(service).or_default().insert(number, exit.clone());
+        Ok(Ticket { counts: self.counts.clone(), service, network, number, exit })
+    }
+
+    /// How many may have been turned out and not be gone yet: their descriptors are above the sessions' own.
+    fn leaving_max(&self) -> usize {
+        ADMISSION_LEAVING_MAX.min(self.sessions_max / 8)
     }
 
     /// Sessions of all services now.
@@ -136,7 +200,30 @@ impl Admission {
     }
 }
 
+impl Counts {
+    /// Turns out who has been there longest without having shown to be worth it. False: there is nobody, or too many have not
+    /// gone yet.
+    fn turn_one_out(&mut self, service: Service, leaving_max: usize) -> bool {
+        if self.leaving >= leaving_max {
+            return false;
+        }
+        let Some((_, exit)) = self.guests.get_mut(&service).and_then(BTreeMap::pop_first) else { return false };
+        self.leaving += 1;
+        self.all = self.all.saturating_sub(1);
+        give_back(&mut self.per_service, service);
+        exit.shown.store(true, Ordering::Release);
+        exit.event.notify(usize::MAX);
+        true
+    }
+}
+
 impl Ticket {
+    /// The hold that its session has on the place.
+    pub fn seat(&self) -> Seat {
+        let (counts, exit) = (self.counts.clone(), self.exit.clone());
+        Seat(Some(Hold { counts, service: self.service, number: self.number, exit }))
+    }
+
     /// The place is the client's on whose behalf a front connected, or there is none for it.
     pub fn pass_on(&mut self, client: IpAddr, limits: AdmissionLimits) -> Result<(), Refusal> {
         let network = Network::of(client, ADMISSION_IPV4_PREFIX_BITS);
@@ -155,8 +242,15 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
-        counts.all = counts.all.saturating_sub(1);
-        give_back(&mut counts.per_service, self.service);
+        if self.exit.shown.load(Ordering::Acquire) {
+            counts.leaving = counts.leaving.saturating_sub(1);
+        } else {
+            counts.all = counts.all.saturating_sub(1);
+            give_back(&mut counts.per_service, self.service);
+        }
+        if let Some(guests) = counts.guests.get_mut(&self.service) {
+            guests.remove(&self.number);
+        }
         give_back(&mut counts.per_peer, (self.service, self.network));
     }
 }
@@ -210,11 +304,16 @@ mod tests {
     #[test]
     fn one_network_cannot_take_everything() {
         let admission = Admission::new(10);
-        let a = admission.admit(Service::Imap, ip("2001:db8::1"), LIMITS).unwrap();
-        let _b = admission.admit(Service::Imap, ip("2001:db8::2"), LIMITS).unwrap();
+        let kept = |service, peer| {
+            let ticket = admission.admit(service, ip(peer), LIMITS)?;
+            ticket.seat().keep();
+            Ok::<_, Refusal>(ticket)
+        };
+        let a = kept(Service::Imap, "2001:db8::1").unwrap();
+        let _b = kept(Service::Imap, "2001:db8::2").unwrap();
         assert_eq!(admission.admit(Service::Imap, ip("2001:db8::3"), LIMITS).err(), Some(Refusal::PeerFull));
         let _other_service = admission.admit(Service::Mx, ip("2001:db8::3"), LIMITS).unwrap();
-        let _other_network = admission.admit(Service::Imap, ip("2001:db8:0:1::1"), LIMITS).unwrap();
+        let _other_network = kept(Service::Imap, "2001:db8:0:1::1").unwrap();
         assert_eq!(admission.admit(Service::Imap, ip("192.0.2.1"), LIMITS).err(), Some(Refusal::ServiceFull));
         drop(a);
         admission.admit(Service::Imap, ip("2001:db8::3"), LIMITS).unwrap();
@@ -224,6 +323,7 @@ mod tests {
     fn the_node_as_a_whole_is_bounded() {
         let admission = Admission::new(1);
         let _ticket = admission.admit(Service::Mx, ip("192.0.2.1"), LIMITS).unwrap();
+        // Of another service nobody is turned out.
         assert_eq!(admission.admit(Service::Pop3, ip("192.0.2.2"), LIMITS).err(), Some(Refusal::Full));
     }
 
@@ -232,6 +332,35 @@ mod tests {
         let network = |text| Network::of(ip(text), ADMISSION_IPV4_PREFIX_BITS);
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[test]
+    fn who_does_nothing_makes_room_for_others() {
+        let admission = Admission::new(1000);
+        let admit = |n: u8| admission.admit(Service::Imap, IpAddr::from([192, 0, 2, n]), LIMITS);
+        let is_out = |ticket: &Ticket| {
+            let seat = ticket.seat();
+            smol::block_on(smol::future::poll_once(seat.turned_out())).is_some()
+        };
+        let (worker, idle, new) = (admit(1).unwrap(), admit(2).unwrap(), admit(3).unwrap());
+        worker.seat().keep();
+        let next = admit(4).unwrap();
+        assert_eq!([&worker, &idle, &new, &next].map(is_out), [false, true, false, false]);
+        assert_eq!(admission.sessions(), 3);
+        drop(idle);
+        assert_eq!(admission.sessions(), 3);
+        new.seat().keep();
+        next.seat().keep();
+        assert_eq!(admit(5).err(), Some(Refusal::ServiceFull), "all are at work");
+        drop(worker);
+        // Those who are slow to go are not many.
+        let mut slow: Vec<Ticket> = (0..=ADMISSION_LEAVING_MAX as u8).map(|n| admit(100 + n).unwrap()).collect();
+        assert_eq!(admit(200).err(), Some(Refusal::ServiceFull));
+        slow.remove(0);
+        admit(200).unwrap();
+        drop((slow, new, next));
+        let counts = lock(&admission.counts);
+        assert!(counts.all == 0 && counts.leaving == 0 && counts.guests.values().all(BTreeMap::is_empty));
     }
 
     #[test]
@@ -246,7 +375,6 @@ mod tests {
         let b = front("192.0.2.1").unwrap();
         assert_eq!(front("192.0.2.1").err(), Some(Refusal::PeerFull));
         let _c = front("192.0.2.2").unwrap();
-        assert_eq!(front("192.0.2.3").err(), Some(Refusal::ServiceFull));
         drop(b);
         let _d = front("192.0.2.1").unwrap();
         assert_eq!(lock(&admission.counts).per_peer.len(), 2);

@@ -81,7 +81,7 @@ impl Logins {
         let (caller, tag) = (caller(key, &site, visitor, &given.login), tag(key, &verifier, given));
         let clock = context.net.clock();
         if self.memory().is_known_success(&caller, &tag, clock.steady()) {
-            return welcome(&site, visitor, mechanism);
+            return welcome(context, &site, visitor, mechanism);
         }
         let attempt = self.memory().begin_password(&caller, &tag, clock.steady());
         let waited = match self.serve_delay(context, &attempt).await {
@@ -95,7 +95,7 @@ impl Logins {
         match right {
             Some(right) if right && is_owner(&site, &given.login) => {
                 self.memory().succeeded(&caller, Some(tag), clock.steady());
-                welcome(&site, visitor, mechanism)
+                welcome(context, &site, visitor, mechanism)
             }
             Some(_) => {
                 self.memory().failed(&caller, &tag);
@@ -149,7 +149,7 @@ impl Logins {
         }
         if right && is_owner(&site, login) {
             self.memory().succeeded(&caller, None, clock.steady());
-            return welcome(&site, visitor, mechanism);
+            return welcome(context, &site, visitor, mechanism);
         }
         refused(&site, visitor, mechanism, login, Verdict::Wrong, &attempt)
     }
@@ -234,7 +234,8 @@ fn no_random(error: &std::io::Error) -> Verdict {
     Verdict::Unavailable
 }
 
-fn welcome(site: &Site, visitor: &Visitor, mechanism: &str) -> Verdict {
+fn welcome(context: &Context, site: &Site, visitor: &Visitor, mechanism: &str) -> Verdict {
+    context.seat.keep();
     let Visitor { service, peer, tls } = visitor;
     let service = service.name();
     log::info!("event=login service={service} mechanism={mechanism} peer={peer} login={:?} tls={tls}", site.login);

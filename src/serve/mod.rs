@@ -15,7 +15,7 @@ mod site;
 pub mod smtp;
 mod srs;
 
-pub use admission::{AddressRange, Admission, Network, Refusal, Ticket};
+pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
 pub use inquiries::Inquiries;
 pub use intake::Intake;
 pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
@@ -41,6 +41,8 @@ pub struct Context {
     pub sent: Arc<SentCopies>,
     /// What servers inside have said about recipients.
     pub inquiries: Arc<Inquiries>,
+    /// The place of this session.
+    pub seat: Seat,
     /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.
     pub stopping: Stopping,
 }

@@ -17,13 +17,20 @@ use std::time::Duration;
 /// Serves one connection until it ends, or does not. `implicit_tls`: TLS from the first byte (after a front's header).
 pub async fn receive(context: Context, mut ticket: Ticket, service: Service, implicit_tls: bool, stream: Stream) {
     let peer = stream.peer();
-    if let Err(error) = seat(context, &mut ticket, service, implicit_tls, stream).await {
+    let seat = ticket.seat();
+    let context = Context { seat: seat.clone(), ..context };
+    let turned_out = async {
+        seat.turned_out().await;
+        Err(io::Error::other("others needed the place"))
+    };
+    let served = smol::future::or(seat_at(context, &mut ticket, service, implicit_tls, stream), turned_out).await;
+    if let Err(error) = served {
         let service = service.name();
         log::debug!("event=session-not-started service={service} peer={peer} reason={:?}", error.to_string());
     }
 }
 
-async fn seat(
+async fn seat_at(
     context: Context,
     ticket: &mut Ticket,
     service: Service,

@@ -258,6 +258,7 @@ impl World {
             logins: Arc::default(),
             sent: Arc::default(),
             inquiries: Arc::default(),
+            seat: serve::Seat::default(),
             stopping: Stopping::default(),
         };
         let relay = self.executor.spawn(hauspost::serve::relay::run_relay(context.clone()));

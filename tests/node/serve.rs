@@ -241,7 +241,7 @@ fn too_many_sessions_of_one_peer_are_refused_politely_and_places_are_given_back(
 }
 
 #[test]
-fn with_few_descriptors_it_refuses_and_lives() {
+fn with_few_descriptors_it_turns_away_and_lives() {
     let folder = tempfile::tempdir().unwrap();
     let data = init(folder.path(), &[]);
     let base = free_base();
@@ -254,7 +254,9 @@ fn with_few_descriptors_it_refuses_and_lives() {
     let lines: Vec<String> = flood.iter_mut().map(Peer::line).collect();
     let welcome = lines.iter().filter(|line| line.starts_with("* OK")).count();
     let refused = lines.iter().filter(|line| line.starts_with("* BYE")).count();
-    assert!(welcome >= 20 && refused > 0 && welcome + refused == 100, "{welcome} {refused}");
+    // Those who made room for others may have been greeted or not.
+    let cut = lines.iter().filter(|line| line.is_empty()).count();
+    assert!(welcome >= 20 && welcome + refused + cut == 100, "{welcome} {refused} {cut}");
     drop(flood);
     let begin = Instant::now();
     while !node.plain(110).line().starts_with("+OK") {
