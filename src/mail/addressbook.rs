@@ -185,6 +185,12 @@ impl AddressBook {
         }
     }
 
+    /// Whether mail for the address is sent on to others elsewhere, in time or not.
+    pub fn is_sent_on(&self, address: &Address) -> bool {
+        let mut ways = Ways::default();
+        self.resolve(address, Timestamp(i64::MIN), &mut ways).is_ok() && !ways.forwards.is_empty()
+    }
+
     /// Whether mail from this sender is not wanted by this recipient. Postmaster wants all of it (RFC 5321 section 4.5.1).
     pub fn is_blocked(&self, sender: &ReversePath, recipient: &Address) -> bool {
         !is_postmaster(recipient) && self.blocked.iter().any(|pattern| pattern.fits(sender))
@@ -425,6 +431,7 @@ mod tests {
         let of = address("club@home.example");
         assert_eq!(club.forwards, [(address("a@far.example"), of.clone()), (address("B@far.example"), of)]);
         assert_eq!(club.onward, [address("kid@home.example")]);
+        assert!(book().is_sent_on(&address("club+x@home.example")) && !book().is_sent_on(&address("me@home.example")));
         let inside =
             ways(&book(), &["kid+x@home.example", "ann@inside.example", "boss@inside.example"], NOW).expect("taken");
         assert_eq!(inside.onward, [address("kid+x@home.example"), address("ann@inside.example")]);

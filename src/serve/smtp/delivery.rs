@@ -76,10 +76,16 @@ fn resolve_here(site: &Site, role: Role, recipient: &Address, now: Timestamp, wa
     Err(Failing::Refused(refusal))
 }
 
-/// Whether a message for this recipient says so in Delivered-To. Not on its way to a server inside, which would take it for
-/// one that comes back.
-pub(super) fn is_delivered_here(site: &Site, recipient: &Address) -> bool {
-    site.book.gateway(recipient).is_none() && !srs::is_rewritten(&recipient.local)
+/// The recipients that a message names in Delivered-To. Not those of a server inside, which would take it for one that comes
+/// back. When it is sent on, only those who send it on: who else has got it is nobody's business elsewhere.
+pub(super) fn traced<'e>(site: &Site, envelope: &'e Envelope) -> Vec<&'e Address> {
+    let recipients = distinct(&envelope.recipients).into_iter().map(|recipient| &recipient.address);
+    let here = |address: &&Address| site.book.gateway(address).is_none() && !srs::is_rewritten(&address.local);
+    let mut traced: Vec<&Address> = recipients.filter(here).collect();
+    if traced.iter().any(|address| site.book.is_sent_on(address)) {
+        traced.retain(|address| site.book.is_sent_on(address));
+    }
+    traced
 }
 
 /// The one Op of a message. `filing`: the owner's copy of what is sent.

@@ -103,10 +103,8 @@ impl Incoming {
             return Err(replies::LOOP);
         }
         received::encode_return_path(&envelope.reverse_path, out);
-        for recipient in distinct(&envelope.recipients) {
-            if delivery::is_delivered_here(site, &recipient.address) {
-                received::encode_delivered_to(&recipient.address, out);
-            }
+        for address in delivery::traced(site, envelope) {
+            received::encode_delivered_to(address, out);
         }
         self.encode_received(context, site, server, envelope, out);
         received::copy_without_return_path(header, out);
