@@ -23,8 +23,8 @@
 //! # Walks
 //!
 //! *Port 25 to phone.* listener → [`serve::admission`] → [`wire::smtp::Server`] → policy (the address book,
-//! [`mail::addressbook`]) → body streamed through dot-decoder, MIME index and chunker in one pass ([`serve::Intake`]) → [`store::Op::Deliver`] →
-//! journal, one flush → 250 → bell → IDLE → [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
+//! [`mail::addressbook`]) → body streamed through dot-decoder (or counted chunks), MIME index and chunker in one pass
+//! ([`serve::Intake`]) → [`store::Op::Deliver`] → journal, one flush → 250 → bell → IDLE → [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
 //!
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →

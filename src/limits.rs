@@ -100,6 +100,8 @@ pub const SMTP_UNKNOWN_COMMANDS_MAX: u32 = 5;
 pub const SMTP_IDLE_COMMANDS_MAX: u32 = 100;
 /// Failed logins in one session.
 pub const SMTP_LOGINS_FAILED_MAX: u32 = 5;
+/// How long the owner's mail may be held before it is sent (FUTURERELEASE, RFC 4865): a year covers every birthday.
+pub const SMTP_HOLD_SECONDS_MAX: u64 = 366 * 24 * 3600;
 /// Messages in one session, accepted or not. A session keeps the configuration it began with, so it has to end some day.
 pub const SMTP_MESSAGES_MAX: u32 = 20_000;
 /// Longest session, for the same reason; longer than the largest message takes on a slow line.
@@ -468,6 +470,9 @@ pub const RELAY_LOOK_AGAIN_SECONDS: u64 = 600;
 pub const RELAY_STORE_RETRY_SECONDS: u64 = 10;
 /// Bytes of the original header that a bounce returns.
 pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
+/// Bytes of a message that a bounce returns whole where the sender asked for that (RET=FULL); of larger ones the header. It is
+/// held in memory while the bounce is written.
+pub const BOUNCE_MESSAGE_BYTES_MAX: u64 = 256 << 10;
 /// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.
 pub const BOUNCE_RECIPIENTS: usize = 200;
 

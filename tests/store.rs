@@ -160,6 +160,39 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     assert_eq!(gone, Err(Trouble::NotFound), "nothing refers to it any more");
 }
 
+/// Bodies of one Op share pages: each has to find its own bytes again.
+#[test]
+fn a_change_and_what_is_told_about_it_are_both_there() {
+    let disk = Arc::new(MemoryDisk::new());
+    let options = Options { ring_bytes: 1 << 20, ..Options::new("") };
+    let store = Store::open_on(disk.clone(), options.clone()).expect("a store");
+    let told = |message: NewBody, notice: NewBody, mailbox| {
+        let (internal_date, now) = (Timestamp(5), Timestamp(6));
+        let targets = vec![target(mailbox, &[])];
+        let change = Box::new(Op::Deliver(Deliver { body: message, targets, internal_date, now }));
+        block_on(store.apply(Op::Told { change, notice, to: NoticeTo::Owner(target(MailboxId(2), &[])), now }))
+    };
+    let sizes = [(3_000, 700), (17, 100), (60_000, 3_000), (1 << 20, 2_000), (900, 16_000), (0, 1)];
+    for (message, notice) in sizes {
+        let done = told(body(&store, &noise(message)), body(&store, &text(notice)), INBOX).expect("applied");
+        assert!(matches!(done, Done::Delivered(_)));
+    }
+    assert_eq!(told(body(&store, b"x"), body(&store, b"y"), MailboxId(999)), Err(Trouble::NotFound));
+    let large = || body(&store, &noise(1 << 20));
+    assert!(matches!(told(large(), large(), INBOX), Err(Trouble::Refused(_))));
+    let check = |store: &Store| {
+        let (messages, notices) = (rows(store, INBOX), rows(store, MailboxId(2)));
+        assert_eq!((messages.len(), notices.len()), (sizes.len(), sizes.len()));
+        for (at, (message, notice)) in sizes.into_iter().enumerate() {
+            assert!(whole(store, messages[at].body) == noise(message), "message {at}");
+            assert!(whole(store, notices[at].body) == text(notice), "notice {at}");
+        }
+    };
+    check(&store);
+    store.close().expect("closed");
+    check(&Store::open_on(disk, options).expect("a store"));
+}
+
 #[test]
 fn mailboxes_are_made_renamed_and_deleted() {
     let store = Store::in_memory().expect("a store");

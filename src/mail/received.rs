@@ -22,7 +22,7 @@ pub struct Origin<'a> {
 /// The facts of one Received field.
 #[derive(Clone, Debug)]
 pub struct Received<'a> {
-    /// `None` for submitted mail: where the owner was when they wrote is nobody's business.
+    /// `None` for submitted mail, unless configured: where the owner was when they wrote is nobody's business.
     pub origin: Option<Origin<'a>>,
     /// Our name.
     pub by: &'a Domain,

@@ -35,6 +35,8 @@ pub struct Settings {
     pub group: String,
     /// `sent_copy`
     pub sent_copy: bool,
+    /// `submission_shows_client`
+    pub submission_shows_client: bool,
     /// `plaintext_login_on_loopback`
     pub plaintext_login_on_loopback: bool,
     /// `channel_binding`
@@ -287,6 +289,13 @@ pub const KEYS: &[Key] = &[
         Slot::Switch(|s| &mut s.sent_copy),
     ),
     key(
+        "submission_shows_client",
+        "false",
+        "Write the name and address of your device into what you send (its Received field). Off, because where you were\n\
+         when you wrote is nobody's business.",
+        Slot::Switch(|s| &mut s.submission_shows_client),
+    ),
+    key(
         "plaintext_login_on_loopback",
         "false",
         "Let programs on this machine log in without TLS.",
@@ -438,6 +447,7 @@ impl Settings {
             user: String::new(),
             group: String::new(),
             sent_copy: false,
+            submission_shows_client: false,
             plaintext_login_on_loopback: false,
             channel_binding: false,
             log_level: LevelFilter::Info,

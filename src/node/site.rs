@@ -36,6 +36,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         plaintext_login_on_loopback: settings.plaintext_login_on_loopback,
         channel_binding: settings.channel_binding,
         sent_copy: settings.sent_copy,
+        submission_shows_client: settings.submission_shows_client,
         relay: RelayPolicy {
             smarthost,
             private_targets: false,

@@ -7,6 +7,7 @@ pub mod imap;
 mod inquiries;
 mod intake;
 mod login;
+mod notice;
 pub mod pop3;
 pub mod reception;
 pub mod relay;

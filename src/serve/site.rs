@@ -31,6 +31,8 @@ pub struct Site {
     pub channel_binding: bool,
     /// File a copy of submitted mail in Sent.
     pub sent_copy: bool,
+    /// Name the owner's device in the Received field of what it sends.
+    pub submission_shows_client: bool,
     /// How mail leaves.
     pub relay: RelayPolicy,
     /// Sessions at once.

@@ -22,7 +22,7 @@ use crate::net::{Stream, TlsFacts};
 use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
 use crate::wire::address::{Address, ForwardPath};
 use crate::wire::sasl::Input;
-use crate::wire::smtp::{Envelope, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
+use crate::wire::smtp::{Envelope, HoldBounds, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
 use incoming::Incoming;
 use smol::future;
 use std::io;
@@ -90,7 +90,10 @@ impl Session {
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
             channel_binding: site.channel_binding,
-            hold: None,
+            hold: (role == Role::Submission).then(|| {
+                let interval = Duration::from_secs(SMTP_HOLD_SECONDS_MAX);
+                HoldBounds { interval, latest: context.net.clock().now().plus(interval) }
+            }),
         });
         let began = context.net.clock().steady();
         let (peer, tls) = (stream.peer(), stream.tls());
@@ -186,7 +189,12 @@ impl Session {
 
     async fn judge_recipient(&self, forward_path: ForwardPath) -> Result<Address, Reply> {
         let sender = self.server.envelope().map(|envelope| envelope.reverse_path.clone()).ok_or(replies::FAILED)?;
-        policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await
+        let recipient = policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await?;
+        // What is held waits in the queue, which leads to other servers only.
+        if self.server.envelope().is_some_and(|envelope| envelope.hold.is_some()) && self.site.book.is_own(&recipient) {
+            return Err(replies::HELD_FOR_OWN);
+        }
+        Ok(recipient)
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {

@@ -8,7 +8,7 @@ mod queue;
 use super::apply::{Tables, read_mailbox};
 use super::body::{BodyRow, stored_bytes};
 use super::intake::{NewBody, Source, Staged};
-use super::pieces::first_piece;
+use super::pieces::{first_piece, used_after};
 use super::step::{BodyRows, Step};
 use super::tables::*;
 use super::threads::{Threaded, thread_of};
@@ -40,50 +40,7 @@ pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<De
         steps: Vec::new(),
         staged: None,
     };
-    let done = match op {
-        Op::Deliver(deliver) => draft.deliver(deliver)?,
-        Op::Copy(copy) => draft.copy(copy)?,
-        Op::SetFlags(set) => draft.set_flags(set)?,
-        Op::Expunge(expunge) => draft.expunge(expunge)?,
-        Op::CreateMailbox { name, special_use } => draft.create_mailbox(&name, special_use)?,
-        Op::RenameMailbox { from, to } => draft.rename_mailbox(&from, &to)?,
-        Op::DeleteMailbox { name } => draft.delete_mailbox(&name)?,
-        Op::Subscribe { name, subscribed } => {
-            let id = draft.id_of(&mailbox_name(&name)?)?.ok_or(Trouble::NotFound)?;
-            if draft.tables.mailbox(id)?.mailbox.subscribed != subscribed {
-                draft.steps.push(Step::Subscribe { id, subscribed });
-            }
-            Done::Applied
-        }
-        Op::SetSpecialUse { name, special_use } => draft.set_special_use(&name, special_use)?,
-        Op::Enqueue(enqueue) => draft.enqueue(enqueue)?,
-        Op::Settle(settle) => draft.settle(settle)?,
-        Op::Hold { entry } => draft.hold(entry)?,
-        Op::Release { entry, due } => draft.release(entry, due)?,
-        Op::Retry { entry, due } => draft.retry(entry, due)?,
-        Op::RemoveQueueEntry { entry, notice, now } => draft.remove_queue_entry(entry, notice, now)?,
-        Op::NoteTime { now } => {
-            if now > meta.latest_time {
-                draft.steps.push(Step::Time(now));
-            }
-            Done::Applied
-        }
-        Op::SetCredential(credential) => {
-            check_key(&credential.login)?;
-            draft.steps.push(Step::SetCredential(credential));
-            Done::Applied
-        }
-        Op::RemoveCredential { login } => {
-            if tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
-                return Err(Trouble::NotFound);
-            }
-            draft.steps.push(Step::RemoveCredential(login));
-            Done::Applied
-        }
-        Op::SetSetting { key, value } => draft.set_setting(key, value)?,
-        Op::MakeSetting { key, .. } if tables.settings.get(&key[..])?.is_some() => Done::Applied,
-        Op::MakeSetting { key, value } => draft.set_setting(key, Some(value))?,
-    };
+    let done = draft.run(op, meta)?;
     Ok(Decision { steps: draft.steps, done, staged: draft.staged })
 }
 
@@ -121,7 +78,7 @@ struct Draft<'a, 't> {
     next_mailbox: u32,
     next_uid_validity: u32,
     next_body: u64,
-    /// See [`Meta::page_used`]. An Op admits one body at most.
+    /// See [`Meta::page_used`].
     page_used: u32,
     next_queue: u64,
     /// Mailboxes as the steps so far will leave them, as far as it matters here.
@@ -131,6 +88,59 @@ struct Draft<'a, 't> {
 }
 
 impl Draft<'_, '_> {
+    /// Decides an Op, after those it is made of.
+    fn run(&mut self, op: Op, meta: &Meta) -> Result<Done, Trouble> {
+        Ok(match op {
+            Op::Deliver(deliver) => self.deliver(deliver)?,
+            Op::Copy(copy) => self.copy(copy)?,
+            Op::SetFlags(set) => self.set_flags(set)?,
+            Op::Expunge(expunge) => self.expunge(expunge)?,
+            Op::CreateMailbox { name, special_use } => self.create_mailbox(&name, special_use)?,
+            Op::RenameMailbox { from, to } => self.rename_mailbox(&from, &to)?,
+            Op::DeleteMailbox { name } => self.delete_mailbox(&name)?,
+            Op::Subscribe { name, subscribed } => {
+                let id = self.id_of(&mailbox_name(&name)?)?.ok_or(Trouble::NotFound)?;
+                if self.tables.mailbox(id)?.mailbox.subscribed != subscribed {
+                    self.steps.push(Step::Subscribe { id, subscribed });
+                }
+                Done::Applied
+            }
+            Op::SetSpecialUse { name, special_use } => self.set_special_use(&name, special_use)?,
+            Op::Enqueue(enqueue) => self.enqueue(enqueue)?,
+            Op::Told { change, notice, to, now } => {
+                let done = self.run(*change, meta)?;
+                self.notice(Some((notice, to)), now)?;
+                done
+            }
+            Op::Settle(settle) => self.settle(settle)?,
+            Op::Hold { entry } => self.hold(entry)?,
+            Op::Release { entry, due } => self.release(entry, due)?,
+            Op::Retry { entry, due } => self.retry(entry, due)?,
+            Op::RemoveQueueEntry { entry, notice, now } => self.remove_queue_entry(entry, notice, now)?,
+            Op::NoteTime { now } => {
+                if now > meta.latest_time {
+                    self.steps.push(Step::Time(now));
+                }
+                Done::Applied
+            }
+            Op::SetCredential(credential) => {
+                check_key(&credential.login)?;
+                self.steps.push(Step::SetCredential(credential));
+                Done::Applied
+            }
+            Op::RemoveCredential { login } => {
+                if self.tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
+                    return Err(Trouble::NotFound);
+                }
+                self.steps.push(Step::RemoveCredential(login));
+                Done::Applied
+            }
+            Op::SetSetting { key, value } => self.set_setting(key, value)?,
+            Op::MakeSetting { key, .. } if self.tables.settings.get(&key[..])?.is_some() => Done::Applied,
+            Op::MakeSetting { key, value } => self.set_setting(key, Some(value))?,
+        })
+    }
+
     /// The mailbox as the steps so far will leave it.
     fn mailbox(&mut self, id: MailboxId) -> Result<&mut Mailbox, Trouble> {
         let index = match self.mailboxes.iter().position(|mailbox| mailbox.id == id) {
@@ -195,8 +205,9 @@ impl Draft<'_, '_> {
     /// Admits a body; returns its id and size in bytes.
     fn admit(&mut self, body: NewBody) -> Result<(BodyId, u64), Trouble> {
         let NewBody { bytes, crc, chunks, message_id, references, facts, signature, source } = body;
+        let stored_in_all = stored_bytes(&chunks);
         let (id, first_piece) = match &source {
-            Source::Held(_) => (BodyId(self.next_body), first_piece(self.page_used, stored_bytes(&chunks))),
+            Source::Held(_) => (BodyId(self.next_body), first_piece(self.page_used, stored_in_all)),
             Source::Staged(staged) if staged.epoch() != self.epoch => {
                 return Err(Trouble::Failed("the disk failed after the body had arrived".into()));
             }
@@ -211,7 +222,11 @@ impl Draft<'_, '_> {
         match source {
             Source::Held(stored) => {
                 self.next_body += 1;
+                self.page_used = used_after(self.page_used, first_piece, stored_in_all);
                 self.steps.push(Step::Body { id, rows, stored });
+            }
+            Source::Staged(_) if self.staged.is_some() => {
+                return Err(Trouble::Refused("an Op takes one large body only"));
             }
             Source::Staged(staged) => {
                 self.steps.push(Step::StagedBody { id, rows });

@@ -55,6 +55,17 @@ pub enum Op {
     },
     /// A message into the queue, to be sent to other servers.
     Enqueue(Enqueue),
+    /// A change and what somebody is told about it, both or neither.
+    Told {
+        /// Deliver or Enqueue.
+        change: Box<Op>,
+        /// The notice; small enough to be held in memory.
+        notice: NewBody,
+        /// Whom it goes to.
+        to: NoticeTo,
+        /// Wall clock.
+        now: Timestamp,
+    },
     /// What came of a delivery attempt.
     Settle(Settle),
     /// Keeps a queue entry from being tried until it is released; its attempts stay counted. Held again, nothing changes.

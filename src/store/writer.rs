@@ -485,7 +485,7 @@ impl Answer {
 /// Whether the job brings something new onto the disk; those wait outside when it is nearly full.
 fn takes_in(job: &Job) -> bool {
     match job {
-        Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Enqueue(_)),
+        Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Enqueue(_) | Op::Told { .. }),
         Job::Stage(_) => true,
         Job::Close(_) => false,
     }
@@ -494,16 +494,21 @@ fn takes_in(job: &Job) -> bool {
 /// Bytes that the job's record will have, roughly.
 fn held_bytes(job: &Job) -> usize {
     match job {
-        Job::Apply(job) => match job.op.as_ref() {
-            Op::Deliver(deliver) => deliver.body.held_bytes(),
-            Op::Enqueue(enqueue) => enqueue.body.held_bytes(),
-            Op::Settle(Settle { notice, .. }) | Op::RemoveQueueEntry { notice, .. } => {
-                notice.as_ref().map_or(0, |(body, _)| body.held_bytes())
-            }
-            _ => 0,
-        },
+        Job::Apply(job) => held_bytes_of(&job.op),
         Job::Stage(job) => job.pieces.iter().map(|(_, piece)| piece.len()).sum(),
         Job::Close(_) => 0,
+    }
+}
+
+fn held_bytes_of(op: &Op) -> usize {
+    match op {
+        Op::Deliver(deliver) => deliver.body.held_bytes(),
+        Op::Enqueue(enqueue) => enqueue.body.held_bytes(),
+        Op::Told { change, notice, .. } => held_bytes_of(change) + notice.held_bytes(),
+        Op::Settle(Settle { notice, .. }) | Op::RemoveQueueEntry { notice, .. } => {
+            notice.as_ref().map_or(0, |(body, _)| body.held_bytes())
+        }
+        _ => 0,
     }
 }
 

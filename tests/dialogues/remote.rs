@@ -132,6 +132,14 @@ impl Session {
         }
     }
 
+    /// A chunk of a message (RFC 3030 section 2).
+    async fn read_octets(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.input.len() < count {
+            self.read_more().await?;
+        }
+        Some(self.input.drain(..count).collect())
+    }
+
     /// A message up to its final dot, dots unstuffed (RFC 5321 section 4.5.2).
     async fn read_message(&mut self) -> Option<Vec<u8>> {
         let mut message = Vec::new();
@@ -189,7 +197,14 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
             _ => default_reply(&verb, &host, &rules.borrow(), &session.stream),
         };
         let action = rules.borrow_mut().action(&verb, &line, &default);
-        let Some(accepted) = session.answer(action).await else { return };
+        // RFC 3030 section 2: the answer to BDAT comes after its octets.
+        let accepted = match verb.as_str() {
+            "BDAT" => true,
+            _ => match session.answer(action).await {
+                Some(accepted) => accepted,
+                None => return,
+            },
+        };
         match verb.as_str() {
             "MAIL" if accepted => mail = Received { from: path(&line), ..Received::default() },
             "RCPT" if accepted => mail.to.push(path(&line)),
@@ -202,6 +217,17 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
                 let whole = std::mem::take(&mut mail);
                 if accepted {
                     rules.borrow_mut().received.push(whole);
+                }
+            }
+            "BDAT" if accepted => {
+                let words: Vec<&str> = line.split(' ').collect();
+                let count = words.get(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+                let Some(chunk) = session.read_octets(count).await else { return };
+                mail.bytes.extend(chunk);
+                mail.tls = session.stream.tls().is_some();
+                let Some(accepted) = session.answer(Action::Reply("250 2.0.0 taken".to_owned())).await else { return };
+                if accepted && words.get(2) == Some(&"LAST") {
+                    rules.borrow_mut().received.push(std::mem::take(&mut mail));
                 }
             }
             "STARTTLS" if accepted => {

@@ -7,13 +7,15 @@
 use hauspost::limits::*;
 use hauspost::mail::index::Indexer;
 use hauspost::wire::address::{Address, Domain, ReversePath};
+use hauspost::wire::date::Timestamp;
 use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::sasl::SaslTrouble;
 use hauspost::wire::smtp::client::{self, Client, Manner, TlsUse};
 use hauspost::wire::smtp::{
-    LoginAnswer, MailParameters, RcptParameters, Recipient, Reply, Role, Server, Settings, Want, replies,
+    HoldBounds, LoginAnswer, MailParameters, RcptParameters, Recipient, Reply, Role, Server, Settings, Want, replies,
 };
+use std::time::Duration;
 
 /// Numbers that repeat with their seed.
 struct Dice(u64);
@@ -95,7 +97,8 @@ fn smtp_walk(role: Role, seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<
         tls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
         channel_binding: true,
-        hold: None,
+        hold: (role == Role::Submission)
+            .then_some(HoldBounds { interval: Duration::from_secs(1_000), latest: Timestamp(4_000_000_000_000) }),
     };
     let login_possible = settings.tls || settings.plaintext_login;
     let mut server = Server::new(settings);

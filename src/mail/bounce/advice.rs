@@ -70,6 +70,7 @@ fn decided(answer: &Answer) -> (String, &'static str) {
         Status(_, 1, _) => "check the address and send it again",
         Status(_, 3, 4) => "send it in smaller parts or without the attachment",
         Status(_, 4, 6) => "check the part of the address after the @, and the MX record in the DNS if it is yours",
+        Status(_, 7, 10 | 30) => "send it without requiring TLS, or reach the recipient in another way",
         Status(_, 6, 7) => "use an address of plain letters if the recipient has one",
         _ => "check the address, or reach the recipient in another way",
     };

@@ -26,12 +26,28 @@ pub(super) enum Destination {
     Exchanges(Vec<Exchange>),
     /// An address literal.
     Address(IpAddr),
+    /// One of the others, over TLS with a certificate that is verified, for messages that require it (RFC 8689): they share no
+    /// connection with messages that do not.
+    Verified(Box<Destination>),
 }
 
 impl Destination {
+    /// Where it is, whatever the TLS.
+    pub fn place(&self) -> &Destination {
+        match self {
+            Destination::Verified(place) => place,
+            place => place,
+        }
+    }
+
+    /// Whether only a verified server will do.
+    pub fn is_verified(&self) -> bool {
+        matches!(self, Destination::Verified(_))
+    }
+
     /// The owner has named the server: it may stand in the house, and what it says about us is about our settings.
     pub fn is_named(&self) -> bool {
-        matches!(self, Destination::Smarthost(..) | Destination::Gateway(_))
+        matches!(self.place(), Destination::Smarthost(..) | Destination::Gateway(_))
     }
 }
 

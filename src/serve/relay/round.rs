@@ -8,19 +8,17 @@ use super::Relay;
 use super::desk::{Destination, Job, push};
 use crate::limits::*;
 use crate::mail::addressbook::Gateway;
-use crate::mail::bounce::{Bounce, Failure, Reason, Returned, encode_bounce};
-use crate::mail::message::{BodyId, Flags, INBOX};
+use crate::mail::bounce::{Failure, Reason, Success, tells_failure, tells_success};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
-use crate::mail::srs;
 use crate::net::DnsTrouble;
-use crate::serve::srs::read_srs;
-use crate::serve::{Intake, Site};
-use crate::store::{NewBody, NoticeTo, Op, Outcome, Outgoing, QueueEntry, Recipient, Settle, Store, Target, Trouble};
+use crate::serve::Site;
+use crate::serve::notice::{News, Subject, write_notice};
+use crate::store::{Op, Outcome, QueueEntry, QueueRecipient, Settle, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
-use crate::wire::smtp::client::cut;
-use crate::wire::smtp::{Body, MailParameters};
+use crate::wire::smtp::RcptParameters;
+use crate::wire::smtp::client::{Answer, Status, cut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,6 +37,8 @@ pub(super) struct Report {
     pub fate: Fate,
     /// The server asked last, when one was.
     pub host: Option<String>,
+    /// The server has taken over the reports that were asked for (RFC 3461 section 5.2.1).
+    pub will_report: bool,
     /// Held until it is settled.
     #[expect(dead_code, reason = "it counts by being there")]
     pub unsettled: Option<Unsettled>,
@@ -126,7 +126,7 @@ fn deal(relay: &Rc<Relay>, round: &Rc<Round>, reports: smol::channel::Sender<Rep
         let (relay, round, domain, reports) = (relay.clone(), round.clone(), domain.clone(), reports.clone());
         let spawner = relay.clone();
         spawner.spawn(async move {
-            match route(&relay, &round.site, &domain).await {
+            match route(&relay, &round, &domain).await {
                 Ok(destination) => lay(&relay, &round, destination, recipients, &reports),
                 Err(blocked) => block(&blocked, &recipients, None, &reports),
             }
@@ -141,6 +141,12 @@ fn lay(
     all: Vec<usize>,
     reports: &smol::channel::Sender<Report>,
 ) {
+    // Of a message without a sender nobody could be told, so it goes as it can (RFC 8689 section 5).
+    let entry = &round.entry;
+    let to = match entry.parameters.require_tls && entry.reverse_path != ReversePath::Null {
+        true => Destination::Verified(Box::new(to)),
+        false => to,
+    };
     for recipients in all.chunks(RELAY_RECIPIENTS_PER_TRANSACTION) {
         let job = Job { round: round.clone(), recipients: recipients.to_vec(), reports: reports.clone() };
         push(relay, to.clone(), job);
@@ -160,11 +166,18 @@ pub(super) fn block(
             Blocked::Later(why) => Fate::Temporary(Reason::Happened(why.clone())),
         };
         // A round that has ended needs no reports.
-        let _ = reports.try_send(Report { recipient, fate, host: host.map(str::to_owned), unsettled: None });
+        let _ = reports.try_send(Report {
+            recipient,
+            fate,
+            host: host.map(str::to_owned),
+            will_report: false,
+            unsettled: None,
+        });
     }
 }
 
-async fn route(relay: &Relay, site: &Site, domain: &Domain) -> Result<Destination, Blocked> {
+async fn route(relay: &Relay, round: &Round, domain: &Domain) -> Result<Destination, Blocked> {
+    let site = &round.site;
     if let Some(literal) = literal_address(domain) {
         return literal.map(Destination::Address);
     }
@@ -178,7 +191,18 @@ async fn route(relay: &Relay, site: &Site, domain: &Domain) -> Result<Destinatio
         Err(DnsTrouble::Temporary(why)) => Looked::Temporary(why),
     };
     let own = Own { hostname: &site.hostname, domains: &site.domains };
-    route_domain(domain, looked, own).map(Destination::Exchanges)
+    let mut exchanges = route_domain(domain, looked, own)?;
+    if round.entry.parameters.require_tls && round.entry.reverse_path != ReversePath::Null {
+        // RFC 8689 section 4.2.1: a server counts that DNSSEC or MTA-STS vouch for. Neither is asked here, so only the domain
+        // itself, whose name the certificate proves, is left.
+        exchanges.retain(|exchange| exchange.host == *domain);
+    }
+    if exchanges.is_empty() {
+        let text =
+            format!("the message requires TLS all the way, and nothing proves which servers are those of {domain}");
+        return Err(Blocked::Never(Answer::ours(550, Status(5, 7, 10), text)));
+    }
+    Ok(Destination::Exchanges(exchanges))
 }
 
 fn schedule(site: &Site) -> Schedule<'_> {
@@ -196,34 +220,22 @@ fn next_wait(relay: &Relay, round: &Round, reports: &[Report]) -> Duration {
 async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: Timestamp) {
     let age = age(round.entry.queued, relay.context.net.clock().now(), relay.now());
     let mut outcomes: Vec<(Address, Outcome)> = Vec::with_capacity(reports.len());
-    let mut failures: Vec<Failure> = Vec::new();
+    let mut news = News::default();
     for report in reports {
         let Some(recipient) = round.entry.recipients.get(report.recipient) else { continue };
         let over = schedule(&round.site).is_over(age, recipient.attempts.saturating_add(1));
-        let failed = |reason: &Reason, gave_up_after| Failure {
-            recipient: recipient.address.clone(),
-            original: recipient.parameters.original.clone(),
-            host: report.host.clone(),
-            reason: reason.clone(),
-            gave_up_after,
-        };
         let outcome = match &report.fate {
             Fate::Delivered(_) => Outcome::Delivered,
-            Fate::Permanent(reason) => {
-                failures.push(failed(reason, None));
-                Outcome::Failed
-            }
-            Fate::Temporary(reason) if over => {
-                failures.push(failed(reason, Some(age)));
-                Outcome::Failed
-            }
+            Fate::Permanent(_) => Outcome::Failed,
+            Fate::Temporary(_) if over => Outcome::Failed,
             Fate::Temporary(reason) => Outcome::Deferred(cut(&reason.to_string(), 512).to_owned()),
         };
+        note(&mut news, recipient, report, (outcome == Outcome::Failed).then_some(age));
         log_outcome(round, report, &outcome, &recipient.address, age);
         outcomes.push((recipient.address.clone(), outcome));
     }
     loop {
-        match apply(relay, round, &outcomes, &failures, next_due).await {
+        match apply(relay, round, &outcomes, &news, next_due).await {
             Ok(()) => return,
             Err(Trouble::NotFound) => {
                 log::info!("event=settled-entry-gone queue={}", round.entry.id.0);
@@ -232,6 +244,31 @@ async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: 
             Err(trouble) => log::error!("event=settle-failed queue={} trouble={trouble:?}", round.entry.id.0),
         }
         relay.context.net.clock().sleep(Duration::from_secs(RELAY_STORE_RETRY_SECONDS)).await;
+    }
+}
+
+/// What of a report the sender wants to know (RFC 3461 section 5.2). `failed`: for good, at this age.
+fn note(news: &mut News, recipient: &QueueRecipient, report: &Report, failed: Option<Duration>) {
+    let RcptParameters { notify, original } = &recipient.parameters;
+    match (&report.fate, failed) {
+        (Fate::Permanent(reason) | Fate::Temporary(reason), Some(age)) if tells_failure(*notify) => {
+            news.failures.push(Failure {
+                recipient: recipient.address.clone(),
+                original: original.clone(),
+                host: report.host.clone(),
+                reason: reason.clone(),
+                gave_up_after: matches!(report.fate, Fate::Temporary(_)).then_some(age),
+            });
+        }
+        (Fate::Delivered(Reason::Answered(answer)), _) if tells_success(*notify) && !report.will_report => {
+            let host = report.host.clone().unwrap_or_default();
+            news.successes.push(Success {
+                recipient: recipient.address.clone(),
+                original: original.clone(),
+                relayed_to: Some((host, answer.clone())),
+            });
+        }
+        _ => {}
     }
 }
 
@@ -256,88 +293,11 @@ async fn apply(
     relay: &Relay,
     round: &Round,
     outcomes: &[(Address, Outcome)],
-    failures: &[Failure],
+    news: &News,
     next_due: Timestamp,
 ) -> Result<(), Trouble> {
-    let notice = notice(relay, round, failures).await?;
     let now = relay.now();
+    let notice = write_notice(&relay.context, &round.site, &Subject::of(&round.entry), news, now).await?;
     let settle = Settle { entry: round.entry.id, outcomes: outcomes.to_vec(), next_due, notice, now };
     relay.context.store.apply(Op::Settle(settle)).await.map(|_| ())
-}
-
-/// The bounce, when there is something to say and somebody to say it to: a message with the null reverse path is a bounce
-/// itself, and nobody waits for an answer to it (RFC 5321 section 6.1).
-async fn notice(relay: &Relay, round: &Round, failures: &[Failure]) -> Result<Option<(NewBody, NoticeTo)>, Trouble> {
-    let entry = &round.entry;
-    let to = match &entry.reverse_path {
-        _ if failures.is_empty() => return Ok(None),
-        ReversePath::Address(address) => who_wrote(relay, round, address).await?,
-        ReversePath::Null => None,
-    };
-    let Some(to) = to else {
-        log::warn!("event=discarded queue={} failures={} reason=\"no sender to tell\"", entry.id.0, failures.len());
-        return Ok(None);
-    };
-    let header = read_header(&relay.context.store, entry.body).await;
-    let bounce = Bounce {
-        hostname: &round.site.hostname,
-        to: &to,
-        queue: Some(entry.id),
-        envelope_id: entry.parameters.envelope_id.as_deref(),
-        queued: entry.queued,
-        now: relay.now(),
-        random: relay.context.net.random::<16>().map_err(|error| Trouble::Failed(error.to_string()))?,
-        failures,
-        successes: &[],
-        returned: Returned::Header(&header),
-    };
-    let mut intake = Intake::new(&relay.context.store);
-    intake.write(&encode_bounce(&bounce)).await?;
-    let body = intake.finish().await?;
-    Ok(Some((body, notice_to(relay, &round.site, to))))
-}
-
-/// Who is told: the sender, or whom it stands for when we have rewritten it.
-async fn who_wrote(relay: &Relay, round: &Round, sender: &Address) -> Result<Option<Address>, Trouble> {
-    if !srs::is_rewritten(&sender.local) || !round.site.book.has_domain(&sender.domain) {
-        return Ok(Some(sender.clone()));
-    }
-    // A server inside may have rewritten it instead.
-    let restored = read_srs(&relay.context).await?.restore(&sender.local, round.entry.queued);
-    Ok(restored.ok().or_else(|| round.site.book.gateway(sender).map(|_| sender.clone())))
-}
-
-/// The owner's bounces go into INBOX. Those of others, whose mail is forwarded or handed on, are sent to them.
-fn notice_to(relay: &Relay, site: &Site, to: Address) -> NoticeTo {
-    if site.book.is_own_domain(&to.domain) || site.book.is_own(&to) {
-        return NoticeTo::Owner(Target { mailbox: INBOX, flags: Flags::default() });
-    }
-    // A bounce has the null reverse path (RFC 5321 section 4.5.5) and is 8-bit text.
-    let parameters = MailParameters { body: Body::EightBitMime, ..MailParameters::default() };
-    let (reverse_path, recipients, not_before) = (ReversePath::Null, vec![Recipient::from(to)], relay.now());
-    NoticeTo::Sender(Outgoing { reverse_path, parameters, recipients, not_before })
-}
-
-/// The beginning of a message that could not be delivered, for its bounce. Without it the bounce says less; but it is sent, for
-/// a message whose body is damaged must not vanish in silence.
-async fn read_header(store: &Store, body: BodyId) -> Vec<u8> {
-    let bytes = u64::try_from(BOUNCE_HEADER_BYTES).unwrap_or(0);
-    store.read(move |snapshot| snapshot.body_range(body, 0..bytes)).await.unwrap_or_else(|trouble| {
-        log::error!("event=body-unreadable body={} trouble={trouble:?}", body.0);
-        Vec::new()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A round whose message could not be read asked for its header again and again: the owner was never told that the
-    /// message was not delivered. When it could not be found, the entry was even taken for settled and tried at once again.
-    #[test]
-    fn a_bounce_is_made_of_what_can_be_read() {
-        let store = Store::in_memory().expect("a store");
-        assert_eq!(smol::block_on(read_header(&store, BodyId(999))), Vec::<u8>::new());
-        store.close().expect("closed");
-    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Server {
 /// Why there is no session.
 pub(super) struct NoSession {
     pub reason: Reason,
-    /// During the handshake, or right after it.
+    /// There is no TLS that is needed, or it broke during the handshake or right after it.
     pub by_tls: bool,
     /// The server does not take our login.
     pub by_login: bool,
@@ -108,6 +108,11 @@ impl Session {
     /// Whether another message can be sent.
     pub fn is_ready(&self) -> bool {
         self.client.want() == Want::Envelope
+    }
+
+    /// Whether the server takes over the reports that were asked for (RFC 3461 section 5.2.1).
+    pub fn offers_dsn(&self) -> bool {
+        self.client.offers_dsn()
     }
 
     /// Why it ended, when it ended.
@@ -239,7 +244,12 @@ impl Session {
 
     fn no_session(&self, by_tls: bool) -> NoSession {
         let reason = self.end_reason().unwrap_or(Reason::Happened("the server did not go on".to_owned()));
-        let by_tls = by_tls && matches!(self.client.ended(), Some(Ended::Lost(_) | Ended::Breach(_)));
+        let by_tls = match self.client.ended() {
+            Some(Ended::Lost(_) | Ended::Breach(_)) => by_tls,
+            Some(Ended::Refused(answer, verb)) => *verb == Verb::StartTls && answer.is_permanent(),
+            Some(Ended::Unfit(_)) => !self.client.is_over_tls(),
+            None => false,
+        };
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
         NoSession { reason, by_tls, by_login, is_own: false }
     }

@@ -55,7 +55,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
             }
             other => Fate::Temporary(other.clone()),
         };
-        report(job, Report { recipient, fate, host: host.clone(), unsettled: None });
+        report(job, Report { recipient, fate, host: host.clone(), will_report: false, unsettled: None });
     }
 }
 
@@ -95,6 +95,14 @@ async fn transact(
             {
                 Fate::Temporary(Reason::Answered(answer))
             }
+            // RFC 8689 section 4.2.1: another server of the domain may be able to.
+            Verdict::Permanent(answer, Verb::Mail)
+                if !answer.said_by_peer && answer.status == Some(Status(5, 7, 30)) =>
+            {
+                last.get_or_insert((Reason::Answered(answer), Some(host.clone())));
+                undecided.push(recipient);
+                continue;
+            }
             Verdict::Permanent(answer, _) => Fate::Permanent(Reason::Answered(answer)),
             Verdict::Temporary(answer, Verb::Mail) => {
                 *last = Some((Reason::Answered(answer), Some(host.clone())));
@@ -114,7 +122,8 @@ async fn transact(
             }
         };
         let unsettled = matches!(fate, Fate::Delivered(_)).then(|| Unsettled::new(relay));
-        report(job, Report { recipient, fate, host: Some(host.clone()), unsettled });
+        let will_report = session.offers_dsn();
+        report(job, Report { recipient, fate, host: Some(host.clone()), will_report, unsettled });
     }
     *open = undecided;
 }
@@ -137,11 +146,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination) -> Walk<'a> {
-        let hosts = match destination {
+        let hosts = match destination.place() {
             Destination::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
             Destination::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
             Destination::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
-            Destination::Address(_) => VecDeque::new(),
+            Destination::Address(_) | Destination::Verified(_) => VecDeque::new(),
         };
         let mut walk = Walk {
             destination,
@@ -152,7 +161,7 @@ impl Walk<'_> {
             servers_left: RELAY_SERVERS_TRIED_MAX,
             last: None,
         };
-        if let Destination::Address(ip) = destination {
+        if let Destination::Address(ip) = destination.place() {
             let host = Domain::new(&ip.to_string());
             walk.take_addresses(host, Looked::Found(vec![*ip]), site);
         }
@@ -209,6 +218,12 @@ impl Walk<'_> {
             self.last_resort(Reason::Answered(Answer::ours(554, Status(5, 4, 6), text)), &server.host);
             return;
         }
+        if self.destination.is_verified() && refused.by_tls {
+            // RFC 8689 section 4.2.1. Other messages may go there all the same, so it is not remembered.
+            let text = format!("the message requires TLS, and {}", refused.reason);
+            self.last_resort(Reason::Answered(Answer::ours(550, Status(5, 7, 10), text)), &server.host);
+            return;
+        }
         let seconds = if refused.by_login { RELAY_LOGIN_BACKOFF_SECONDS } else { RELAY_BACKOFF_SECONDS };
         let first_wait = site.relay.retry_after.first().copied().unwrap_or(Duration::MAX);
         let wait = Duration::from_secs(seconds).min(first_wait / 2);
@@ -253,11 +268,11 @@ async fn look_up(relay: &Relay, host: &Domain) -> Looked<IpAddr> {
 /// Whether a connection to this very machine is given up: mail would come back.
 pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
     !site.relay.private_targets
-        && match destination {
+        && match destination.place() {
             Destination::Smarthost(..) => false,
             // Another server may run on this machine, but not on our own port.
             Destination::Gateway(gateway) => gateway.port == site.relay.mx_port,
-            Destination::Exchanges(_) | Destination::Address(_) => true,
+            Destination::Exchanges(_) | Destination::Address(_) | Destination::Verified(_) => true,
         }
 }
 
@@ -266,7 +281,7 @@ pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: 
     let relay = &site.relay;
     let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
     let no_login = None;
-    let (port, (tls, implicit_tls, config), login) = match (destination, &relay.smarthost) {
+    let (port, (mut tls, implicit_tls, mut config), login) = match (destination.place(), &relay.smarthost) {
         (Destination::Gateway(gateway), _) => {
             let tls = match gateway.tls {
                 GatewayTls::IfOffered => any_tls,
@@ -286,6 +301,12 @@ pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: 
         }
         _ => (relay.mx_port, any_tls, no_login),
     };
+    if destination.is_verified() {
+        config = &relay.tls_verified;
+        if !implicit_tls {
+            tls = TlsUse::Required;
+        }
+    }
     Server {
         host: host.to_string(),
         address: SocketAddr::new(ip, port),

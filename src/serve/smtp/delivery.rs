@@ -6,8 +6,10 @@
 use super::filing::Filing;
 use super::incoming::{distinct, reply_of};
 use crate::mail::addressbook::{Place, Refusal, Ways};
+use crate::mail::bounce::{Success, tells_success};
 use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId};
 use crate::mail::srs::{self, SrsTrouble};
+use crate::serve::notice::{News, Original, Subject, write_notice};
 use crate::serve::srs::read_srs;
 use crate::serve::{Context, Site};
 use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Outgoing, Recipient, Store, Target, Trouble};
@@ -88,7 +90,8 @@ pub(super) fn traced<'e>(site: &Site, envelope: &'e Envelope) -> Vec<&'e Address
     traced
 }
 
-/// The one Op of a message. `filing`: the owner's copy of what is sent.
+/// The one Op of a message. `filing`: the owner's copy of what is sent. `header`: the message's own, where somebody may want to
+/// be told of its delivery.
 pub(super) async fn make_op(
     context: &Context,
     site: &Site,
@@ -96,10 +99,21 @@ pub(super) async fn make_op(
     envelope: &Envelope,
     body: NewBody,
     filing: Option<&Filing>,
+    header: &[u8],
 ) -> Result<Op, Failing> {
     let mut ways = Ways::default();
+    let mut news = News::default();
     for recipient in distinct(&envelope.recipients) {
-        resolve(context, site, role, &envelope.reverse_path, &recipient.address, &mut ways).await?;
+        let Recipient { address, parameters } = recipient;
+        resolve(context, site, role, &envelope.reverse_path, address, &mut ways).await?;
+        if tells_success(parameters.notify) {
+            let mut own = Ways::default();
+            resolve(context, site, role, &envelope.reverse_path, address, &mut own).await?;
+            if !own.places.is_empty() {
+                let (recipient, original) = (address.clone(), parameters.original.clone());
+                news.successes.push(Success { recipient, original, relayed_to: None });
+            }
+        }
     }
     let mut copies: Vec<Target> = Vec::new();
     for place in &ways.places {
@@ -111,15 +125,28 @@ pub(super) async fn make_op(
     copies.extend(filing.map(Filing::target));
     let outgoing = outgoing(context, site, envelope, ways).await?;
     let now = context.net.clock().now();
-    if outgoing.is_empty() {
-        return Ok(Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }));
-    }
-    Ok(Op::Enqueue(Enqueue { body, outgoing, copies, now }))
+    let change = match outgoing.is_empty() {
+        true => Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }),
+        false => Op::Enqueue(Enqueue { body, outgoing, copies, now }),
+    };
+    let subject = Subject {
+        reverse_path: &envelope.reverse_path,
+        parameters: &envelope.parameters,
+        queue: None,
+        queued: now,
+        original: Original::Header(header),
+    };
+    // RFC 3461 section 5.2.3: delivered here, and the sender wants to know.
+    Ok(match write_notice(context, site, &subject, &news, now).await? {
+        Some((notice, to)) => Op::Told { change: Box::new(change), notice, to, now },
+        None => change,
+    })
 }
 
 /// What goes to other servers, by the sender that it has there.
 async fn outgoing(context: &Context, site: &Site, envelope: &Envelope, ways: Ways) -> Result<Vec<Outgoing>, Trouble> {
-    let not_before = context.net.clock().now();
+    let now = context.net.clock().now();
+    let not_before = envelope.hold.map_or(now, |hold| hold.release(now));
     // What was said of a recipient holds for those who get their mail (RFC 3461 section 5.2.7.1).
     let parameters_of = |address: &Address| {
         let said = envelope.recipients.iter().find(|recipient| recipient.address.same_as(address));

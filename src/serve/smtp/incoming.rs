@@ -5,7 +5,8 @@
 
 use super::delivery::{self, Failing};
 use super::filing::Filing;
-use crate::limits::SMTP_HEADER_BYTES_MAX;
+use crate::limits::{BOUNCE_HEADER_BYTES, SMTP_HEADER_BYTES_MAX};
+use crate::mail::bounce::tells_success;
 use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
@@ -23,6 +24,8 @@ pub(super) struct Incoming {
     id: String,
     intake: Intake,
     stage: Stage,
+    /// The beginning of its header, when somebody wants to be told of its delivery.
+    header: Vec<u8>,
 }
 
 enum Stage {
@@ -46,7 +49,7 @@ impl Incoming {
             Role::Mx => Intake::new(&context.store),
             Role::Submission => Intake::fingerprinting(&context.store),
         };
-        Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()) })
+        Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()), header: Vec::new() })
     }
 
     /// Takes bytes of the message. Troubles wait for the end of the message.
@@ -80,6 +83,9 @@ impl Incoming {
         match self.role {
             Role::Mx => self.receive(context, site, server, envelope, header, &mut out)?,
             Role::Submission => self.submit(context, site, server, envelope, header, &mut out)?,
+        }
+        if envelope.recipients.iter().any(|recipient| tells_success(recipient.parameters.notify)) {
+            self.header = header.get(..BOUNCE_HEADER_BYTES).unwrap_or(header).to_vec();
         }
         self.intake.write(&out).await.map_err(reply_of)?;
         self.intake.write(rest).await.map_err(reply_of)
@@ -134,7 +140,7 @@ impl Incoming {
 
     fn encode_received(&self, context: &Context, site: &Site, server: &Server, envelope: &Envelope, out: &mut Vec<u8>) {
         let hello = server.hello();
-        let hidden = self.role == Role::Submission;
+        let hidden = self.role == Role::Submission && !site.submission_shows_client;
         let trace = Received {
             origin: hello.filter(|_| !hidden).map(|hello| Origin { hello: &hello.name, address: self.peer }),
             by: &site.hostname,
@@ -164,7 +170,7 @@ impl Incoming {
             let end = header.len();
             self.begin_body(context, site, server, end).await?;
         }
-        let Incoming { role, peer, tls, id, intake, stage } = *self;
+        let Incoming { role, peer, tls, id, intake, stage, header } = *self;
         if let Stage::Refused(refusal) = stage {
             return Err(refusal);
         }
@@ -174,7 +180,7 @@ impl Incoming {
         let files = role == Role::Submission && site.sent_copy;
         let _turn = if files { Some(context.sent.turn().await) } else { None };
         let filing = if files { Filing::plan(context, fingerprint).await.map_err(reply_of)? } else { None };
-        let op = delivery::make_op(context, site, role, envelope, body, filing.as_ref()).await;
+        let op = delivery::make_op(context, site, role, envelope, body, filing.as_ref(), &header).await;
         let op = op.map_err(Failing::reply)?;
         let done = context.store.apply(op).await.map_err(reply_of)?;
         if let Some(filing) = filing {

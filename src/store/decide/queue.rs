@@ -67,7 +67,7 @@ impl Draft<'_, '_> {
     }
 
     /// Tells somebody what became of the entry.
-    fn notice(&mut self, notice: Option<(NewBody, NoticeTo)>, now: Timestamp) -> Result<(), Trouble> {
+    pub(super) fn notice(&mut self, notice: Option<(NewBody, NoticeTo)>, now: Timestamp) -> Result<(), Trouble> {
         match notice {
             Some((body, NoticeTo::Owner(target))) => {
                 let body = self.admit(body)?;

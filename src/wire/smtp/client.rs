@@ -224,6 +224,11 @@ impl Client {
         self.verdicts.take()
     }
 
+    /// Whether TLS was begun with STARTTLS.
+    pub fn is_over_tls(&self) -> bool {
+        self.over_tls
+    }
+
     /// Whether the server has promised the reports that were asked for (RFC 3461 section 5.2.1).
     pub fn offers_dsn(&self) -> bool {
         self.offers.dsn

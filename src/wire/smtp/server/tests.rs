@@ -1,8 +1,10 @@
 //! Conversations with the machine alone: every verb, parameter and refusal, each run whole and one byte at a time.
 
 use super::*;
+use crate::wire::date::Timestamp;
 use crate::wire::sasl::{Exchange, Question, Step};
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn mx() -> Settings {
     Settings {
@@ -152,15 +154,18 @@ fn what_is_announced_is_what_works() {
     assert_eq!(
         said(mx()),
         "250-mx.home.example greets far.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n\
-         250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
+         250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
          250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 STARTTLS\r\n"
     );
     assert!(said(Settings { starttls: false, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
-    assert!(said(Settings { tls: true, ..mx() }).ends_with("250 LIMITS MAILMAX=20000 RCPTMAX=100\r\n"));
+    assert!(said(Settings { tls: true, ..mx() }).ends_with("250 REQUIRETLS\r\n"));
+    let bounds = HoldBounds { interval: Duration::from_secs(60), latest: Timestamp(0) };
+    let held = said(Settings { hold: Some(bounds), ..submission() });
+    assert!(held.contains("\r\n250-FUTURERELEASE 60 1970-01-01T00:00:00Z\r\n"), "{held}");
     assert!(!said(submission()).contains("BINARYMIME"));
-    assert!(said(submission()).ends_with(
-        "250-LIMITS MAILMAX=20000 RCPTMAX=100\r\n250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n"
-    ));
+    assert!(
+        said(submission()).ends_with("250-REQUIRETLS\r\n250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n")
+    );
     assert!(said(Settings { tls: false, ..submission() }).ends_with("250 STARTTLS\r\n"));
     let local = Settings { tls: false, plaintext_login: true, ..submission() };
     assert!(said(local).ends_with("250-STARTTLS\r\n250 AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n"));

@@ -58,7 +58,7 @@ impl Server {
         }
         let size = format!("SIZE {}", self.settings.message_bytes_max);
         let mut lines: Vec<Cow<str>> = vec![greeting.into(), "PIPELINING".into(), size.into(), "8BITMIME".into()];
-        lines.extend(["ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"].map(Cow::from));
+        lines.extend(["ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "CHUNKING"].map(Cow::from));
         let offered = self.offered();
         if offered.binary {
             lines.push("BINARYMIME".into());
@@ -94,7 +94,7 @@ impl Server {
             // What the owner sends must be fit to be relayed, and few servers take binary mail.
             binary: self.settings.role == Role::Mx,
             // RFC 8689 section 2: only over TLS.
-            require_tls: false,
+            require_tls: self.settings.tls,
             hold: self.settings.hold,
         }
     }
