@@ -76,10 +76,16 @@ biff = no
 """
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Postfix:
     """A Postfix instance in a folder of its own, on loopback only."""
 
-    def __init__(self, mx_port, certificate, key, security="may"):
+    def __init__(self, mx_port, certificate, key, security="may", port=None):
         if shutil.which("postfix") is None:
             raise unittest.TestCase.failureException("postfix is not installed")
         if os.geteuid() != 0:
@@ -91,9 +97,7 @@ class Postfix:
             os.makedirs(os.path.join(self.folder, name))
         os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
         os.chown(os.path.join(self.folder, "mail"), owner.pw_uid, owner.pw_gid)
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = port or free_port()
         self.conf = os.path.join(self.folder, "conf")
         with open(self.conf + "/main.cf", "w") as f:
             f.write(MAIN.format(folder=self.folder, uid=owner.pw_uid, gid=owner.pw_gid, certificate=certificate, key=key,
@@ -231,6 +235,9 @@ class PostfixReceives(unittest.TestCase):
                                   "--host-record=mx.far.example,127.0.0.1"], stderr=subprocess.DEVNULL)
         self.addCleanup(names.wait)
         self.addCleanup(names.terminate)
+        limit = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", dns)) and time.monotonic() < limit:
+            time.sleep(0.05)
         node = Node("--dns", "127.0.0.1:%d" % dns, "--mx-port", str(peer.port))
         self.addCleanup(node.stop)
         self.walk(node, peer)
@@ -256,3 +263,63 @@ class PostfixReceives(unittest.TestCase):
         self.assertIn(b"nobody@far.example", text)
         self.assertIn(b"message/delivery-status", text)
         self.assertIn(b"5.1.1", text)
+
+
+class PostfixReports(unittest.TestCase):
+    """Both ways at once: what a sender asks to be told comes back from the other side."""
+
+    def setUp(self):
+        port = free_port()
+        self.node = Node("--relay", "127.0.0.1:%d" % port)
+        self.addCleanup(self.node.stop)
+        key = self.node.data + "/key.pem"
+        self.peer = Postfix(self.node.port("smtp"), self.node.certificate, key, port=port)
+        self.addCleanup(self.peer.stop)
+
+    def submit(self, m, mail=(), rcpt=(), recipient="bob@far.example"):
+        with smtplib.SMTP_SSL("localhost", self.node.port("submissions"), context=self.node.tls_context()) as s:
+            s.login("me", PASSWORD)
+            s.sendmail("me@home.test", [recipient], m, mail_options=mail, rcpt_options=rcpt)
+
+    def report(self, text):
+        found = self.node.await_messages(1, seconds=30)
+        self.assertEqual(len(found), 1, self.peer.log_text() + self.node.log_text())
+        got = list(found.values())[0][1]
+        for part in text:
+            self.assertIn(part, got)
+
+    def test_postfix_reports_what_our_sender_asked(self):
+        m = message("asked", sender="me@home.test", to="bob@far.example")
+        self.submit(m, ["RET=HDRS", "ENVID=asked+2B1"], ["NOTIFY=SUCCESS", "ORCPT=rfc822;robert@far.example"])
+        self.report([b"Action: delivered", b"Original-Envelope-Id: asked+1", b"Original-Recipient: rfc822;robert@far.example"])
+
+    def test_nobody_is_told_who_did_not_want_to_be(self):
+        m = message("never", sender="me@home.test", to="nobody@far.example")
+        self.submit(m, rcpt=["NOTIFY=NEVER"], recipient="nobody@far.example")
+        self.submit(m, rcpt=["NOTIFY=FAILURE"], recipient="nobody@far.example")
+        self.report([b"Action: failed", b"5.1.1"])
+
+    def test_we_report_what_a_sender_there_asked(self):
+        with smtplib.SMTP("127.0.0.1", self.peer.port) as s:
+            s.ehlo()
+            s.sendmail("bob@far.example", ["me@home.test"], message("told", sender="bob@far.example"),
+                       mail_options=["ENVID=told1"], rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;me@home.test"])
+        got = self.peer.received(1)
+        self.assertEqual(len(got), 1, self.peer.log_text() + self.node.log_text())
+        for part in (b"Action: delivered", b"Original-Envelope-Id: told1", b"Original-Recipient: rfc822; me@home.test",
+                     b"Reporting-MTA: dns; home.test", b"Subject: Delivered: "):
+            self.assertIn(part, got[0])
+
+    def test_all_scripts_both_ways(self):
+        out = "From: me@home.test\r\nTo: bob@far.example\r\nSubject: Gr\u00fc\u00dfe\r\n\r\nhin\r\n".encode()
+        self.submit(out, ["SMTPUTF8", "BODY=8BITMIME"])
+        got = self.peer.received(1)
+        self.assertEqual(len(got), 1, self.peer.log_text() + self.node.log_text())
+        self.assertIn("Subject: Gr\u00fc\u00dfe".encode(), got[0])
+        self.assertIn(b"with UTF8SMTP", got[0])
+        with smtplib.SMTP("127.0.0.1", self.peer.port) as s:
+            s.ehlo()
+            s.sendmail("j\u00fcrgen@far.example", ["me@home.test"],
+                       "From: j\u00fcrgen@far.example\r\nSubject: zur\u00fcck\r\nX-Test-Id: back\r\n\r\nher\r\n".encode(),
+                       mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+        self.report(["Return-Path: <j\u00fcrgen@far.example>".encode(), "Subject: zur\u00fcck".encode()])

@@ -383,6 +383,8 @@ fn errors_are_counted() {
     let noops = said(&"NOOP\r\n".repeat(1000));
     assert_eq!(noops.matches("250 2.0.0").count(), SMTP_IDLE_COMMANDS_MAX as usize);
     assert!(noops.ends_with("421 4.7.0 | {closed}"));
+    let chunks = said(&format!("{CHUNKING}{}", "BDAT 0\r\n".repeat(1000)));
+    assert!(chunks.ends_with("421 4.7.0 | {closed}") && chunks.matches("250 2.0.0").count() <= 101, "{chunks}");
     let message = "MAIL FROM:<>\r\nRCPT TO:<me@home.example>\r\nDATA\r\n.\r\nNOOP\r\n";
     let many = said(&format!("{HELLO}{}", message.repeat(SMTP_IDLE_COMMANDS_MAX as usize + 50)));
     assert!(!many.contains("421"), "messages between make it honest talk");

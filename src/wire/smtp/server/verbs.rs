@@ -175,6 +175,11 @@ impl Server {
                 Some(Want::Data)
             }
             State::AwaitChunk(envelope, mut chunks) => {
+                // An empty chunk brings the message no further than a NOOP does.
+                self.idle_commands += u32::from(chunk.bytes == 0);
+                if self.idle_commands > SMTP_IDLE_COMMANDS_MAX {
+                    return self.close_with(replies::TOO_MUCH_IDLE_TALK, out);
+                }
                 chunks.begin(chunk);
                 self.state = State::ReceivingChunk(envelope, chunks);
                 None
