@@ -5,7 +5,7 @@
 
 use crate::limits::FORWARD_TARGETS_MAX;
 use crate::mail::addressbook::{AddressBook, Entry, Gateway, GatewayTls, Others, Place};
-use crate::node::settings::{HostPort, Key, Settings, Slot, key};
+use crate::node::settings::{GatewayHost, Key, Settings, Slot, key};
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
 
@@ -74,7 +74,7 @@ pub struct DomainTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayKeys {
     /// `gateway`
-    pub host: Option<HostPort>,
+    pub host: Option<GatewayHost>,
     /// `security`
     pub tls: GatewayTls,
     /// `verify`

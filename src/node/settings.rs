@@ -166,7 +166,7 @@ pub struct Key<S: 'static = Settings> {
 }
 
 /// A host, with a port when one is named.
-pub type HostPort = (String, Option<u16>);
+pub type GatewayHost = (String, Option<u16>);
 
 /// The type of a key, with the place of its value.
 pub enum Slot<S: 'static = Settings> {
@@ -213,7 +213,7 @@ pub enum Slot<S: 'static = Settings> {
     /// The end of a day.
     Day(fn(&mut S) -> &mut Option<Timestamp>),
     /// `host` or `host:port`.
-    Host(fn(&mut S) -> &mut Option<HostPort>),
+    Host(fn(&mut S) -> &mut Option<GatewayHost>),
     /// How a gateway speaks TLS.
     GatewayTls(fn(&mut S) -> &mut GatewayTls),
 }

@@ -3,7 +3,7 @@
 //! Receives one value; puts it in its place, or says what was expected there.
 
 use crate::mail::addressbook::{GatewayTls, SenderPattern};
-use crate::node::settings::{HostPort, Slot};
+use crate::node::settings::{GatewayHost, Slot};
 use crate::node::units::{encode_size, encode_wait, parse_size, parse_wait};
 use crate::serve::SmarthostSecurity;
 use crate::store::mailbox_name;
@@ -172,7 +172,7 @@ fn parse_end_of_day(text: &str) -> Option<Timestamp> {
 }
 
 /// Reads `host`, `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25` or an address alone.
-fn parse_host(text: &str) -> Option<HostPort> {
+fn parse_host(text: &str) -> Option<GatewayHost> {
     if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Some((address.to_string(), None));
     }
@@ -203,15 +203,9 @@ pub(super) fn parse_tagged(text: &str) -> Option<Address> {
     Some(Address { local: local.to_string(), domain: parse_domain(domain)? })
 }
 
-/// Reads a domain name: labels of letters, digits and inner hyphens, at most 63 octets each and 253 together.
+/// Reads a domain name, in letters of any script.
 pub fn parse_domain(text: &str) -> Option<Domain> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-    };
-    (text.len() <= 253 && text.split('.').all(label)).then(|| Domain::new(text))
+    Domain::parse(text).ok()
 }
 
 fn list<T>(value: &DeValue<'_>, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
