@@ -1,4 +1,4 @@
-//! Outbound mail: takes due entries of the queue and brings them to other servers, or back to the owner.
+//! Outbound mail: takes due entries of the queue and brings them to other servers, or tells whoever wrote.
 //!
 //! Receives the bell of the queue and the passing of time; hands on messages to other servers, and for each attempt one or
 //! more `Op::Settle`. Decides nothing about mail itself: where it goes, when again and what a bounce says is decided in
