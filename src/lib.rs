@@ -22,9 +22,10 @@
 //!
 //! # Walks
 //!
-//! *Port 25 to phone.* listener → [`serve::admission`] → [`wire::smtp::Server`] → policy (the address book,
-//! [`mail::addressbook`]) → body streamed through dot-decoder (or counted chunks), MIME index and chunker in one pass
-//! ([`serve::Intake`]) → [`store::Op::Deliver`] → journal, one flush → 250 → bell → IDLE → [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
+//! *Port 25 to phone.* listener → [`serve::admission`] → [`serve::reception`] (whose it is, TLS) → [`wire::smtp::Server`] →
+//! policy (the address book, [`mail::addressbook`]) → body streamed through dot-decoder (or counted chunks), MIME index and
+//! chunker in one pass ([`serve::Intake`]) → [`store::Op::Deliver`] → journal, one flush → 250 → bell → IDLE →
+//! [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
 //!
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
@@ -63,6 +64,8 @@
 //! | message queued | queue rows | tried again when due |
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |
+//! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |
+//! | which sent copies were filed | memory | gone; a client may file what it was sending a second time |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]

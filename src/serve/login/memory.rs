@@ -51,6 +51,8 @@ pub(super) struct Memory {
     networks: HashMap<Network, Failures>,
     /// Failures of one login, from all unknown addresses.
     names: HashMap<u64, Lane>,
+    /// Attempts whose turn would have come too late, for the log.
+    too_late: u32,
 }
 
 /// Of one network.
@@ -160,10 +162,11 @@ impl Memory {
     /// Whether a network is not to be greeted.
     pub(super) fn turns_away(&self, peer: IpAddr, now: Duration) -> bool {
         let caller = Caller::new(peer, 0);
-        let stubborn = self
-            .networks
-            .get(&caller.network)
-            .is_some_and(|failures| failures.refusals >= LOGIN_REFUSALS_MAX && !failures.passwords.is_forgiven(now));
+        let stubborn = self.networks.get(&caller.network).is_some_and(|failures| {
+            failures.refusals >= LOGIN_REFUSALS_MAX
+                && failures.passwords.count >= LOGIN_FAILURES_MAX
+                && !failures.passwords.is_forgiven(now)
+        });
         stubborn && !self.is_known(caller.address, now)
     }
 
@@ -221,7 +224,8 @@ impl Memory {
         };
         let wait = of_network.max(of_name).saturating_sub(now);
         if wait > WAIT_MAX {
-            return Attempt { wait: None, repeated: false, refusals: 1 };
+            self.too_late = self.too_late.saturating_add(1);
+            return Attempt { wait: None, repeated: false, refusals: self.too_late };
         }
         if !known {
             guesses.add(now, of_name);
