@@ -338,3 +338,48 @@ fn a_special_use_is_given_once_and_taken_back() {
     assert_eq!(mailbox(&store, "Junk").expect("there").special_use, None);
     assert_eq!(mailbox(&store, "Trash").expect("there").special_use, Some(SpecialUse::Junk));
 }
+
+/// A start costs one checkpoint, and only when something changes.
+#[test]
+fn opening_wears_the_card_once() {
+    let disk = MemoryDisk::new();
+    let options = Options { ring_bytes: 64 << 10, ..Options::new("") };
+    let open = || Store::open_on(Arc::new(disk.clone()), options.clone()).expect("a store");
+    open().close().expect("closed");
+    let syncs = || disk.counts(Part::Database).syncs;
+    let store = open();
+    let before = syncs();
+    assert!(rows(&store, INBOX).is_empty());
+    assert_eq!(syncs(), before, "nothing has changed");
+    deliver(&store, b"first", vec![target(INBOX, &[])]).expect("delivered");
+    assert!(syncs() > before);
+    deliver(&store, b"second", vec![target(INBOX, &[])]).expect("delivered");
+    let marked = syncs();
+    for _ in 0..4 {
+        deliver(&store, b"more", vec![target(INBOX, &[])]).expect("delivered");
+    }
+    assert_eq!(syncs(), marked);
+}
+
+#[test]
+fn a_lost_or_locked_file_gets_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { ring_bytes: 64 << 10, ..Options::new(folder.path().join("store")) };
+    let sentence = |result: Result<Store, Trouble>| match result {
+        Err(Trouble::Failed(sentence)) => sentence,
+        _ => panic!("opened"),
+    };
+    let store = Store::open(options.clone()).expect("a store");
+    deliver(&store, b"x", vec![target(INBOX, &[])]).expect("delivered");
+    assert!(sentence(Store::open(options.clone())).contains("in use by another process"));
+    store.close().expect("closed");
+    drop(store);
+    let (database, journal) = (options.dir.join("hauspost.redb"), options.dir.join("journal"));
+    std::fs::remove_file(&journal).expect("removed");
+    let store = Store::open(options.clone()).expect("after a close the journal is redundant");
+    assert_eq!(rows(&store, INBOX).len(), 1);
+    store.close().expect("closed");
+    drop(store);
+    std::fs::remove_file(&database).expect("removed");
+    assert!(sentence(Store::open(options)).contains("no `hauspost.redb`"));
+}

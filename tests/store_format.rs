@@ -242,12 +242,15 @@ fn a_flipped_bit_is_never_handed_out() {
     let before = told(&store);
     store.close().expect("closed");
     drop(store);
-    let length = disk.bytes(Part::Database).len();
+    let bytes = disk.bytes(Part::Database);
+    // Most of a new file is empty.
+    let full: Vec<usize> =
+        (0..bytes.len()).filter(|at| bytes[at / 4096 * 4096..][..4096].iter().any(|b| *b != 0)).collect();
     let (mut state, mut found, mut refused) = (9u64, 0, 0);
     for _ in 0..400 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let damaged = disk.cut(usize::MAX, || true);
-        let at = (state >> 20) as usize % length;
+        let at = full[(state >> 20) as usize % full.len()];
         damaged.damage(Part::Database, at);
         // redb believes its own pages: on some damage it refuses the file, or panics.
         let opened = std::panic::catch_unwind(|| open(&damaged));
@@ -257,7 +260,13 @@ fn a_flipped_bit_is_never_handed_out() {
         };
         let read = std::panic::catch_unwind(|| told(&store));
         match read {
-            Ok(read) => assert_eq!(read, before, "byte {at}"),
+            // A key that flipped can hide its row; nothing is ever shown that was not written.
+            Ok(read) => read.lines().for_each(|line| {
+                assert!(
+                    line.starts_with("setting None") || before.lines().any(|known| known == line),
+                    "byte {at}: {line}"
+                );
+            }),
             Err(_) => found += 1,
         }
     }

@@ -35,11 +35,13 @@ pub mod sockets;
 pub mod supervise;
 pub mod trial;
 pub mod units;
+pub mod values;
 
 use std::process::ExitCode;
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> ExitCode {
+    end_on_panic();
     match command::run(std::env::args_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -48,4 +50,15 @@ pub fn main() -> ExitCode {
         }
     }
 }
-pub mod values;
+
+/// A panic is a bug: the process ends, and what started it starts it again, rather than that a part of it is silently gone.
+/// Only what the store catches, redb on a damaged page, costs no more than what was asked.
+fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        if !crate::store::is_guarded() {
+            std::process::abort();
+        }
+    }));
+}

@@ -5,6 +5,7 @@
 
 use super::Trouble;
 use crate::limits::DAMAGE_REMEMBERED_MAX;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,11 +34,31 @@ pub fn lost(what: impl Display) -> Trouble {
     damaged(format_args!("{what} is missing"))
 }
 
+thread_local! {
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread would be caught by the store. Any other panic is a bug, and the process ends with it.
+pub fn is_guarded() -> bool {
+    IS_GUARDED.get()
+}
+
+/// Does work and catches its panic: `None`. What the work was doing must be given up.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let was_guarded = IS_GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_GUARDED.set(was_guarded);
+    done.ok()
+}
+
 /// Does work with the database that panics where redb believes a damaged page: then the work has failed, and the thread
 /// that others wait for lives on. What the work was doing must be given up.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged("redb broke off at a page of the file")))
+    caught(work).unwrap_or_else(|| Err(damaged("redb broke off at a page of the file")))
 }
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("redb panics on damaged pages: where that cannot be caught, one of them ends the whole server");
 
 #[cfg(test)]
 mod tests {
@@ -45,8 +66,10 @@ mod tests {
 
     #[test]
     fn a_panic_is_damage() {
-        assert_eq!(guarded(|| Ok(1)), Ok(1));
+        assert_eq!(guarded(|| Ok(is_guarded())), Ok(true));
         let broken: Result<(), Trouble> = guarded(|| panic!("a page"));
         assert!(matches!(broken, Err(Trouble::Failed(sentence)) if sentence.contains("damaged")));
+        assert!(!is_guarded());
+        assert_eq!(caught(|| (caught(is_guarded), is_guarded())), Some((Some(true), true)));
     }
 }

@@ -83,6 +83,8 @@ pub fn migrate(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<
         replayed += 1;
     }
     check_end(ring, meta, replayed > 0 || !was_closed)?;
+    // All of the journal is in the tables now.
+    meta.closed = true;
     migration.tables.save_meta(meta)?;
     drop(migration);
     txn.delete_table(MESSAGES_ASIDE)?;

@@ -15,6 +15,7 @@
 //! | --- | --- | --- |
 //! | the store is made | a draft without its name | makes it anew |
 //! | the first journal is made | tables that say *closed*, no journal | makes the journal |
+//! | the first batch after a clean close waits for its mark | *closed*, perhaps an empty batch in the journal | takes it for what it is |
 //! | a batch is decided and applied | nothing | nothing: nobody was told |
 //! | a batch is written to the ring | a torn batch at the end | ends there: nobody was told |
 //! | a batch is flushed, not yet committed or answered | the whole batch | applies it: it may count twice for a sender that was not told and sends again |
@@ -23,6 +24,7 @@
 //! | a large body arrives | perhaps pieces under a *staged* mark | frees them |
 //! | an Op admits a large body | either the checkpoint before, or the one with body and Op | frees the pieces, or has the message |
 //! | the store is closed | *closed* or not yet | nothing, or as above |
+//! | the journal is lost, or another's, while the tables do not say *closed* | acknowledged changes are nowhere | says so and opens nothing |
 //! | a store of an older format is migrated | the old one, whole | migrates it from the beginning |
 //! | the journal is damaged before its end | a batch behind one that cannot be read | says so and opens nothing |
 //!
@@ -58,6 +60,7 @@ mod writer;
 
 pub use bell::Bell;
 pub use compact::{Compacted, compact};
+pub use damage::is_guarded;
 pub use decide::mailbox_name;
 pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use inspect::{Inspected, inspect};

@@ -5,10 +5,10 @@
 
 use super::apply::Tables;
 use super::code::{Decoder, Malformed};
-use super::damage::{damaged, damaged_row, lost};
+use super::damage::{damaged, damaged_row, guarded, lost};
 use super::disk::{Disk, Part};
 use super::migrate::{OLD_FORMAT, decode_meta, migrate};
-use super::ring::Ring;
+use super::ring::{Batch, Ring};
 use super::step::Step;
 use super::tables::{FORMAT, META, Meta};
 use super::{Options, Trouble};
@@ -48,6 +48,11 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
         let was_closed = meta.closed;
         replayed = replay(&database, &mut ring, &mut meta)?;
         check_end(&ring, &meta, replayed > 0 || !was_closed)?;
+        if !was_closed && replayed == 0 && ring.find_later(0, true)?.is_none() {
+            return Err(Trouble::Failed(
+                "the file `journal` is not the one of this store: the last changes are in that".into(),
+            ));
+        }
     }
     let txn = begin(&database, Durability::None)?;
     let unstaged = Tables::open(&txn)?.unstage_all()?;
@@ -71,7 +76,7 @@ pub fn open_redb(file: Box<dyn StorageBackend>, options: &Options) -> Result<Dat
 pub fn open_verified(file: Box<dyn StorageBackend>, options: &Options) -> Result<(), Trouble> {
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(true);
-    Ok(builder.create_with_backend(Backend(file))?.close()?)
+    guarded(|| Ok(builder.create_with_backend(Backend(file))?.close()?))
 }
 
 /// A random number that no other store has.
@@ -114,6 +119,21 @@ pub fn begin(database: &Database, durability: Durability) -> Result<WriteTransac
     txn.set_quick_repair(matches!(durability, Durability::Immediate));
     txn.set_durability(durability).map_err(|error| Trouble::Failed(error.to_string()))?;
     Ok(txn)
+}
+
+/// Says durably that the store is open, once after each clean close: from here on the journal must be there. An empty batch
+/// in it shows that it is the one that belongs to these tables.
+pub fn mark_open(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<(), Trouble> {
+    let mut mark = Batch::new();
+    let place = ring.place(&mark).ok_or_else(|| Trouble::Failed("the file `journal` is too short".into()))?;
+    ring.write(&mut mark, place, meta.batch)?;
+    let marked = Meta { batch: meta.batch + 1, position: place.next, closed: false, ..meta.clone() };
+    let txn = begin(database, Durability::Immediate)?;
+    Tables::open(&txn)?.save_meta(&marked)?;
+    txn.commit()?;
+    ring.forget();
+    *meta = marked;
+    Ok(())
 }
 
 /// Makes everything committed so far durable in the redb file; the ring is redundant then.

@@ -5,7 +5,7 @@
 
 use super::body::*;
 use super::code::Malformed;
-use super::damage::{damaged, damaged_row, lost};
+use super::damage::{caught, damaged, damaged_row, guarded, lost};
 use super::facts::decode_facts;
 use super::tables::*;
 use super::{Changes, Credential, QueueEntry, Shared, Trouble, closed};
@@ -16,7 +16,6 @@ use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
 use std::cell::RefCell;
 use std::ops::{Bound, Range};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 /// What a reader thread is asked.
@@ -27,18 +26,17 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
     let mut inflater = Inflater::default();
     while let Ok(question) = questions.recv_blocking() {
         let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = match database.as_ref().map(ReadableDatabase::begin_read) {
-            None => Err(closed()),
-            Some(Err(error)) => Err(error.into()),
-            Some(Ok(txn)) => Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)) }),
-        };
-        // A question that panics loses its answer, not the thread that all others wait for.
-        if catch_unwind(AssertUnwindSafe(|| question(snapshot.as_ref().map_err(Trouble::clone)))).is_err() {
+        // redb panics on damaged pages, and once it has, on its poisoned locks: that costs an answer, never the thread that
+        // all others wait for.
+        let snapshot = guarded(|| {
+            let txn = database.as_ref().ok_or_else(closed)?.begin_read()?;
+            Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)) })
+        });
+        if caught(|| question(snapshot.as_ref().map_err(Trouble::clone))).is_none() {
             log::error!("event=question-panicked");
         }
-        if let Ok(snapshot) = snapshot {
-            inflater = snapshot.inflater.into_inner();
-        }
+        inflater =
+            caught(|| snapshot.map(|snapshot| snapshot.inflater.into_inner()).ok()).flatten().unwrap_or_default();
     }
 }
 

@@ -187,6 +187,14 @@ impl Writer {
             self.recover();
         }
         let shared = self.shared.clone();
+        if self.meta.closed
+            && let Err(trouble) = self.mark_open()
+        {
+            log::error!("event=batch-failed batch={} cause={trouble:?}", self.meta.batch);
+            self.recover();
+            jobs.into_iter().for_each(|job| refuse(job, &trouble));
+            return;
+        }
         let number = self.meta.batch;
         let before = self.meta.clone();
         let mut tally = Tally::default();
@@ -216,6 +224,15 @@ impl Writer {
         }
         for answer in tally.answers {
             answer.give(&result);
+        }
+    }
+
+    /// See [`open::mark_open`].
+    fn mark_open(&mut self) -> Result<(), Trouble> {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        match (database.as_ref(), self.ring.as_mut()) {
+            (Some(database), Some(ring)) => guarded(|| open::mark_open(database, ring, &mut self.meta)),
+            _ => Err(closed()),
         }
     }
 
@@ -252,7 +269,6 @@ impl Writer {
         if let Way::Ring(place) = way {
             self.meta.position = place.next;
         }
-        self.meta.closed = false;
         tables.save_meta(&self.meta)?;
         drop(tables);
         let ring = self.ring.as_mut().ok_or_else(closed)?;
@@ -432,7 +448,6 @@ impl Writer {
         let Opened { database, mut ring, mut meta } = opened;
         let next = meta.batch;
         meta.batch += 1;
-        meta.closed = false;
         let txn = begin(&database, Durability::Immediate)?;
         Tables::open(&txn)?.save_meta(&meta)?;
         txn.commit()?;
@@ -479,6 +494,15 @@ impl Answer {
                 let _ = answer.try_send(result);
             }
         }
+    }
+}
+
+/// Tells who waits that nothing was done.
+fn refuse(job: Job, trouble: &Trouble) {
+    match job {
+        Job::Apply(ApplyJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
+        Job::Stage(StageJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
+        Job::Close(_) => {}
     }
 }
 
