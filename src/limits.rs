@@ -326,6 +326,9 @@ pub const STORE_READERS: usize = 2;
 pub const BATCH_BYTES_FULL: usize = 256 << 10;
 /// Free bytes on the disk below which nothing new is taken in, so that flags, expunges and checkpoints still have room.
 pub const DISK_RESERVE_BYTES: u64 = 32 << 20;
+/// Below the reserve, but not below half of it, mail may take the room that deleted mail has left inside the store's file. So
+/// many bytes of it must be there for each new one: pages that are only partly free hold nothing new.
+pub const ROOM_PER_NEW_BYTE: u64 = 2;
 /// Expunged UIDs remembered per mailbox for QRESYNC, 16 bytes each; a device that was away for longer compares UIDs.
 pub const EXPUNGED_PER_MAILBOX_MAX: u32 = 20_000;
 /// Bytes of a mailbox name with all its levels.

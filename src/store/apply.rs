@@ -103,12 +103,16 @@ impl<'t> Tables<'t> {
                     self.pieces.insert((id.0, number), piece)?;
                 }
                 meta.page_used = used_after(meta.page_used, body.first_piece, body.stored_bytes());
+                meta.use_room(body.stored_bytes());
             }
             Step::StagedBody { id, rows } => {
                 self.staged.remove(id.0)?;
                 self.insert_body(*id, rows)?;
             }
-            Step::Place { mailbox, row } => self.apply_place(*mailbox, row, rung)?,
+            Step::Place { mailbox, row } => {
+                self.apply_place(*mailbox, row, rung)?;
+                self.refer(row.body, 1, meta)?;
+            }
             Step::Keyword { mailbox, name } => {
                 let mut state = self.mailbox(*mailbox)?;
                 state.mailbox.keywords.push(name.clone());
@@ -117,12 +121,12 @@ impl<'t> Tables<'t> {
             Step::Flags { mailbox, modseq, rows } => self.apply_flags(*mailbox, *modseq, rows, rung)?,
             Step::Expunge { mailbox, modseq, uids } => {
                 for body in self.remove_messages(*mailbox, *modseq, uids, rung)? {
-                    self.refer(body, -1)?;
+                    self.refer(body, -1, meta)?;
                 }
             }
             Step::Copy { from, to, uids, first, modseq, saved } => {
                 for row in self.copy_messages(*from, *to, uids, (*first, *modseq, *saved), rung)? {
-                    self.refer(row, 1)?;
+                    self.refer(row, 1, meta)?;
                 }
             }
             Step::Move { from, to, uids, first, modseq, saved, removed } => {
@@ -157,7 +161,11 @@ impl<'t> Tables<'t> {
                 self.save(&state)?;
                 rung.push(Watched::MailboxList);
             }
-            Step::Delete { id } => self.apply_delete(*id, rung)?,
+            Step::Delete { id } => {
+                for body in self.apply_delete(*id, rung)? {
+                    self.refer(body, -1, meta)?;
+                }
+            }
             Step::SpecialUse { id, special_use } => {
                 let mut state = self.mailbox(*id)?;
                 state.mailbox.special_use = *special_use;
@@ -173,7 +181,7 @@ impl<'t> Tables<'t> {
             Step::Queue(entry) => self.apply_queue(entry, meta, rung)?,
             Step::Unqueue(id) => {
                 if let Some(entry) = self.remove_queue_entry(*id)? {
-                    self.refer(entry.body, -1)?;
+                    self.refer(entry.body, -1, meta)?;
                 }
                 rung.push(Watched::Queue);
             }
@@ -244,7 +252,7 @@ impl<'t> Tables<'t> {
         self.insert_message(&mut state, row)?;
         self.save(&state)?;
         rung.push(Watched::Mailbox(mailbox));
-        self.refer(row.body, 1)
+        Ok(())
     }
 
     fn apply_flags(
@@ -337,7 +345,8 @@ impl<'t> Tables<'t> {
         Ok(bodies)
     }
 
-    fn apply_delete(&mut self, id: MailboxId, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
+    /// Removes a mailbox with its messages. Returns their bodies, whose references the caller settles.
+    fn apply_delete(&mut self, id: MailboxId, rung: &mut Vec<Watched>) -> Result<Vec<BodyId>, Trouble> {
         let state = self.mailbox(id)?;
         let mut bodies = Vec::new();
         let messages = message_key(id, Uid(0))..=message_key(id, Uid(u32::MAX));
@@ -352,19 +361,16 @@ impl<'t> Tables<'t> {
                 row?;
             }
         }
-        for body in bodies {
-            self.refer(body, -1)?;
-        }
         self.names.remove(&state.mailbox.name[..])?;
         self.mailboxes.remove(id.0)?;
         rung.extend([Watched::MailboxList, Watched::Mailbox(id)]);
-        Ok(())
+        Ok(bodies)
     }
 
     fn apply_queue(&mut self, entry: &QueueEntry, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
         meta.queue = meta.queue.max(entry.id.0 + 1);
         if self.remove_queue_entry(entry.id)?.is_none() {
-            self.refer(entry.body, 1)?;
+            self.refer(entry.body, 1, meta)?;
         }
         QUEUE.insert(&mut self.queue, &entry.id.0, encode_queue_entry(entry))?;
         if !entry.held {
@@ -414,14 +420,17 @@ impl<'t> Tables<'t> {
 
     /// Changes how often a body is referred to; at nothing it goes with all that belongs to it. A body that cannot be read
     /// stays behind when it is referred to less: who deletes a damaged message is rid of it.
-    fn refer(&mut self, body: BodyId, change: i32) -> Result<(), Trouble> {
+    fn refer(&mut self, body: BodyId, change: i32, meta: &mut Meta) -> Result<(), Trouble> {
         let changed = BODIES.get(&self.bodies, &body.0, |row| match change_refs(row, change)? {
             Some(changed) => Ok(Ok(changed)),
             None => BodyRow::decode(row).map(Err),
         });
         match changed.and_then(|changed| changed.ok_or_else(|| lost_body(body))) {
             Ok(Ok(changed)) => BODIES.insert(&mut self.bodies, &body.0, changed),
-            Ok(Err(row)) => self.remove_body(body, &row),
+            Ok(Err(row)) => {
+                meta.give_room(row.stored_bytes());
+                self.remove_body(body, &row)
+            }
             Err(Trouble::Failed(_)) if change < 0 => Ok(()),
             Err(trouble) => Err(trouble),
         }
@@ -440,25 +449,26 @@ impl<'t> Tables<'t> {
         self.staged.insert(body.0, ())?;
         for (number, piece) in pieces {
             self.pieces.insert((body.0, *number), &piece[..])?;
+            meta.use_room(piece.len() as u64);
         }
         Ok(())
     }
 
     /// Frees what was staged of a body that nobody will admit.
-    pub fn unstage(&mut self, body: BodyId) -> Result<(), Trouble> {
+    pub fn unstage(&mut self, body: BodyId, meta: &mut Meta) -> Result<(), Trouble> {
         if self.staged.remove(body.0)?.is_some() {
             for row in self.pieces.extract_from_if((body.0, 0)..=(body.0, u32::MAX), |_, _| true)? {
-                row?;
+                meta.give_room(row?.1.value().len() as u64);
             }
         }
         Ok(())
     }
 
     /// Frees everything that is still marked staged. Returns how many bodies that were.
-    pub fn unstage_all(&mut self) -> Result<usize, Trouble> {
+    pub fn unstage_all(&mut self, meta: &mut Meta) -> Result<usize, Trouble> {
         let staged = self.staged.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
         for body in &staged {
-            self.unstage(BodyId(*body))?;
+            self.unstage(BodyId(*body), meta)?;
         }
         Ok(staged.len())
     }

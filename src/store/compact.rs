@@ -33,7 +33,7 @@ pub fn compact(disk: &Arc<dyn Disk>, options: &Options) -> Result<Compacted, Tro
     let Opened { mut database, mut meta, .. } = open::reopen(disk, options)?;
     // Whatever was in the journal is in the tables with this commit, and nothing comes after it.
     let txn = begin(&database, Durability::Immediate)?;
-    meta.closed = true;
+    (meta.closed, meta.room_bytes) = (true, 0);
     Tables::open(&txn)?.save_meta(&meta)?;
     txn.commit()?;
     while database.compact().map_err(|error| Trouble::Failed(format!("cannot compact: {error}")))? {}

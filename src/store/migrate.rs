@@ -53,6 +53,7 @@ pub fn decode_meta(bytes: &[u8]) -> Result<Meta, Malformed> {
         uid_validity: decoder.u32()?,
         closed: decoder.byte()? != 0,
         page_used: PAGE_BYTES,
+        room_bytes: 0,
     })
 }
 
@@ -83,8 +84,8 @@ pub fn migrate(database: &Database, ring: &mut Ring, meta: &mut Meta) -> Result<
         replayed += 1;
     }
     check_end(ring, meta, replayed > 0 || !was_closed)?;
-    // All of the journal is in the tables now.
-    meta.closed = true;
+    // All of the journal is in the tables now; what its steps have freed is little beside what the migration has moved.
+    (meta.closed, meta.room_bytes) = (true, 0);
     migration.tables.save_meta(meta)?;
     drop(migration);
     txn.delete_table(MESSAGES_ASIDE)?;

@@ -55,7 +55,12 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
         }
     }
     let txn = begin(&database, Durability::None)?;
-    let unstaged = Tables::open(&txn)?.unstage_all()?;
+    let mut tables = Tables::open(&txn)?;
+    let unstaged = tables.unstage_all(&mut meta)?;
+    if unstaged > 0 {
+        tables.save_meta(&meta)?;
+    }
+    drop(tables);
     txn.commit()?;
     if replayed > 0 || unstaged > 0 {
         log::info!("event=store-recovered batches={replayed} unfinished_bodies={unstaged}");

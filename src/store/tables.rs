@@ -157,12 +157,25 @@ pub struct Meta {
     pub latest_time: Timestamp,
     /// Bytes taken of the last page of [`PIECES`], as far as known, see [`super::pieces`].
     pub page_used: u32,
+    /// Compressed bytes of bodies that were freed in the file and whose room was not used again, as far as known. A row
+    /// without it is 0.
+    pub room_bytes: u64,
 }
 
 impl Meta {
+    /// A body went, or what was staged of one.
+    pub fn give_room(&mut self, stored_bytes: u64) {
+        self.room_bytes = self.room_bytes.saturating_add(stored_bytes);
+    }
+
+    /// A body came, or a part of one.
+    pub fn use_room(&mut self, stored_bytes: u64) {
+        self.room_bytes = self.room_bytes.saturating_sub(stored_bytes);
+    }
+
     /// As row bytes. The format comes first and stays there for ever.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(72);
+        let mut out = Vec::with_capacity(80);
         out.extend_from_slice(&self.format.to_le_bytes());
         for number in [self.store, self.batch, self.position, self.body, self.queue, self.latest_time.0 as u64] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -171,6 +184,7 @@ impl Meta {
         out.extend_from_slice(&self.uid_validity.to_le_bytes());
         out.extend_from_slice(&self.page_used.to_le_bytes());
         out.push(self.closed.into());
+        out.extend_from_slice(&self.room_bytes.to_le_bytes());
         out
     }
 
@@ -198,6 +212,7 @@ impl Meta {
             uid_validity: decoder.u32()?,
             page_used: decoder.u32()?,
             closed: decoder.byte()? != 0,
+            room_bytes: if decoder.is_empty() { 0 } else { decoder.u64()? },
         })
     }
 }
@@ -216,6 +231,7 @@ impl Default for Meta {
             queue: 1,
             latest_time: Timestamp(0),
             page_used: super::pieces::PAGE_BYTES,
+            room_bytes: 0,
         }
     }
 }
@@ -571,7 +587,16 @@ mod tests {
 
     #[test]
     fn rows_return_as_they_were() {
-        let meta = Meta { batch: 9, position: 4096, closed: true, latest_time: Timestamp(-5), ..Meta::default() };
+        let meta = Meta {
+            batch: 9,
+            position: 4096,
+            closed: true,
+            latest_time: Timestamp(-5),
+            room_bytes: 1 << 33,
+            ..Meta::default()
+        };
+        let without = Meta { room_bytes: 0, ..meta.clone() };
+        assert_eq!(Meta::decode(&meta.encode()[..meta.encode().len() - 8]), Ok(without), "as it was kept before");
         assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
         let newer = Meta { format: FORMAT + 1, ..Meta::default() }.encode();
         assert_eq!((Meta::decode_format(&newer), Meta::decode(&newer)), (Ok(FORMAT + 1), Err(Malformed)));

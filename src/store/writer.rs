@@ -13,7 +13,7 @@ use super::open::{self, Opened, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
-use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
+use crate::limits::{BATCH_BYTES_FULL, ROOM_PER_NEW_BYTE, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
@@ -239,12 +239,13 @@ impl Writer {
     /// Decides and applies the jobs, and makes them durable.
     fn write(&mut self, database: &Database, jobs: Vec<Job>, tally: &mut Tally) -> Result<(), Trouble> {
         self.batch.clear();
-        let mut low = None;
+        let mut free = None;
         let mut txn = begin(database, Durability::None)?;
         let mut tables = Tables::open(&txn)?;
         let mut fault = None;
         for job in jobs {
-            let is_low = takes_in(&job) && *low.get_or_insert_with(|| self.is_low());
+            let is_low =
+                takes_in(&job) && self.is_low(*free.get_or_insert_with(|| self.free_bytes()), held_bytes(&job));
             let result = match job {
                 Job::Apply(job) => self.apply(job, is_low, &mut tables, tally),
                 Job::Stage(job) => self.stage(job, is_low, &mut tables, tally),
@@ -371,7 +372,7 @@ impl Writer {
         for (body, epoch) in given_back {
             if epoch == self.epoch {
                 tally.changes = true;
-                tables.unstage(body)?;
+                tables.unstage(body, &mut self.meta)?;
             }
         }
         Ok(())
@@ -385,15 +386,20 @@ impl Writer {
         }
     }
 
-    /// Whether the disk is too full for new mail.
-    fn is_low(&self) -> bool {
-        match self.disk.free_bytes() {
-            Ok(bytes) => bytes < self.options.reserve_bytes,
-            Err(error) => {
-                log::warn!("event=free-space-unknown cause={error:?}");
-                false
-            }
-        }
+    /// Free bytes of the disk; when it cannot say, it is not what refuses mail.
+    fn free_bytes(&self) -> u64 {
+        self.disk.free_bytes().unwrap_or_else(|error| {
+            log::warn!("event=free-space-unknown cause={error:?}");
+            u64::MAX
+        })
+    }
+
+    /// Whether a disk with so much free is too full for so many new bytes. What deleted mail has left inside the file counts
+    /// as room too, with a good part of the reserve behind it: pages that are only partly free hold nothing new.
+    fn is_low(&self, free_bytes: u64, new_bytes: usize) -> bool {
+        let reserve = self.options.reserve_bytes;
+        let has_inside = self.meta.room_bytes > (new_bytes as u64).saturating_mul(ROOM_PER_NEW_BYTE);
+        free_bytes < reserve && !(has_inside && free_bytes >= reserve / 2)
     }
 
     fn checkpoint(&mut self) {

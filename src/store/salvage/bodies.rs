@@ -60,7 +60,7 @@ impl Rebuild<'_> {
             None => self.copy_stream(&mut copy, size, tables, meta)?,
         };
         if !is_whole {
-            tables.unstage(id)?;
+            tables.unstage(id, meta)?;
             return Ok(None);
         }
         copy.finish(row, tables, meta).map(Some)

@@ -349,7 +349,7 @@ impl<'a> Rebuild<'a> {
                 }
                 tables.save(&state)?;
             }
-            meta.closed = true;
+            (meta.closed, meta.room_bytes) = (true, 0);
             Ok(())
         })
     }
