@@ -331,6 +331,10 @@ pub const DISK_RESERVE_BYTES: u64 = 32 << 20;
 pub const ROOM_PER_NEW_BYTE: u64 = 2;
 /// Expunged UIDs remembered per mailbox for QRESYNC, 16 bytes each; a device that was away for longer compares UIDs.
 pub const EXPUNGED_PER_MAILBOX_MAX: u32 = 20_000;
+/// Generations of 4,096 bodies in which the thread of a new message is looked for, the youngest first: 131,072 messages back.
+/// Each is a page of the card for every Message-ID that is not there, and a message can name 32 of them: with all generations
+/// of a million messages one such message took 8,000 look-ups, while everybody waited for the writer.
+pub const THREAD_GENERATIONS_MAX: u64 = 32;
 /// Bytes of a mailbox name with all its levels.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 512;
 /// Levels of a mailbox name.

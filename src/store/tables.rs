@@ -8,6 +8,7 @@ use super::code::*;
 use super::damage::damaged_row;
 use super::seal::{SEAL_BYTES, checksum, open_seal, seal};
 use super::{Credential, QueueEntry, QueueRecipient, Trouble};
+use crate::limits::THREAD_GENERATIONS_MAX;
 use crate::mail::credential::Verifier;
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::*;
@@ -423,14 +424,16 @@ pub fn read_thread(key: (u64, u64), bytes: &ThreadBytes) -> Result<ThreadId, Tro
     row.map(ThreadId).map_err(|Malformed| damaged_row("threads", key))
 }
 
-/// The thread of the messages with that Message-ID, or that name it as the root of theirs, among the bodies before `next`.
-/// The youngest generation that has one decides: answers mostly come soon.
+/// The thread of the messages with that Message-ID, or that name it as the root of theirs, among the bodies before `next`, in
+/// the last [`THREAD_GENERATIONS_MAX`] generations. The youngest that has one decides: answers mostly come soon.
 pub fn find_thread(
     threads: &impl ReadableTable<(u64, u64), &'static ThreadBytes>,
     hash: MessageIdHash,
     next: BodyId,
 ) -> Result<Option<ThreadId>, Trouble> {
-    for generation in (0..=next.0 >> THREAD_GENERATION_BITS).rev() {
+    let youngest = next.0 >> THREAD_GENERATION_BITS;
+    let oldest = (youngest + 1).saturating_sub(THREAD_GENERATIONS_MAX);
+    for generation in (oldest..=youngest).rev() {
         let (place, _) = thread_place(hash, BodyId(generation << THREAD_GENERATION_BITS));
         if let Some(row) = threads.range((place, 0)..=(place, u64::MAX))?.next() {
             let (key, bytes) = row?;
@@ -676,6 +679,20 @@ mod tests {
         assert_eq!(find(8, 5_001), Some(ThreadId(5_000)));
         assert_eq!(find(9, 10_000), Some(ThreadId(5_001)), "the youngest generation");
         assert_eq!(find(6, 100_000), None);
+    }
+
+    /// The writer looked into all generations for every Message-ID that is not there, and everybody waited for it.
+    #[test]
+    fn looking_for_a_thread_has_an_end() {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).expect("a database");
+        let txn = database.begin_write().expect("a transaction");
+        let mut threads = txn.open_table(THREADS).expect("a table");
+        let key = thread_place(MessageIdHash(7), BodyId(5));
+        threads.insert(key, &encode_thread(key, ThreadId(5))).expect("a row");
+        let find = |next| find_thread(&threads, MessageIdHash(7), BodyId(next)).expect("readable");
+        let end = THREAD_GENERATIONS_MAX << THREAD_GENERATION_BITS;
+        assert_eq!((find(end - 1), find(end)), (Some(ThreadId(5)), None));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub fn thread_of<E>(
     };
     let mut all_known = true;
     for reference in references.iter().rev() {
+        if found.is_some() && !all_known {
+            break;
+        }
         let thread = known(*reference)?;
         all_known &= thread.is_some();
         found = found.or(thread);
