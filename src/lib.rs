@@ -45,7 +45,8 @@
 //! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows that end where redb's pages
 //!   end: a body begins in what the one before it has left of a page, whatever compresses, and a chunk is still read alone.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
-//! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes.
+//! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
+//!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.
 //! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
 //! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
 //!   on one executor per core, up to four, and core 0 accepts for all.
@@ -60,6 +61,7 @@
 //! | Op applied, journal not yet flushed | redb transaction not committed | gone; nobody was told |
 //! | Op flushed to the journal, not checkpointed | journal | applied again at the next start |
 //! | journal batch half written | journal tail, checksum wrong | the end of the journal; nobody was told |
+//! | journal lost, or another store's, before a clean close | nowhere | the store says so and does not open |
 //! | checkpointed | redb | there |
 //! | message queued | queue rows | tried again when due |
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |

@@ -112,6 +112,11 @@ impl Check<'_> {
             self.expect(named == Some(id.0), || format!("mailbox {name:?} is not found by its name"));
             let used = id.0 < self.meta.mailbox && uid_validity.0 < self.meta.uid_validity;
             self.expect(used, || format!("mailbox {name:?} has an id or UIDVALIDITY that would be given again"));
+            let special_use = state.mailbox.special_use;
+            let others = states.iter().filter(|other| other.mailbox.special_use == special_use).count();
+            self.expect(special_use.is_none() || others == 1, || {
+                format!("not only mailbox {name:?} is {special_use:?}")
+            });
             messages += u64::from(state.mailbox.messages);
             expunged += u64::from(state.expunged);
             self.mailbox(state)?;
@@ -146,13 +151,19 @@ impl Check<'_> {
         self.expect(&counted == told, || format!("counted {counted:?}, told {told:?}"));
         let remembered = change_key(told.id, ModSeq(0), Uid(0))..=change_key(told.id, ModSeq(u64::MAX), Uid(u32::MAX));
         let messages = self.snapshot.table(MESSAGES)?;
+        let mut expunged = 0;
         for row in self.snapshot.table(EXPUNGED)?.range(remembered)? {
             let key = row?.0.value();
+            expunged += 1;
             let (modseq, uid) = (change_modseq(key), key_uid(key as u64));
             let within = modseq > told.expunged_floor && modseq <= told.highest_modseq && uid < told.uid_next;
             let sound = within && messages.get(message_key(told.id, uid))?.is_none();
             self.expect(sound, || format!("an expunge of {:?} cannot have happened: {uid:?} at {modseq:?}", told.name));
         }
+        let remembered = state.expunged;
+        self.expect(expunged == remembered, || {
+            format!("{remembered} expunges of {:?} are counted, {expunged} are there", told.name)
+        });
         Ok(())
     }
 
@@ -265,5 +276,169 @@ impl Check<'_> {
             self.found(read)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::apply::Tables;
+    use super::super::facts::encode_facts;
+    use super::super::open::{self, begin};
+    use super::super::*;
+    use super::*;
+    use crate::mail::index::{Indexer, MessageIdHash};
+    use crate::wire::address::{Address, Domain, ReversePath};
+    use smol::future::block_on;
+
+    fn options() -> Options {
+        Options { ring_bytes: 64 << 10, ..Options::new("") }
+    }
+
+    /// A closed store with a row in every table: three messages and one expunged, a copy, a queue entry.
+    fn fixture() -> MemoryDisk {
+        let disk = MemoryDisk::new();
+        let store = Store::open_on(Arc::new(disk.clone()), options()).expect("a store");
+        let apply = |op| block_on(store.apply(op)).expect("applied");
+        let body = |id: &str| {
+            let text = format!("Message-ID: <{id}@example>\r\nReferences: <root@example>\r\n\r\nsome words {id}\r\n");
+            let (mut writer, mut indexer) = (store.body_writer(), Indexer::new());
+            indexer.push(text.as_bytes());
+            block_on(writer.write(text.as_bytes())).expect("taken in");
+            block_on(writer.finish(indexer.finish())).expect("a body")
+        };
+        let now = Timestamp(5);
+        for id in ["a", "b", "c"] {
+            let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+            apply(Op::Deliver(Deliver { body: body(id), targets, internal_date: now, now }));
+        }
+        apply(Op::Copy(Copy { from: INBOX, uids: vec![Uid(1)], to: MailboxId(2), remove: false, now }));
+        let which = Expungeable::These(vec![Uid(3)]);
+        apply(Op::Expunge(Expunge { mailbox: INBOX, which }));
+        let address = Address { local: "x".into(), domain: Domain::new("far.example") };
+        let outgoing = vec![Outgoing {
+            reverse_path: ReversePath::Null,
+            parameters: Default::default(),
+            recipients: vec![address.into()],
+            not_before: now,
+        }];
+        apply(Op::Enqueue(Enqueue { body: body("d"), outgoing, copies: Vec::new(), now }));
+        store.close().expect("closed");
+        disk
+    }
+
+    /// What is found once somebody has changed the tables, rightly sealed.
+    fn findings(disk: &MemoryDisk, change: &dyn Fn(&mut Tables<'_>)) -> Vec<String> {
+        let disk = disk.copy();
+        let opened = open::open(&disk, &options()).expect("opens");
+        let txn = begin(&opened.database, redb::Durability::Immediate).expect("a transaction");
+        change(&mut Tables::open(&txn).expect("tables"));
+        txn.commit().expect("committed");
+        opened.database.close().expect("closed");
+        inspect(Arc::new(disk), |_, _| {}).expect("looked at").findings
+    }
+
+    type Change = (&'static str, &'static dyn Fn(&mut Tables<'_>));
+
+    fn edit_body(tables: &mut Tables<'_>, id: u64, edit: impl Fn(&mut BodyRow)) {
+        let mut row = BODIES.get(&tables.bodies, &1, BodyRow::decode).expect("readable").expect("there");
+        edit(&mut row);
+        BODIES.insert(&mut tables.bodies, &id, row.encode()).expect("changed");
+    }
+
+    fn edit_message(tables: &mut Tables<'_>, uid: u32, edit: impl Fn(&mut MessageRow)) {
+        let mut row = tables.message(INBOX, Uid(1)).expect("readable").expect("there");
+        edit(&mut row);
+        let key = message_key(INBOX, Uid(uid));
+        tables.messages.insert(key, &encode_message(key, &row)).expect("changed");
+    }
+
+    fn edit_mailbox(tables: &mut Tables<'_>, edit: impl Fn(&mut Mailbox)) {
+        let mut state = tables.mailbox(MailboxId(4)).expect("there");
+        edit(&mut state.mailbox);
+        tables.save(&state).expect("changed");
+    }
+
+    fn edit_entry(tables: &mut Tables<'_>, id: u64, edit: impl Fn(&mut QueueEntry)) {
+        let mut entry = tables.queue_entry(QueueId(1)).expect("readable").expect("there");
+        edit(&mut entry);
+        QUEUE.insert(&mut tables.queue, &id, encode_queue_entry(&entry)).expect("changed");
+    }
+
+    fn edit_facts(tables: &mut Tables<'_>, id: u64, own: u64) {
+        let mut index = FACTS.get(&tables.facts, &1, decode_facts).expect("readable").expect("there");
+        index.message_id = Some(MessageIdHash(own));
+        FACTS.insert(&mut tables.facts, &id, encode_facts(&index)).expect("changed");
+    }
+
+    /// Of a table of keys: the first goes.
+    fn drop_first<K: redb::Key + 'static, V: redb::Value + 'static>(table: &mut redb::Table<'_, K, V>) {
+        assert!(table.pop_first().expect("readable").is_some(), "the fixture has a row");
+    }
+
+    const CHANGES_FOUND: &[Change] = &[
+        ("a name goes", &|t| drop_first(&mut t.names)),
+        ("a name comes", &|t| drop(t.names.insert("X", 4).expect("changed"))),
+        ("a name leads elsewhere", &|t| drop(t.names.insert("Junk", 5).expect("changed"))),
+        ("a mailbox goes", &|t| drop(t.mailboxes.remove(4).expect("changed"))),
+        ("a mailbox comes", &|t| edit_mailbox(t, |mailbox| mailbox.id = MailboxId(6 + 50))),
+        ("a mailbox counts wrongly", &|t| edit_mailbox(t, |mailbox| mailbox.unseen = 1)),
+        ("two mailboxes have one use", &|t| edit_mailbox(t, |mailbox| mailbox.special_use = Some(SpecialUse::Sent))),
+        ("a message goes", &|t| drop_first(&mut t.messages)),
+        ("a message comes", &|t| edit_message(t, 3, |_| {})),
+        ("a message is seen", &|t| edit_message(t, 1, |row| row.flags = SystemFlags::SEEN)),
+        ("a message has a keyword", &|t| edit_message(t, 1, |row| row.keywords = 1)),
+        ("a message shows another body", &|t| edit_message(t, 1, |row| row.body = BodyId(2))),
+        ("a change goes", &|t| drop_first(&mut t.changes)),
+        ("a change comes", &|t| drop(t.changes.insert(change_key(INBOX, ModSeq(2), Uid(2)), ()).expect("changed"))),
+        ("an expunge goes", &|t| drop_first(&mut t.expunged)),
+        ("an expunge comes", &|t| drop(t.expunged.insert(change_key(INBOX, ModSeq(2), Uid(3)), ()).expect("changed"))),
+        ("an expunge of no mailbox comes instead", &|t| {
+            drop_first(&mut t.expunged);
+            t.expunged.insert(change_key(MailboxId(99), ModSeq(2), Uid(3)), ()).expect("changed");
+        }),
+        ("a change of no mailbox comes instead", &|t| {
+            drop_first(&mut t.changes);
+            t.changes.insert(change_key(MailboxId(99), ModSeq(2), Uid(3)), ()).expect("changed");
+        }),
+        ("a body goes", &|t| drop_first(&mut t.bodies)),
+        ("a body comes", &|t| edit_body(t, 3, |_| {})),
+        ("a body counts wrongly", &|t| edit_body(t, 1, |row| row.refs = 7)),
+        ("a body has another checksum", &|t| edit_body(t, 1, |row| row.crc ^= 1)),
+        ("a body is in another thread", &|t| edit_body(t, 1, |row| row.thread = ThreadId(2))),
+        ("facts go", &|t| drop_first(&mut t.facts)),
+        ("facts come", &|t| edit_facts(t, 3, 7)),
+        ("facts change", &|t| edit_facts(t, 1, 7)),
+        ("a signature of no body comes", &|t| SIGNATURES.insert(&mut t.signatures, &3, vec![1]).expect("changed")),
+        ("a thread goes", &|t| drop_first(&mut t.threads)),
+        ("a thread comes", &|t| drop(t.threads.insert((1, 1), &encode_thread((1, 1), ThreadId(1))).expect("changed"))),
+        ("a thread changes", &|t| {
+            let key = t.threads.pop_first().expect("readable").expect("there").0.value();
+            t.threads.insert(key, &encode_thread(key, ThreadId(9))).expect("changed");
+        }),
+        ("a piece goes", &|t| drop_first(&mut t.pieces)),
+        ("a piece comes", &|t| drop(t.pieces.insert((3, 0), &[1u8][..]).expect("changed"))),
+        ("a piece changes", &|t| {
+            let mut piece = t.pieces.get((1, 0)).expect("readable").expect("there").value().to_vec();
+            piece[9] ^= 1;
+            t.pieces.insert((1, 0), &piece[..]).expect("changed");
+        }),
+        ("an entry goes", &|t| drop_first(&mut t.queue)),
+        ("an entry comes", &|t| edit_entry(t, 2, |_| {})),
+        ("an entry shows another body", &|t| edit_entry(t, 1, |entry| entry.body = BodyId(1))),
+        ("an entry is held", &|t| edit_entry(t, 1, |entry| entry.held = true)),
+        ("what is due goes", &|t| drop_first(&mut t.due)),
+        ("what is due comes", &|t| drop(t.due.insert(due_key(Timestamp(1), QueueId(1)), ()).expect("changed"))),
+        ("numbers are given again", &|t| {
+            let meta = META.get(&t.meta, &0, Meta::decode).expect("readable").expect("there");
+            t.save_meta(&Meta { body: 2, ..meta }).expect("changed");
+        }),
+    ];
+
+    #[test]
+    fn whatever_is_lost_added_or_changed_is_found() {
+        let disk = fixture();
+        assert_eq!(findings(&disk, &|_| {}), Vec::<String>::new());
+        let unfound = CHANGES_FOUND.iter().filter(|(_, change)| findings(&disk, change).is_empty());
+        assert_eq!(unfound.map(|(what, _)| *what).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 }
