@@ -8,7 +8,7 @@ use super::code::{Decoder, Malformed};
 use super::damage::{damaged, damaged_row, guarded, lost};
 use super::disk::{Disk, Part};
 use super::migrate::{OLD_FORMAT, decode_meta, migrate};
-use super::ring::{Batch, Ring};
+use super::ring::{Batch, RING_BYTES_MIN, Ring};
 use super::step::Step;
 use super::tables::{FORMAT, META, Meta};
 use super::{Options, Trouble};
@@ -164,9 +164,11 @@ fn read_meta(database: &Database) -> Result<Meta, Trouble> {
     }
 }
 
-/// The ring that belongs to these tables. It may be missing only when no batch can be in it.
+/// The ring that belongs to these tables. It may be missing, or too short for any batch, only when none can be in it.
 fn open_ring(disk: &dyn Disk, options: &Options, meta: &Meta) -> Result<Ring, Trouble> {
-    if let Some(file) = disk.open(Part::Journal)? {
+    if let Some(file) = disk.open(Part::Journal)?
+        && (!meta.closed || file.len()? >= RING_BYTES_MIN)
+    {
         return Ok(Ring::new(file, meta.store, meta.position)?);
     }
     if !meta.closed {

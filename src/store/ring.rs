@@ -16,6 +16,8 @@ use std::io;
 
 /// The unit in which the ring is written, and in which it may tear.
 pub const BLOCK_BYTES: u64 = 4096;
+/// The shortest ring in bytes that takes a batch, see [`Ring::batch_bytes_max`].
+pub const RING_BYTES_MIN: u64 = 8 * BLOCK_BYTES;
 /// Bytes of a frame before its payload.
 pub const FRAME_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"HPj1";
