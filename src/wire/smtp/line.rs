@@ -34,6 +34,8 @@ pub(super) enum Framed {
     TooLong,
     /// A lone CR or LF; the rest of the line will be skipped.
     BareNewline,
+    /// Either of them in a line that begins with BDAT: nobody knows how many octets follow it, hang up.
+    Chunk,
     /// A void line does not end: hang up.
     Endless,
 }
@@ -66,13 +68,13 @@ impl LineFramer {
         {
             let mut line = std::mem::take(&mut self.held);
             line.pop();
-            return if next == b'\n' { (1, Framed::Kept(line)) } else { self.void(0, Framed::BareNewline) };
+            return if next == b'\n' { (1, Framed::Kept(line)) } else { self.void(0, &line, Framed::BareNewline) };
         }
         let text_bytes = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
-        if self.held.len() + text_bytes + "\r\n".len() > max {
-            return self.void(text_bytes, Framed::TooLong);
-        }
         let (line, tail) = input.split_at(text_bytes);
+        if self.held.len() + text_bytes + "\r\n".len() > max {
+            return self.void(text_bytes, line, Framed::TooLong);
+        }
         match tail {
             [b'\r', b'\n', ..] if self.held.is_empty() => (text_bytes + 2, Framed::Here(0..text_bytes)),
             [b'\r', b'\n', ..] => {
@@ -84,14 +86,16 @@ impl LineFramer {
                 self.held.extend_from_slice(input);
                 (input.len(), Framed::NeedMore)
             }
-            _ => self.void(text_bytes + 1, Framed::BareNewline),
+            _ => self.void(text_bytes + 1, line, Framed::BareNewline),
         }
     }
 
-    fn void(&mut self, used: usize, why: Framed) -> (usize, Framed) {
-        self.held = Vec::new();
+    /// Gives up what is held, and `line` that goes on from it.
+    fn void(&mut self, used: usize, line: &[u8], why: Framed) -> (usize, Framed) {
+        let held = std::mem::take(&mut self.held);
         self.skipping = Some(Skipping::default());
-        (used, why)
+        let is_chunk = held.iter().chain(line).take(4).map(u8::to_ascii_uppercase).eq(*b"BDAT");
+        (used, if is_chunk { Framed::Chunk } else { why })
     }
 }
 
@@ -153,6 +157,9 @@ mod tests {
             ("12345678\r\n", vec![line("12345678")]),
             ("123456789\r\nA\r\n", vec![Err(Framed::TooLong), line("A")]),
             ("123456789\nB\r\nA\r\n", vec![Err(Framed::TooLong), line("A")]),
+            ("BDAT 5\nBDAT\r\nA\r\n", vec![Err(Framed::Chunk), line("A")]),
+            ("BDAT\rA\r\nA\r\n", vec![Err(Framed::Chunk), line("A")]),
+            ("bdat 123456789\r\nA\r\n", vec![Err(Framed::Chunk), line("A")]),
             ("NO", vec![]),
         ] {
             for piece in 1..=input.len() {

@@ -501,6 +501,7 @@ impl Server {
             Framed::Here(range) => self.obey(input.get(range).unwrap_or_default(), out),
             Framed::Kept(line) => self.obey(&line, out),
             Framed::Endless => self.close_with(replies::TOO_MANY_ERRORS, out),
+            Framed::Chunk => self.close_with(replies::BAD_CHUNK, out),
             Framed::TooLong | Framed::BareNewline => {
                 if in_sasl {
                     self.state = State::AwaitMail;
