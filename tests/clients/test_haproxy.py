@@ -1,54 +1,103 @@
-"""haproxy in front, with PROXY headers of both versions: before TLS, before a greeting; and connections without one."""
+"""haproxy in front of port 25 and IMAPS, by PROXY versions 1 and 2: what is written down is whose the connection really is."""
 import imaplib
+import os
+import re
+import shutil
 import smtplib
 import socket
 import subprocess
 import time
 
-from node import PASSWORD, NodeTest, ServedNode, free_base, message
+from node import PASSWORD, NodeTest, ServedNode, message
+from peers import free_port
 
-# haproxy connects from here, so that nobody else on this machine is a front.
-FRONT = "127.0.0.2"
+FRONT = "127.0.0.9"
+CLIENT = "127.0.0.77"
+
+BEGINNING = """
+global
+    stats socket %s/stats
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+"""
+PAIR = """
+frontend {name}
+    bind 127.0.0.1:{port}
+    bind [::1]:{port}
+    default_backend {name}
+backend {name}
+    source {front}
+    server node 127.0.0.1:{to} {send} check inter 200ms
+"""
+
+
+class Phone(imaplib.IMAP4_SSL):
+    def _create_socket(self, timeout):
+        sock = socket.create_connection((self.host, self.port), timeout, (CLIENT, 0))
+        return self.ssl_context.wrap_socket(sock, server_hostname=self.host)
 
 
 class Haproxy(NodeTest):
     @classmethod
     def setUpClass(cls):
-        cls.node = ServedNode(listen='proxy_from = ["%s"]\n' % FRONT)
+        cls.node = ServedNode(listen='proxy_from = ["%s"]' % FRONT)
+        cls.ports = {(service, version): free_port() for service in ("smtp", "imaps") for version in (1, 2)}
+        text = BEGINNING % cls.node.folder
+        for (service, version), port in cls.ports.items():
+            send = "send-proxy" if version == 1 else "send-proxy-v2 proxy-v2-options crc32c,unique-id"
+            text += PAIR.format(name="%s%d" % (service, version), port=port, front=FRONT, to=cls.node.port(service), send=send)
+        path = os.path.join(cls.node.folder, "haproxy.cfg")
+        with open(path, "w") as f:
+            f.write(text)
+        if shutil.which("haproxy") is None:
+            raise AssertionError("haproxy is not installed")
+        cls.haproxy = subprocess.Popen(["haproxy", "-db", "-f", path], stdout=cls.node.log, stderr=cls.node.log)
+        limit = time.monotonic() + 20
+        while not os.path.exists(cls.node.folder + "/stats") and time.monotonic() < limit:
+            time.sleep(0.05)
 
-    def front(self, version):
-        """A haproxy for IMAPS and MX; gives its two ports."""
-        base = free_base()
-        services = [("imaps", base + 993), ("smtp", base + 25)]
-        lines = ["defaults", " mode tcp", " timeout connect 5s", " timeout client 20s", " timeout server 20s"]
-        for service, port in services:
-            lines += ["listen %s" % service, " bind 127.0.0.1:%d" % port, " source " + FRONT,
-                      " server node 127.0.0.1:%d %s" % (self.node.port(service), version)]
-        configuration = self.path("haproxy.cfg", "\n".join(lines) + "\n")
-        process = subprocess.Popen(["haproxy", "-db", "-f", configuration], stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-        limit = time.monotonic() + 10
-        while time.monotonic() < limit:
-            try:
-                socket.create_connection(("127.0.0.1", base + 25)).close()
-                return base + 993, base + 25
-            except OSError:
-                time.sleep(0.05)
-        self.fail("haproxy does not listen")
+    @classmethod
+    def tearDownClass(cls):
+        cls.haproxy.terminate()
+        cls.haproxy.wait()
+        cls.node.stop()
 
-    def test_both_versions(self):
-        for version, client in (("send-proxy", "127.0.0.7"), ("send-proxy-v2", "127.0.0.8")):
-            imaps, mx = self.front(version)
-            with smtplib.SMTP("127.0.0.1", mx, source_address=(client, 0)) as s:
-                s.sendmail("alice@far.example", ["me@home.test"], message(version))
-            got = next(got for _, got in self.node.await_messages(1).values() if version.encode() in got)
-            self.assertIn(b"([%s])" % client.encode(), got.split(b"\r\n\r\n")[0])
-            raw = socket.create_connection(("127.0.0.1", imaps), source_address=(client, 0))
-            c = Wrapped(raw, self.node.tls_context(False))
+    def deliver(self, version, server, client):
+        m = message("haproxy%d" % version)
+        with smtplib.SMTP(server, self.ports["smtp", version], source_address=(client, 0)) as s:
+            s.starttls()
+            s.sendmail("alice@far.example", ["me@home.test"], m)
+        got, = [got for _, got in self.assert_arrived(m).values()]
+        return re.search(rb"Received: from [^;]*;", got).group()
+
+    def test_mail(self):
+        for version in (1, 2):
+            self.setUp()
+            self.assertIn(b"[127.0.0.77]", self.deliver(version, "127.0.0.1", CLIENT))
+            self.setUp()
+            self.assertIn(b"[IPv6:::1]", self.deliver(version, "::1", "::1"))
+            self.assertNotIn("peer=" + FRONT, self.node.log_text())
+
+    def test_imaps(self):
+        for version in (1, 2):
+            c = Phone("127.0.0.1", self.ports["imaps", version], ssl_context=self.node.tls_context(False))
             c.login("me", PASSWORD)
+            self.assertEqual(c.select("INBOX")[0], "OK")
             c.logout()
-            self.assertRegex(self.node.log_text(), "event=login service=imap .*peer=%s .*TLSv1.3" % client)
+            self.assertEqual(self.node.log_text().count("service=imap mechanism=LOGIN peer=%s " % CLIENT), version)
+
+    def test_checks(self):
+        """Connections of haproxy itself, by which it finds out that the node is there."""
+        time.sleep(1)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(self.node.folder + "/stats")
+            s.sendall(b"show stat\n")
+            text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        rows = [dict(zip(text.lstrip("# ").split("\n")[0].split(","), line.split(","))) for line in text.split("\n")[1:]]
+        self.assertEqual([row["status"] for row in rows if row.get("svname") == "node"], ["UP"] * 4)
 
     def test_without_a_header(self):
         s = socket.socket()
@@ -69,14 +118,3 @@ class Haproxy(NodeTest):
                 self.assertTrue(more, said)
                 said += more
             self.assertNotIn("192.0.2.1", self.node.log_text())
-
-
-class Wrapped(imaplib.IMAP4):
-    """IMAP over TLS on a socket that is connected."""
-
-    def __init__(self, raw, context):
-        self.raw, self.context = raw, context
-        super().__init__()
-
-    def _create_socket(self, timeout):
-        return self.context.wrap_socket(self.raw)
