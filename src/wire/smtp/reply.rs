@@ -183,7 +183,7 @@ pub mod replies {
     pub const TOO_MANY_RECIPIENTS: Reply =
         Reply::new(452, "4.5.3", "Too many recipients for one message, send the rest in another");
     pub const TOO_LARGE: Reply = Reply::new(552, "5.3.4", "Message too large");
-    pub const ENDLESS: Reply = Reply::new(421, "4.3.4", "Message too large, closing");
+    pub const ENDLESS: Reply = Reply::new(552, "5.3.4", "Message too large, closing");
     pub const HEADER_TOO_LARGE: Reply = Reply::new(552, "5.3.4", "Message header too large");
     pub const MESSAGE_BARE_NEWLINE: Reply =
         Reply::new(550, "5.6.0", "The message has a lone CR or LF; lines must end with CR and LF together");

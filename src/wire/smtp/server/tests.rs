@@ -287,7 +287,7 @@ fn messages_refused_for_their_bytes() {
     let message = format!("{}\r\n", "x".repeat(998));
     expect(mx(), &format!("{start}{message}.\r\n"), &format!("{begun} | {{me@home.example {message:?}}} | 250 2.0.0"));
     let endless = format!("{start}{}", "x".repeat(SMTP_DISCARDED_BYTES_MAX as usize + 8192));
-    assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{begun} | 421 4.3.4 | {{closed}}"));
+    assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{begun} | 552 5.3.4 | {{closed}}"));
 }
 
 const CHUNKING: &str = "EHLO far.example\r\nMAIL FROM:<a@far.example>\r\nRCPT TO:<me@home.example>\r\n";
@@ -358,7 +358,7 @@ fn chunks_too_large() {
     expect(mx(), &format!("{CHUNKING}BDAT 1000\r\n{}BDAT 1\r\nxNOOP\r\n", &octets[1..]), &wanted);
     let endless =
         format!("{CHUNKING}BDAT 99999999999999999999\r\n{}", "x".repeat(SMTP_DISCARDED_BYTES_MAX as usize + 8192));
-    assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{CHUNKING_BEGUN} | 421 4.3.4 | {{closed}}"));
+    assert_eq!(codes(&talk(mx(), endless.as_bytes(), 4096)), format!("{CHUNKING_BEGUN} | 552 5.3.4 | {{closed}}"));
 }
 
 #[test]
