@@ -359,6 +359,13 @@ pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
 pub const DAMAGE_REMEMBERED_MAX: usize = 1_000;
 /// Bytes of changes that are kept in memory while a store is only looked at: a whole journal replayed, several times over.
 pub const OVERLAY_BYTES_MAX: u64 = 256 << 20;
+/// The same per file while a store serves mail for reading only, on a board with little memory: replaying a
+/// journal of 1,500 messages fits. What needs more stays closed until the disk takes writes.
+pub const READING_BYTES_MAX: u64 = 64 << 20;
+/// Shortest time between two attempts to open a store for writing again: each may replay the journal, and questions wait.
+pub const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Longest time between two such attempts while nobody changes anything: each may write to a card that is ill.
+pub const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Bodies that are checked in one question, so that a reader thread lives with one snapshot for a short time.
 pub const INSPECT_BODIES_PAGE: usize = 200;
 /// Bytes of bodies in one transaction of a salvage: what a small board has in memory for it.

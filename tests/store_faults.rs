@@ -3,6 +3,8 @@
 
 #[path = "store_faults/full.rs"]
 mod full;
+#[path = "store_faults/read_only.rs"]
+mod read_only;
 mod walk;
 
 use hauspost::mail::index::BodyIndex;
@@ -15,11 +17,11 @@ use smol::future::block_on;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use walk::*;
 
 fn options() -> Options {
-    Options { ring_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::new("") }
+    Options { ring_bytes: 64 << 10, cache_bytes: 1 << 20, reopen_after: Duration::ZERO, ..Options::new("") }
 }
 
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {

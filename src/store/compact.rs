@@ -9,6 +9,7 @@ use super::disk::{Disk, Part};
 use super::open::{self, Opened, begin, open_verified};
 use super::overlay::Overlay;
 use super::{Options, Trouble};
+use crate::limits::OVERLAY_BYTES_MAX;
 use redb::Durability;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub struct Compacted {
 pub fn compact(disk: &Arc<dyn Disk>, options: &Options) -> Result<Compacted, Trouble> {
     let before = bytes(disk.as_ref())?;
     // redb would move damaged pages like others, or panic on them.
-    if let Some(file) = Overlay::new(disk.clone()).open(Part::Database)? {
+    if let Some(file) = Overlay::new(disk.clone(), OVERLAY_BYTES_MAX).open(Part::Database)? {
         open_verified(file, options)?;
     }
     let disk = disk.as_ref();

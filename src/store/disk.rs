@@ -4,6 +4,7 @@
 //! [`super::MemoryDisk`] is memory that can lose what was not synced. A file is drafted first and published whole,
 //! so that a crash while it is made leaves nothing half-made behind.
 
+use super::overlay::ReadFile;
 use redb::StorageBackend;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -47,6 +48,10 @@ impl DiskCounts {
 pub trait Disk: Send + Sync + 'static {
     /// Opens a published file; `None` when it was never published.
     fn open(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>>;
+    /// Opens a published file to read it, also where nothing can be written.
+    fn open_to_read(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        self.open(part)
+    }
     /// Makes a draft of a file, `bytes` long, filled with zeros that are really written, not reserved.
     fn draft(&self, part: Part, bytes: u64) -> io::Result<Box<dyn StorageBackend>>;
     /// Makes the draft the file. Durable when it returns, and never half done.
@@ -80,11 +85,15 @@ impl FileDisk {
         let sentence = |error: io::Error| format!("cannot use the folder {}: {error}", dir.display());
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(sentence)?;
         let path = dir.join("lock");
-        let lock = owner_only().create(true).truncate(false).open(&path).map_err(sentence)?;
+        let lock = match owner_only().create(true).truncate(false).open(&path) {
+            // Its mail can be read all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+            lock => lock,
+        };
+        let lock = lock.map_err(sentence)?;
         lock_folder(dir, &lock)?;
-        lock.set_len(0)
-            .and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0))
-            .map_err(sentence)?;
+        // Only for the sentence that whoever comes second gets: a disk that does not take it is not refused for that.
+        let _ = lock.set_len(0).and_then(|()| lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
         Ok(FileDisk { dir: dir.to_owned(), counters: Default::default(), opened: Default::default(), _lock: lock })
     }
 
@@ -110,6 +119,21 @@ impl FileDisk {
             Part::Database => database,
             Part::Journal => journal,
         }
+    }
+
+    /// The file as the disk has it.
+    fn read_anew(&self, part: Part, file: io::Result<File>) -> io::Result<Option<File>> {
+        let file = match file {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if self.was_opened(part) {
+            // After a failed write the kernel may keep pages that never reached the disk and call them clean. What
+            // is read from here on has to be what the disk has. Advice only: where it fails nothing is worse.
+            let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
+        Ok(Some(file))
     }
 
     fn was_opened(&self, part: Part) -> bool {
@@ -144,17 +168,13 @@ fn owner_only() -> OpenOptions {
 
 impl Disk for FileDisk {
     fn open(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
-        let file = match owner_only().open(self.path(part)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if self.was_opened(part) {
-            // After a failed write the kernel may keep pages that never reached the disk and call them clean. What
-            // is read from here on has to be what the disk has. Advice only: where it fails nothing is worse.
-            let _ = nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-        }
+        let Some(file) = self.read_anew(part, owner_only().open(self.path(part)))? else { return Ok(None) };
         Ok(Some(Box::new(CountedFile { file, counters: self.counters(part).clone() })))
+    }
+
+    fn open_to_read(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        let file = self.read_anew(part, File::open(self.path(part)))?;
+        Ok(file.map(|file| Box::new(ReadFile(file)) as Box<dyn StorageBackend>))
     }
 
     fn draft(&self, part: Part, bytes: u64) -> io::Result<Box<dyn StorageBackend>> {

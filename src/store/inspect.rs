@@ -9,7 +9,7 @@ use super::open::open_verified;
 use super::overlay::Overlay;
 use super::tables::BODIES;
 use super::{Options, Snapshot, Store, Trouble};
-use crate::limits::INSPECT_BODIES_PAGE;
+use crate::limits::{INSPECT_BODIES_PAGE, OVERLAY_BYTES_MAX};
 use crate::mail::message::*;
 use redb::ReadableTableMetadata;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct Inspected {
 /// Looks at everything on that disk. Blocking, and long. `progress`: bodies read, and all of them. An error: there is no
 /// store to look at.
 pub fn inspect(disk: Arc<dyn Disk>, progress: impl FnMut(u64, u64)) -> Result<Inspected, Trouble> {
-    let overlay = Overlay::new(disk);
+    let overlay = Overlay::new(disk, OVERLAY_BYTES_MAX);
     let mut inspected = Inspected::default();
     let options = Options::new("");
     let file = overlay.open(Part::Database)?;

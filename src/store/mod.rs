@@ -26,10 +26,16 @@
 //! | the store is closed | *closed* or not yet | nothing, or as above |
 //! | the journal is lost, or another's, while the tables do not say *closed* | acknowledged changes are nowhere | says so and opens nothing |
 //! | a store of an older format is migrated | the old one, whole | migrates it from the beginning |
+//! | the disk refuses all writes | what it had | opens for reading, see below |
 //! | the journal is damaged before its end | a batch behind one that cannot be read | says so and opens nothing |
 //!
 //! A write or flush that fails while the store runs is treated like a power cut: the database is closed, opened again
 //! from the disk with the journal replayed, and the batch in hand is answered by what was found there.
+//!
+//! Opening has to write. Where the disk refuses that, because the card has turned read-only or others have filled the disk to
+//! the last byte, the same files are opened through an `overlay` that keeps the replayed journal in memory: everything
+//! acknowledged can be read, changes fail, and opening is tried again when a change comes, and now and then. So too at the
+//! start.
 
 mod apply;
 mod bell;
@@ -108,6 +114,9 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Longest time a change waits for its checkpoint.
     pub checkpoint_after: Duration,
+    /// Shortest time between two attempts to open a store anew that can only be read, default
+    /// [`crate::limits::REOPEN_AFTER`].
+    pub reopen_after: Duration,
     /// Free bytes of the disk below which nothing new is taken in, default [`crate::limits::DISK_RESERVE_BYTES`].
     pub reserve_bytes: u64,
 }
@@ -120,6 +129,7 @@ impl Options {
             ring_bytes: limits::RING_BYTES,
             cache_bytes: limits::STORE_CACHE_BYTES,
             checkpoint_after: limits::CHECKPOINT_AFTER,
+            reopen_after: limits::REOPEN_AFTER,
             reserve_bytes: limits::DISK_RESERVE_BYTES,
         }
     }
@@ -172,7 +182,8 @@ fn closed() -> Trouble {
 }
 
 impl Store {
-    /// Opens or makes the store, replays the journal, starts the writer and the two readers. Blocking.
+    /// Opens or makes the store, replays the journal, starts the writer and the two readers. Blocking. A store on a disk that
+    /// refuses all writes is opened for reading; changes fail until the disk is well.
     /// Errors are sentences for the owner (locked by another process, newer format, damaged journal, ...).
     pub fn open(options: Options) -> Result<Store, Trouble> {
         let disk = FileDisk::new(&options.dir).map_err(Trouble::Failed)?;
@@ -187,7 +198,15 @@ impl Store {
 
     /// Opens or makes the store on that disk; `options.dir` is not looked at.
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Trouble> {
-        let open::Opened { database, ring, meta } = damage::guarded(|| open::open(disk.as_ref(), &options))?;
+        let opened = damage::guarded(|| open::open(disk.as_ref(), &options));
+        let (database, ring, meta) = match opened {
+            Ok(open::Opened { database, ring, meta }) => (database, Ok(ring), meta),
+            Err(trouble) => {
+                let Ok(readable) = damage::guarded(|| open::open_to_read(&disk, &options)) else { return Err(trouble) };
+                log::error!("event=store-read-only cause={trouble:?}");
+                (readable.database, Err(trouble), readable.meta)
+            }
+        };
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
             bells: Arc::default(),
@@ -197,7 +216,7 @@ impl Store {
         });
         let (changes, jobs) = smol::channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
         let (questions, asked) = smol::channel::bounded(limits::STORE_READS_WAITING_MAX);
-        let writer = writer::Writer::new(shared.clone(), disk, options, jobs, ring, meta);
+        let writer = writer::Writer::new(shared.clone(), disk, options, jobs, (ring, meta));
         let mut threads = vec![Builder::new().name("store-writer".into()).spawn(|| writer.run())?];
         for number in 0..limits::STORE_READERS {
             let (shared, asked) = (shared.clone(), asked.clone());

@@ -8,12 +8,15 @@ use super::code::{Decoder, Malformed};
 use super::damage::{damaged, damaged_row, guarded, lost};
 use super::disk::{Disk, Part};
 use super::migrate::{OLD_FORMAT, decode_meta, migrate};
+use super::overlay::Overlay;
 use super::ring::{Batch, RING_BYTES_MIN, Ring};
 use super::step::Step;
 use super::tables::{FORMAT, META, Meta};
 use super::{Options, Trouble};
+use crate::limits::READING_BYTES_MAX;
 use crate::mail::message::{INBOX, MailboxId, SpecialUse, UidValidity};
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An open store, before its threads start.
@@ -35,6 +38,11 @@ pub fn open(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
 pub fn reopen(disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {
     let file = disk.open(Part::Database)?;
     load(file.ok_or_else(|| Trouble::Failed("the file `hauspost.redb` has gone".into()))?, disk, options)
+}
+
+/// Opens what is on the disk and writes nothing to it: what the journal changes stays in memory. Nothing goes into its ring.
+pub fn open_to_read(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, Trouble> {
+    reopen(&Overlay::new(disk.clone(), READING_BYTES_MAX), options)
 }
 
 fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Result<Opened, Trouble> {

@@ -4,7 +4,6 @@
 //! can be replayed and redb can repair, and the card is not written to. [`ReadOnlyDisk`] is a folder that is only read.
 
 use super::disk::{Disk, DiskCounts, FileDisk, Part, lock_folder};
-use crate::limits::OVERLAY_BYTES_MAX;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -64,8 +63,9 @@ impl Disk for ReadOnlyDisk {
     }
 }
 
+/// A file that is only read.
 #[derive(Debug)]
-struct ReadFile(File);
+pub struct ReadFile(pub File);
 
 impl StorageBackend for ReadFile {
     fn len(&self) -> io::Result<u64> {
@@ -90,6 +90,7 @@ impl StorageBackend for ReadFile {
 pub struct Overlay {
     below: Arc<dyn Disk>,
     changes: [Arc<Mutex<Changes>>; 2],
+    bytes_max: u64,
 }
 
 /// What was written to one file.
@@ -107,9 +108,9 @@ struct Changes {
 }
 
 impl Overlay {
-    /// Shows that disk.
-    pub fn new(below: Arc<dyn Disk>) -> Overlay {
-        Overlay { below, changes: Default::default() }
+    /// Shows that disk, and keeps so many bytes of changes to each of its files; what goes beyond fails.
+    pub fn new(below: Arc<dyn Disk>, bytes_max: u64) -> Overlay {
+        Overlay { below, changes: Default::default(), bytes_max }
     }
 
     fn changes(&self, part: Part) -> &Arc<Mutex<Changes>> {
@@ -125,7 +126,7 @@ impl Disk for Overlay {
     fn open(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
         let shared = self.changes(part);
         let mut changes = lock(shared);
-        let below = if changes.is_own { None } else { self.below.open(part)? };
+        let below = if changes.is_own { None } else { self.below.open_to_read(part)? };
         match &below {
             None if !changes.is_published => return Ok(None),
             Some(below) if changes.len.is_none() => {
@@ -134,12 +135,12 @@ impl Disk for Overlay {
             }
             _ => {}
         }
-        Ok(Some(Box::new(OverlayFile { below, changes: shared.clone() })))
+        Ok(Some(Box::new(OverlayFile { below, changes: shared.clone(), bytes_max: self.bytes_max })))
     }
     fn draft(&self, part: Part, bytes: u64) -> io::Result<Box<dyn StorageBackend>> {
         let shared = self.changes(part);
         *lock(shared) = Changes { len: Some(bytes), is_own: true, ..Changes::default() };
-        Ok(Box::new(OverlayFile { below: None, changes: shared.clone() }))
+        Ok(Box::new(OverlayFile { below: None, changes: shared.clone(), bytes_max: self.bytes_max }))
     }
     fn publish(&self, part: Part) -> io::Result<()> {
         lock(self.changes(part)).is_published = true;
@@ -161,6 +162,7 @@ fn lock(changes: &Mutex<Changes>) -> std::sync::MutexGuard<'_, Changes> {
 struct OverlayFile {
     below: Option<Box<dyn StorageBackend>>,
     changes: Arc<Mutex<Changes>>,
+    bytes_max: u64,
 }
 
 impl OverlayFile {
@@ -240,7 +242,7 @@ impl StorageBackend for OverlayFile {
             let count = (PAGE_BYTES as usize - from).min(rest.len());
             let Some((piece, behind)) = rest.split_at_checked(count) else { break };
             if !changes.pages.contains_key(&page_at) {
-                if (changes.pages.len() as u64 + 1) * PAGE_BYTES > OVERLAY_BYTES_MAX {
+                if (changes.pages.len() as u64 + 1) * PAGE_BYTES > self.bytes_max {
                     return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many changes to keep in memory"));
                 }
                 let page = self.below(&changes, page_at)?;
@@ -304,7 +306,7 @@ mod tests {
             });
             let open = |disk: &dyn Disk| disk.open(Part::Database).expect("readable").expect("there");
             let untouched = whole(open(&below).as_ref());
-            let overlay = Overlay::new(Arc::new(below.clone()));
+            let overlay = Overlay::new(Arc::new(below.clone()), 1 << 20);
             let (shown, expected) = (open(&overlay), open(&plain));
             for done in &after {
                 act(shown.as_ref(), done);

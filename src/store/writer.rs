@@ -4,17 +4,20 @@
 //! one flush, committed, then the bells, then the answers. What must always hold: an answer that says yes comes after
 //! the flush that makes it true; readers never see what is not durable.
 
+mod recover;
+
 use super::apply::Tables;
 use super::damage::guarded;
 use super::decide::{complete, decide};
 use super::disk::Disk;
 use super::intake::Staged;
-use super::open::{self, Opened, begin, checkpoint};
+use super::open::{self, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
 use crate::limits::{BATCH_BYTES_FULL, ROOM_PER_NEW_BYTE, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
+use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
 use std::pin::pin;
@@ -22,9 +25,6 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-
-/// How long the writer waits after it could not reopen the database before it tries again.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the writer is asked.
 pub enum Job {
@@ -57,8 +57,9 @@ pub struct Writer {
     disk: Arc<dyn Disk>,
     options: Options,
     jobs: Receiver<Job>,
-    /// `None`: the last reopening failed.
+    /// `None`: nothing can be written, see `refusal`; the database is open for reading if that is possible.
     ring: Option<Ring>,
+    refusal: Refusal,
     meta: Meta,
     /// Counts openings of the database, so that marks of an earlier one are known.
     epoch: u64,
@@ -109,18 +110,21 @@ impl Writer {
         disk: Arc<dyn Disk>,
         options: Options,
         jobs: Receiver<Job>,
-        ring: Ring,
-        meta: Meta,
+        (ring, meta): (Result<Ring, Trouble>, Meta),
     ) -> Writer {
         let batch = Batch::new();
-        Writer { shared, disk, options, jobs, ring: Some(ring), meta, epoch: 0, dirty_since: None, batch }
+        let (ring, refusal) = match ring {
+            Ok(ring) => (Some(ring), Refusal::new(closed())),
+            Err(cause) => (None, Refusal::new(cause)),
+        };
+        Writer { shared, disk, options, jobs, ring, refusal, meta, epoch: 0, dirty_since: None, batch }
     }
 
     /// Works until it is told to close or nobody can ask any more.
     pub fn run(mut self) {
         let answer = loop {
             let deadline = match &self.ring {
-                None => Some(Instant::now() + REOPEN_AFTER),
+                None => Some(self.refusal.deadline()),
                 Some(_) => self.dirty_since.map(|since| since + self.options.checkpoint_after),
             };
             match receive(&self.jobs, deadline) {
@@ -183,8 +187,10 @@ impl Writer {
 
     /// One batch, from decision to answers.
     fn work(&mut self, jobs: Vec<Job>) {
+        self.recover_for_change();
         if self.ring.is_none() {
-            self.recover();
+            jobs.into_iter().for_each(|job| refuse(job, &self.refusal.cause));
+            return;
         }
         let shared = self.shared.clone();
         if self.meta.closed
@@ -418,50 +424,6 @@ impl Writer {
         }
     }
 
-    /// Closes the database and opens it again from what is on the disk, the journal replayed; questions wait meanwhile.
-    /// After an I/O error redb refuses all work until this is done. Returns the number that the disk gave the next
-    /// batch; batches below it are durable, this one and later ones never happened.
-    fn recover(&mut self) -> Option<u64> {
-        let shared = self.shared.clone();
-        let mut slot = shared.database.write().unwrap_or_else(PoisonError::into_inner);
-        self.ring = None;
-        let database = slot.take();
-        // Where redb has panicked, its locks are poisoned, and it panics again while it is dropped.
-        let _ = guarded(|| {
-            drop(database);
-            Ok(())
-        });
-        self.epoch += 1;
-        match guarded(|| self.adopt(open::reopen(self.disk.as_ref(), &self.options)?)) {
-            Ok((database, next)) => {
-                log::warn!("event=store-reopened batch={next}");
-                *slot = Some(database);
-                drop(slot);
-                // It may have found a batch that was said to have failed, and of which nobody was told.
-                self.shared.bells.ring_all();
-                Some(next)
-            }
-            Err(trouble) => {
-                log::error!("event=store-reopen-failed cause={trouble:?}");
-                None
-            }
-        }
-    }
-
-    /// Goes on from a reopened database. The number of a batch that failed is not used again, so that its remains in
-    /// the ring can never be taken for the next batch.
-    fn adopt(&mut self, opened: Opened) -> Result<(Database, u64), Trouble> {
-        let Opened { database, mut ring, mut meta } = opened;
-        let next = meta.batch;
-        meta.batch += 1;
-        let txn = begin(&database, Durability::Immediate)?;
-        Tables::open(&txn)?.save_meta(&meta)?;
-        txn.commit()?;
-        ring.forget();
-        (self.ring, self.meta, self.dirty_since) = (Some(ring), meta, None);
-        Ok((database, next))
-    }
-
     /// The last checkpoint; afterwards reopening has nothing to replay.
     fn close(&mut self) -> Result<(), Trouble> {
         self.free_given_back();
@@ -576,6 +538,7 @@ fn receive(jobs: &Receiver<Job>, deadline: Option<Instant>) -> Received {
 #[cfg(test)]
 mod tests {
     use super::super::MemoryDisk;
+    use super::super::open::Opened;
     use super::*;
     use smol::future::{block_on, poll_once};
     use std::sync::atomic::AtomicUsize;
@@ -601,7 +564,7 @@ mod tests {
         let op = Box::new(Op::Subscribe { name: "INBOX".into(), subscribed: true });
         let flight = InFlight::new(&shared);
         changes.try_send(Job::Apply(ApplyJob { op, answer, flight })).expect("room");
-        Writer::new(shared, disk, options, jobs, ring, meta).run();
+        Writer::new(shared, disk, options, jobs, (Ok(ring), meta)).run();
         assert_eq!(closed.try_recv().ok(), Some(Ok(())));
         assert!(block_on(poll_once(answered.recv())).is_some(), "nobody waits for ever");
     }

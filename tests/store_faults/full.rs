@@ -158,7 +158,8 @@ fn a_real_file_system_that_is_full_refuses_mail_and_nothing_else() {
         return;
     };
     let store = mounted.path().join("store");
-    let options = Options { reserve_bytes: 8 << 20, ring_bytes: 1 << 20, ..Options::new(store) };
+    let options =
+        Options { reserve_bytes: 8 << 20, ring_bytes: 1 << 20, reopen_after: Duration::ZERO, ..Options::new(store) };
     let store = Store::open(options.clone()).expect("a store");
     enqueue(&store).expect("there is room");
     let filler = mounted.path().join("filler");
