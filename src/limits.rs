@@ -51,7 +51,8 @@ pub const LOGIN_FAILURES_SECONDS: u64 = 15 * 60;
 /// Different wrong passwords of a network from which the owner has not logged in; then no more are looked at until they are
 /// forgiven. Nobody mistypes one password in ten ways.
 pub const LOGIN_FAILURES_MAX: u32 = 10;
-/// Attempts while none are looked at; then the network is not even greeted, which saves a TLS handshake each.
+/// Attempts of a network that were refused without a look, but for one at what was right before; then it gets none of those
+/// either, and if its passwords were many it is not even greeted, which saves a TLS handshake each.
 pub const LOGIN_REFUSALS_MAX: u32 = 10;
 /// Addresses from which the owner has logged in: home, work and what a mobile network gave lately. 40 bytes each.
 pub const LOGIN_KNOWN_ADDRESSES_MAX: usize = 256;
@@ -62,7 +63,7 @@ pub const LOGIN_KNOWN_ADDRESS_SECONDS: u64 = 14 * 86_400;
 pub const LOGIN_NAMES_MAX: usize = 256;
 /// Failures of one login from unknown addresses before they have to take turns.
 pub const LOGIN_NAME_FAILURES_FREE: u32 = 20;
-/// From one turn to the next: 720 guesses in an hour, however many networks guess.
+/// From one turn to the next: 720 guesses in an hour, however many networks guess, beside [`LOGIN_REFUSALS_MAX`] of each.
 pub const LOGIN_NAME_TURN_MILLIS: u64 = 5_000;
 
 /// Messages filed as sent that are remembered, so that the same one is not filed twice: 100 bytes each, and more than a person

@@ -185,10 +185,11 @@ impl AddressBook {
         }
     }
 
-    /// Whether mail for the address is sent on to others elsewhere, in time or not.
+    /// Whether mail for the address goes on to other servers, elsewhere or inside, in time or not.
     pub fn is_sent_on(&self, address: &Address) -> bool {
         let mut ways = Ways::default();
-        self.resolve(address, Timestamp(i64::MIN), &mut ways).is_ok() && !ways.forwards.is_empty()
+        let taken = self.resolve(address, Timestamp(i64::MIN), &mut ways);
+        taken.is_ok() && (!ways.forwards.is_empty() || !ways.onward.is_empty())
     }
 
     /// Whether mail from this sender is not wanted by this recipient. Postmaster wants all of it (RFC 5321 section 4.5.1).
@@ -261,6 +262,8 @@ impl AddressBook {
             return Ok((Found::Entry(entry), tag));
         }
         match others {
+            // Whoever reads a route in such a name would relay for strangers, on our word (RFC 5321 appendix F.2).
+            Others::Gateway(_) if address.local.contains(['@', '%', '!']) => Err(Refusal::Unknown),
             Others::Gateway(gateway) => Ok((Found::Others(gateway), "")),
             Others::CatchAll(own) => {
                 self.named(own).map(|(entry, _)| (Found::Entry(entry), "")).ok_or(Refusal::Unknown)
@@ -432,6 +435,7 @@ mod tests {
         assert_eq!(club.forwards, [(address("a@far.example"), of.clone()), (address("B@far.example"), of)]);
         assert_eq!(club.onward, [address("kid@home.example")]);
         assert!(book().is_sent_on(&address("club+x@home.example")) && !book().is_sent_on(&address("me@home.example")));
+        assert!(book().is_sent_on(&address("kid@home.example")) && !book().is_sent_on(&address("nobody@home.example")));
         let inside =
             ways(&book(), &["kid+x@home.example", "ann@inside.example", "boss@inside.example"], NOW).expect("taken");
         assert_eq!(inside.onward, [address("kid+x@home.example"), address("ann@inside.example")]);
@@ -440,6 +444,11 @@ mod tests {
         assert_eq!(book.gateway(&address("kid+x@home.example")).map(|g| g.host.as_str()), Some("10.0.0.2"));
         assert_eq!(book.gateway(&address("ann@inside.example")).map(|g| g.host.as_str()), Some("10.0.0.1"));
         assert_eq!(book.gateway(&address("boss@inside.example")), None);
+        for route in
+            ["ada%far.example@inside.example", "far.example!ada@inside.example", "\"ada@far.example\"@inside.example"]
+        {
+            assert_eq!((refused(route), book.gateway(&address(route))), (Refusal::Unknown, None));
+        }
         assert_eq!(book.gateway(&address("me@home.example")), None);
         assert!(!book.is_own(&address("kid@home.example")) && !book.is_own(&address("ann@inside.example")));
         assert!(book.is_own(&address("club@home.example")) && book.is_own(&address("boss@inside.example")));

@@ -4,7 +4,7 @@
 //! [`ADDRESS_KEYS`] and [`DOMAIN_KEYS`] the file is read and the sample is printed, as from [`crate::node::settings::KEYS`].
 
 use crate::limits::FORWARD_TARGETS_MAX;
-use crate::mail::addressbook::{AddressBook, Entry, Gateway, GatewayTls, Others, Place};
+use crate::mail::addressbook::{AddressBook, Entry, Gateway, GatewayTls, Others, Place, is_postmaster};
 use crate::node::settings::{GatewayHost, Key, Settings, Slot, key};
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
@@ -321,6 +321,9 @@ fn check_domain(settings: &Settings, at: usize, table: &DomainTable) -> Result<(
         if is_named(settings, address) {
             return wrong(&path("refuse"), format!("{address} is an address of yours"));
         }
+        if is_postmaster(address) {
+            return wrong(&path("refuse"), POSTMASTER);
+        }
     }
     match catch_all {
         Some(own) if !is_named(settings, own) => {
@@ -329,6 +332,9 @@ fn check_domain(settings: &Settings, at: usize, table: &DomainTable) -> Result<(
         _ => Ok(()),
     }
 }
+
+/// RFC 5321 section 4.5.1.
+const POSTMASTER: &str = "everybody must always be able to write to the postmaster of a domain";
 
 /// How an address becomes one of the owner's.
 const EXPECTED: &str = "name it in addresses, or give it a table of its own";
@@ -355,7 +361,7 @@ fn check_alias(settings: &Settings, at: usize, alias: &Alias) -> Result<(), Cont
 }
 
 fn check_address(settings: &Settings, at: usize, table: &AddressTable) -> Result<(), Contradiction> {
-    let AddressTable { written, address, mailbox, forward, keep, gateway, .. } = table;
+    let AddressTable { written, address, mailbox, until, forward, keep, gateway } = table;
     let path = |key| ["address", written.as_str(), key];
     let above = settings.directory.addresses.get(..at).unwrap_or_default();
     check_place(settings, &["address", written], address)?;
@@ -364,6 +370,9 @@ fn check_address(settings: &Settings, at: usize, table: &AddressTable) -> Result
     }
     if let Some(key) = gateway.stray_key() {
         return wrong(&path(key), "there is no gateway that this could be about");
+    }
+    if until.is_some() && is_postmaster(address) {
+        return wrong(&path("until"), POSTMASTER);
     }
     let is_forwarded = !forward.is_empty();
     let stray = match (gateway.host.is_some(), is_forwarded) {
@@ -537,6 +546,13 @@ mod tests {
                 5,
                 "is an address of yours",
             ),
+            (
+                "[domain.\"example.org\"]\ncatch_all = \"me@example.org\"\nrefuse = [\"Postmaster@example.org\"]\n"
+                    .into(),
+                5,
+                "write to the postmaster",
+            ),
+            ("[address.\"postmaster@example.org\"]\nuntil = \"2035-12-31\"\n".into(), 4, "write to the postmaster"),
         ] {
             let sentence = refused(&text);
             assert!(

@@ -3,8 +3,9 @@
 //! Receives a login and a password, or SCRAM's proof of one, as a protocol got them; hands on who it is. Not SASL (that is
 //! `wire::sasl`) and not a list of accounts: there is one owner. What always holds:
 //!
-//! - A password that was right before and still is, is welcome at once, whatever its network has done: nobody can lock
-//!   the owner's phone out.
+//! - A password that was right before and still is, is welcome at once, however many guess: nobody can lock the owner's phone
+//!   out. Only from a network that has been refused [`LOGIN_REFUSALS_MAX`] times, and an address that the owner is not known by,
+//!   it takes its turn like others: otherwise whoever is refused could go on guessing at it.
 //! - A network that has tried several different wrong passwords waits longer and longer; after [`LOGIN_FAILURES_MAX`] of them
 //!   it is refused for a while, unless the owner has logged in from that address before. The same wrong password again (a device
 //!   that still has the old one) counts once and costs no hash.

@@ -97,7 +97,8 @@ const FORGIVEN: Duration = Duration::from_secs(LOGIN_FAILURES_SECONDS);
 const WAIT_MAX: Duration = Duration::from_millis(LOGIN_DELAY_MILLIS_MAX);
 
 impl Memory {
-    /// Whether this password was right before; then its address is known. Takes the same time wherever in the list it is.
+    /// Whether this password was right before; then its address is known. From elsewhere only as long as the network has not been
+    /// refused too often: every look is a guess as well. Takes the same time wherever in the list it is.
     pub(super) fn is_known_success(&mut self, caller: &Caller, tag: &Tag, now: Duration) -> bool {
         let lifetime = Duration::from_secs(LOGIN_SUCCESS_SECONDS);
         self.successes.retain(|(_, used)| now.saturating_sub(*used) <= lifetime);
@@ -109,6 +110,11 @@ impl Memory {
             }
             found |= same;
         }
+        let tired = self
+            .networks
+            .get(&caller.network)
+            .is_some_and(|failures| failures.refusals >= LOGIN_REFUSALS_MAX && !failures.passwords.is_forgiven(now));
+        found &= subtle::Choice::from(u8::from(!tired || self.is_known(caller.address, now)));
         if found.into() {
             self.know(caller.address, now);
         }
@@ -225,6 +231,8 @@ impl Memory {
         let wait = of_network.max(of_name).saturating_sub(now);
         if wait > WAIT_MAX {
             self.too_late = self.too_late.saturating_add(1);
+            let failures = self.failures(caller.network, now);
+            failures.refusals = failures.refusals.saturating_add(1);
             return Attempt { wait: None, repeated: false, refusals: self.too_late };
         }
         if !known {
@@ -426,6 +434,23 @@ mod tests {
         let other = Caller { name: 2, ..everywhere(200) };
         assert_eq!(guess(&mut memory, &other, 1, at(1)), Some(0), "another login");
         assert_eq!(guess(&mut memory, &everywhere(30), 1, at(17)), Some(5000), "later");
+    }
+
+    #[test]
+    fn a_remembered_password_is_no_way_around_the_turns() {
+        let mut memory = Memory::default();
+        memory.succeeded(&from("198.51.100.1"), Some([99; 32]), at(0));
+        let everywhere = |n: u8| Caller::new(IpAddr::from([10, n, 0, 1]), OWNER);
+        let crowd = (0..30).filter(|n| guess(&mut memory, &everywhere(*n), *n, at(1)).is_some()).count();
+        assert!(crowd < 30, "somebody keeps all turns taken");
+        let stranger = from("203.0.113.1");
+        for n in 0..LOGIN_REFUSALS_MAX as u8 {
+            assert!(!memory.is_known_success(&stranger, &[100 + n; 32], at(1)));
+            assert_eq!(guess(&mut memory, &stranger, 100 + n, at(1)), None, "all turns are taken");
+        }
+        assert!(!memory.is_known_success(&stranger, &[99; 32], at(1)), "guessed often enough");
+        assert!(memory.is_known_success(&from("203.0.114.1"), &[99; 32], at(1)), "the owner, from somewhere else");
+        assert!(memory.is_known_success(&stranger, &[99; 32], at(2 + LOGIN_FAILURES_SECONDS)), "forgiven");
     }
 
     #[test]

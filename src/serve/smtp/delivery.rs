@@ -81,12 +81,13 @@ fn resolve_here(site: &Site, role: Role, recipient: &Address, now: Timestamp, wa
 /// The recipients that a message names in Delivered-To. Not those of a server inside, which would take it for one that comes
 /// back. When it is sent on, only those who send it on: who else has got it is nobody's business elsewhere.
 pub(super) fn traced<'e>(site: &Site, envelope: &'e Envelope) -> Vec<&'e Address> {
-    let recipients = distinct(&envelope.recipients).into_iter().map(|recipient| &recipient.address);
-    let here = |address: &&Address| site.book.gateway(address).is_none() && !srs::is_rewritten(&address.local);
-    let mut traced: Vec<&Address> = recipients.filter(here).collect();
-    if traced.iter().any(|address| site.book.is_sent_on(address)) {
+    let mut traced: Vec<&Address> =
+        distinct(&envelope.recipients).into_iter().map(|recipient| &recipient.address).collect();
+    let returns = |address: &Address| srs::is_rewritten(&address.local);
+    if traced.iter().any(|address| returns(address) || site.book.is_sent_on(address)) {
         traced.retain(|address| site.book.is_sent_on(address));
     }
+    traced.retain(|address| site.book.gateway(address).is_none() && !returns(address));
     traced
 }
 
