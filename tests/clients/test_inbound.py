@@ -54,6 +54,14 @@ class Inbound:
         self.assertIn(b"with ESMTPS id", got)
         self.assertTrue(got.startswith(b"Return-Path: <bob@far.example>\r\n"), got[:200])
 
+    def test_plain(self):
+        peer = self.program(self.node.port("smtp"), self.node.certificate, self.node.data + "/key.pem", security="none")
+        self.addCleanup(peer.stop)
+        m = message("plain", sender="bob@far.example")
+        peer.send(m)
+        got, = self.arrived(m)
+        self.assertIn(b"with ESMTP id", got)
+
     def test_several_recipients(self):
         m = message("several", sender="bob@far.example")
         self.peer.send(m, recipient=["me@home.test", "me+list@home.test", "nobody@home.test", "postmaster@home.test"])
