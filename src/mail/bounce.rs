@@ -25,7 +25,7 @@ pub struct Bounce<'a> {
     pub hostname: &'a Domain,
     /// The sender of the original.
     pub to: &'a Address,
-    /// The queue entry it is about; without one the message was delivered at once.
+    /// The queue entry it is about; without one all was settled when the message came.
     pub queue: Option<QueueId>,
     /// ENVID of the original (RFC 3461 section 4.4).
     pub envelope_id: Option<&'a str>,
@@ -74,9 +74,19 @@ pub struct Success {
     pub recipient: Address,
     /// ORCPT, decoded.
     pub original: Option<String>,
-    /// The server that took it and will not report what becomes of it, and its answer (RFC 3464 section 2.3.3, `relayed`).
-    /// `None`: it is in a mailbox here (`delivered`).
-    pub relayed_to: Option<(String, Answer)>,
+    /// How.
+    pub how: How,
+}
+
+/// How a recipient got it (RFC 3464 section 2.3.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It is in a mailbox here (`delivered`).
+    Delivered,
+    /// It goes on to other addresses, which are nobody's business (`expanded`).
+    SentOn,
+    /// A server took it that will not report what becomes of it, with this answer (`relayed`).
+    Relayed(String, Answer),
 }
 
 /// Whether the sender is told that a recipient did not get the message (RFC 3461 section 5.2.6).
@@ -166,7 +176,7 @@ fn write_header(text: &mut String, bounce: &Bounce<'_>, original: &Original, uni
     let _ = write!(text, "Return-Path: <>\r\nDate: {}\r\n", date(bounce.now));
     let _ = write!(text, "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\nTo: <{}>\r\n", bounce.to);
     let (what, plain) = match (bounce.failures, bounce.successes) {
-        ([], successes) if successes.iter().any(|success| success.relayed_to.is_some()) => {
+        ([], successes) if successes.iter().any(|success| success.how != How::Delivered) => {
             ("Handed on", "Your message was handed on")
         }
         ([], _) => ("Delivered", "Your message was delivered"),
@@ -230,21 +240,25 @@ fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original
         wrap(text, "    ", &format!("and {unlisted} more recipients"));
     }
     for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
-        if let Some((host, answer)) = &success.relayed_to {
+        if let How::Relayed(host, answer) = &success.how {
             wrap(text, "    ", &format!("<{}>, server {host}: {answer}", success.recipient));
         }
     }
     match bounce.queue {
         Some(queue) => wrap(text, "    ", &format!("queue entry {} at {}", queue.0, bounce.hostname)),
-        None => wrap(text, "    ", &format!("delivered at {}", bounce.hostname)),
+        None => wrap(text, "    ", &format!("taken at {}", bounce.hostname)),
     }
 }
 
 fn success_sentence(success: &Success) -> String {
     let recipient = &success.recipient;
-    match &success.relayed_to {
-        None => format!("Your message was delivered to the mailbox of {recipient}."),
-        Some((host, _)) => format!(
+    match &success.how {
+        How::Delivered => format!("Your message was delivered to the mailbox of {recipient}."),
+        How::SentOn => format!(
+            "Your message to {recipient} was sent on to where mail for this address goes. It is not reported when it is \
+             delivered there."
+        ),
+        How::Relayed(host, _) => format!(
             "Your message to {recipient} was handed on to the server {host}, which does not report when it is delivered."
         ),
     }
@@ -270,9 +284,13 @@ fn write_status(text: &mut String, bounce: &Bounce<'_>) {
         let _ = write!(text, "Last-Attempt-Date: {}\r\n", date(bounce.now));
     }
     for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
-        let action = if success.relayed_to.is_some() { "relayed" } else { "delivered" };
+        let action = match success.how {
+            How::Delivered => "delivered",
+            How::SentOn => "expanded",
+            How::Relayed(..) => "relayed",
+        };
         write_recipient(text, &success.recipient, success.original.as_deref(), action, Status(2, 0, 0));
-        if let Some((host, answer)) = &success.relayed_to {
+        if let How::Relayed(host, answer) = &success.how {
             let _ = write!(text, "Remote-MTA: dns; {}\r\n", one_line(host));
             write_diagnostic(text, &format!("smtp; {answer}"), global);
         }
@@ -436,9 +454,9 @@ mod tests {
         let relayed = Success {
             recipient: address("bob", "far.example"),
             original: Some("rfc822;Robert+x@far.example".into()),
-            relayed_to: Some(("mx.far.example".into(), answer)),
+            how: How::Relayed("mx.far.example".into(), answer),
         };
-        let delivered = Success { original: None, relayed_to: None, ..relayed.clone() };
+        let delivered = Success { original: None, how: How::Delivered, ..relayed.clone() };
         let text = told(&[], &[relayed], Returned::Header(HEADER));
         assert!(text.contains("\r\nSubject: Handed on: Hello there\r\n"), "{text}");
         assert!(text.replace("\r\n", " ").contains("handed on to the server mx.far.example, which does not report"));

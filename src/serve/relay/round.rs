@@ -8,7 +8,7 @@ use super::Relay;
 use super::desk::{Destination, Job, push};
 use crate::limits::*;
 use crate::mail::addressbook::Gateway;
-use crate::mail::bounce::{Failure, Reason, Success, tells_failure, tells_success};
+use crate::mail::bounce::{Failure, How, Reason, Success, tells_failure, tells_success};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
 use crate::net::DnsTrouble;
@@ -265,7 +265,7 @@ fn note(news: &mut News, recipient: &QueueRecipient, report: &Report, failed: Op
             news.successes.push(Success {
                 recipient: recipient.address.clone(),
                 original: original.clone(),
-                relayed_to: Some((host, answer.clone())),
+                how: How::Relayed(host, answer.clone()),
             });
         }
         _ => {}

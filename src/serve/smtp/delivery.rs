@@ -6,7 +6,7 @@
 use super::filing::Filing;
 use super::incoming::{distinct, reply_of};
 use crate::mail::addressbook::{Place, Refusal, Ways};
-use crate::mail::bounce::{Success, tells_success};
+use crate::mail::bounce::{How, Success, tells_success};
 use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId};
 use crate::mail::srs::{self, SrsTrouble};
 use crate::serve::notice::{News, Original, Subject, write_notice};
@@ -110,10 +110,14 @@ pub(super) async fn make_op(
         if tells_success(parameters.notify) {
             let mut own = Ways::default();
             resolve(context, site, role, &envelope.reverse_path, address, &mut own).await?;
-            if !own.places.is_empty() {
-                let (recipient, original) = (address.clone(), parameters.original.clone());
-                news.successes.push(Success { recipient, original, relayed_to: None });
-            }
+            let how = match (own.places.is_empty(), own.forwards.is_empty()) {
+                (false, _) => How::Delivered,
+                (true, false) => How::SentOn,
+                // The relay will know.
+                (true, true) => continue,
+            };
+            let (recipient, original) = (address.clone(), parameters.original.clone());
+            news.successes.push(Success { recipient, original, how });
         }
     }
     let mut copies: Vec<Target> = Vec::new();
@@ -137,7 +141,7 @@ pub(super) async fn make_op(
         queued: now,
         original: Original::Header(header),
     };
-    // RFC 3461 section 5.2.3: delivered here, and the sender wants to know.
+    // RFC 3461 sections 5.2.3 and 5.2.7.3: delivered here or sent on, and the sender wants to know.
     Ok(match write_notice(context, site, &subject, &news, now).await? {
         Some((notice, to)) => Op::Told { change: Box::new(change), notice, to, now },
         None => change,
@@ -170,7 +174,8 @@ async fn outgoing(context: &Context, site: &Site, envelope: &Envelope, ways: Way
         add(envelope.reverse_path.clone(), Recipient { address, parameters });
     }
     for (address, of) in ways.forwards {
-        let parameters = parameters_of(&of);
+        let mut parameters = parameters_of(&of);
+        parameters.notify = parameters.notify.sent_on();
         add(rewrite(context, site, &envelope.reverse_path, &of.domain).await?, Recipient { address, parameters });
     }
     Ok(list)

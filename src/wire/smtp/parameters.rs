@@ -50,6 +50,15 @@ impl Notify {
         self.0 & other.0 == other.0
     }
 
+    /// What is asked for where an address of ours sends its mail on to: who asked about that address hears nothing of success at
+    /// others (RFC 3461 section 5.2.7.3).
+    pub fn sent_on(self) -> Notify {
+        match self.0 & !Notify::SUCCESS.0 {
+            0 if self.contains(Notify::SUCCESS) => Notify::NEVER,
+            rest => Notify(rest),
+        }
+    }
+
     /// Whether it is one that the grammar allows.
     pub fn is_well_formed(self) -> bool {
         self.0 < 16 && (self == Notify::NEVER || !self.contains(Notify::NEVER))
@@ -63,6 +72,7 @@ mod tests {
     #[test]
     fn never_stands_alone() {
         assert!(Notify::default().is_well_formed() && Notify::NEVER.is_well_formed() && Notify(14).is_well_formed());
+        assert_eq!([0, 1, 2, 6, 12].map(|asked| Notify(asked).sent_on().0), [0, 1, 1, 4, 12]);
         assert!(!Notify(3).is_well_formed() && !Notify(16).is_well_formed());
         assert!(Notify(6).contains(Notify::FAILURE) && !Notify(6).contains(Notify::DELAY));
     }
