@@ -214,7 +214,11 @@ pub fn apply_batch(
     while !decoder.is_empty() {
         let step = read(&mut decoder, tables, meta)?;
         let step = step.map_err(|Malformed| damaged(format_args!("batch {} of the journal", meta.batch)))?;
-        tables.apply(&step, meta, &mut Vec::new())?;
+        // The step was decided on these tables: a mailbox that is not in them has been lost.
+        tables.apply(&step, meta, &mut Vec::new()).map_err(|trouble| match trouble {
+            Trouble::NotFound => lost(format_args!("a mailbox of batch {} of the journal", meta.batch)),
+            trouble => trouble,
+        })?;
     }
     meta.batch += 1;
     meta.closed = false;
