@@ -10,6 +10,9 @@ use std::path::Path;
 /// Mutations of each walk; `HAUSPOST_FUZZ_RUNS` says otherwise.
 const RUNS: u64 = 4_000;
 
+/// Names a folder that gets the dialogues as the first corpus of a fuzzer.
+const CORPUS: &str = "HAUSPOST_FUZZ_CORPUS";
+
 struct Chance(u64);
 
 impl Chance {
@@ -79,8 +82,15 @@ fn mutate(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-fn search(folders: &[&str], walk: fn(&[u8])) {
+fn search(name: &str, folders: &[&str], walk: fn(&[u8])) {
     let seeds = seeds(folders);
+    if let Some(corpus) = std::env::var_os(CORPUS) {
+        for (number, seed) in seeds.iter().enumerate() {
+            let folder = Path::new(&corpus).join(name);
+            fs::create_dir_all(&folder).expect("a folder");
+            fs::write(folder.join(format!("dialogue-{number}")), [b"dice", &seed[..]].concat()).expect("written");
+        }
+    }
     let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     for seed in &seeds {
@@ -94,17 +104,17 @@ fn search(folders: &[&str], walk: fn(&[u8])) {
 
 #[test]
 fn smtp_holds_whatever_a_client_says() {
-    search(&["smtp", "submission"], walks::smtp);
+    search("smtp", &["smtp", "submission"], walks::smtp);
 }
 
 #[test]
 fn pop3_holds_whatever_a_client_says() {
-    search(&["pop3"], walks::pop3);
+    search("pop3", &["pop3"], walks::pop3);
 }
 
 #[test]
 fn imap_holds_whatever_a_client_says() {
-    search(&["imap"], walks::imap);
+    search("imap", &["imap"], walks::imap);
 }
 
 #[test]
@@ -122,5 +132,5 @@ fn the_relay_holds_whatever_a_server_says() {
 
 #[test]
 fn the_facts_of_a_message_do_not_depend_on_how_it_arrives() {
-    search(&["mail"], walks::message);
+    search("message", &["mail"], walks::message);
 }
