@@ -5,7 +5,7 @@
 //!
 //! - The counts are exactly the tickets alive, whatever way a session ends; those turned out and not gone yet are few.
 //! - When a service is full, whoever has been there longest without having shown to be worth its place ([`Seat::keep`]: a
-//!   login, a message) makes room. So connections that are opened and left lying keep nobody out, and nobody who is at
+//!   login, a whole message) makes room. So connections that are opened and left lying keep nobody out, and nobody who is at
 //!   work is turned out.
 
 use crate::limits::{ADMISSION_IPV4_PREFIX_BITS, ADMISSION_LEAVING_MAX};

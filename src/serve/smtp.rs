@@ -250,14 +250,15 @@ impl Session {
     }
 
     fn begin_message(&mut self) {
-        self.context.seat.keep();
         let begun = Incoming::begin(&self.context, self.role, self.peer.ip(), self.tls.clone());
         let answer = begun.map(|incoming| self.incoming = Some(Box::new(incoming)));
         self.server.answer_data(answer, &mut self.out);
     }
 
-    /// Makes the message durable, then says so.
+    /// Makes the message durable, then says so. Only who has brought one whole keeps the place: to begin one and let it trickle
+    /// costs nothing.
     async fn finish_message(&mut self, stream: &mut Stream) -> io::Result<()> {
+        self.context.seat.keep();
         self.flush(stream).await?;
         let answer = match self.incoming.take() {
             Some(incoming) => incoming.finish(&self.context, &self.site, &self.server).await,

@@ -46,7 +46,11 @@ pub(super) async fn may_receive(
     delivery::resolve(context, site, role, sender, &recipient, &mut ways).await.map_err(Failing::reply)?;
     for address in &ways.onward {
         if let Some(gateway) = site.book.gateway(address).filter(|gateway| gateway.verify) {
-            context.inquiries.ask(context, site, gateway, address).await?;
+            match context.inquiries.ask(context, site, gateway, address).await {
+                // What the owner sends can wait in the queue: nobody gets a bounce who has not written.
+                Err(later) if role == Role::Submission && later.code < 500 => {}
+                said => said?,
+            }
         }
     }
     Ok(recipient)

@@ -216,8 +216,11 @@ impl Server {
             }
             Verb::Expn => return Err(replies::NO_EXPN),
             _ => {
-                let lines =
-                    ["Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS AUTH HELP QUIT", "RFC 5321"];
+                // RFC 2034 section 4: the code stands in every line.
+                let lines = [
+                    "2.0.0 Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS AUTH HELP QUIT",
+                    "2.0.0 See RFC 5321",
+                ];
                 Reply::encode_lines(214, lines.map(Cow::from), out);
             }
         }
