@@ -259,11 +259,11 @@ impl AddressBook {
     fn find<'a, 'b>(&'a self, address: &'b Address) -> Result<(Found<'a>, &'b str), Refusal> {
         let others = self.domains.get(&address.domain).ok_or(Refusal::Elsewhere)?;
         if let Some((entry, tag)) = self.named(address) {
-            return Ok((Found::Entry(entry), tag));
+            let is_routed = entry.gateway.is_some() && is_route(tag);
+            return if is_routed { Err(Refusal::Unknown) } else { Ok((Found::Entry(entry), tag)) };
         }
         match others {
-            // Whoever reads a route in such a name would relay for strangers, on our word (RFC 5321 appendix F.2).
-            Others::Gateway(_) if address.local.contains(['@', '%', '!']) => Err(Refusal::Unknown),
+            Others::Gateway(_) if is_route(&address.local) => Err(Refusal::Unknown),
             Others::Gateway(gateway) => Ok((Found::Others(gateway), "")),
             Others::CatchAll(own) => {
                 self.named(own).map(|(entry, _)| (Found::Entry(entry), "")).ok_or(Refusal::Unknown)
@@ -332,6 +332,11 @@ impl SenderPattern {
 /// Whether the address is the one that everybody must be able to write to.
 pub fn is_postmaster(address: &Address) -> bool {
     address.local.eq_ignore_ascii_case("postmaster")
+}
+
+/// Whether some servers would read a way to elsewhere in this. One inside would go it for strangers, because they come from us.
+fn is_route(local: &str) -> bool {
+    local.contains(['@', '%', '!'])
 }
 
 fn key(address: &Address) -> (String, Domain) {

@@ -161,7 +161,7 @@ impl Session {
                     }
                     let answer = self.judge_recipient(forward_path).await;
                     if let Err(refusal) = &answer {
-                        log::debug!("event=recipient-refused peer={} reply=\"{refusal}\"", self.peer);
+                        log::debug!("event=recipient-refused peer={} reply={:?}", self.peer, refusal.to_string());
                     }
                     self.server.answer_recipient(answer, &mut self.out);
                 }
@@ -274,7 +274,8 @@ impl Session {
     fn log_refused(&self, envelope: &Envelope, reply: &Reply) {
         let (from, to) = incoming::names(envelope);
         let (service, peer) = (incoming::service(self.role), self.peer.ip());
-        log::info!("event=refused service={service} peer={peer} from={from:?} to={to:?} reply=\"{reply}\"");
+        let reply = reply.to_string();
+        log::info!("event=refused service={service} peer={peer} from={from:?} to={to:?} reply={reply:?}");
     }
 
     async fn login(&mut self, stream: &mut Stream, input: Input) -> io::Result<()> {
