@@ -19,7 +19,7 @@ pub struct Inquiries {
     turns: Semaphore,
 }
 
-/// A gateway, and an address in lower case.
+/// A gateway, and an address in lower case; none stands for all, of a gateway that could not be asked.
 type Asked = (Gateway, String);
 
 struct Remembered {
@@ -43,13 +43,18 @@ impl Inquiries {
         gateway: &Gateway,
         recipient: &Address,
     ) -> Result<(), Reply> {
-        let asked = (gateway.clone(), recipient.to_string().to_lowercase());
-        if let Some(known) = self.known(&asked, context.net.clock().steady()) {
+        let mut asked = (gateway.clone(), recipient.to_string().to_lowercase());
+        let server = (gateway.clone(), String::new());
+        let known = || {
+            let now = context.net.clock().steady();
+            self.known(&asked, now).or_else(|| self.known(&server, now))
+        };
+        if let Some(known) = known() {
             return known;
         }
         let _turn = self.turns.acquire().await;
         // Somebody may have asked the same while this one waited.
-        if let Some(known) = self.known(&asked, context.net.clock().steady()) {
+        if let Some(known) = known() {
             return known;
         }
         let patience = Duration::from_secs(INQUIRY_SECONDS_MAX);
@@ -68,6 +73,8 @@ impl Inquiries {
             ),
             Err(why) => {
                 log::warn!("event=not-asked gateway={:?} recipient={:?} reason={why:?}", gateway.host, asked.1);
+                // Those who wait to ask it about others need not try: each would wait as long, and others for all of them.
+                asked = server;
                 (Err(replies::LATER_INSIDE), INQUIRY_LATER_SECONDS)
             }
         };

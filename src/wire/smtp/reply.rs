@@ -46,7 +46,7 @@ impl Reply {
         finish_line(&self.text, start, out);
     }
 
-    /// Appends a reply of several lines (EHLO, HELP), without enhanced codes.
+    /// Appends a reply of several lines (EHLO, HELP); adds no enhanced codes.
     pub fn encode_lines<'t>(code: u16, lines: impl IntoIterator<Item = Cow<'t, str>>, out: &mut Vec<u8>) {
         let mut lines = lines.into_iter().peekable();
         while let Some(line) = lines.next() {
