@@ -8,6 +8,7 @@ use hauspost::wire::date::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec;
 
 /// A body; copies of a message share it.
 pub struct Body {
@@ -61,26 +62,67 @@ fn mark_of(bytes: &[u8]) -> u32 {
 /// A change as it is asked of the model and of the store.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Deliver { body: Arc<Body>, targets: Vec<Target>, internal_date: Timestamp, now: Timestamp },
+    Deliver {
+        body: Arc<Body>,
+        targets: Vec<Target>,
+        internal_date: Timestamp,
+        now: Timestamp,
+    },
     Copy(Copy),
     SetFlags(SetFlags),
     Expunge(Expunge),
-    Create { name: String, special_use: Option<SpecialUse> },
-    Rename { from: String, to: String },
-    Delete { name: String },
-    Subscribe { name: String, subscribed: bool },
-    SetSpecialUse { name: String, special_use: Option<SpecialUse> },
+    Create {
+        name: String,
+        special_use: Option<SpecialUse>,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Delete {
+        name: String,
+    },
+    Subscribe {
+        name: String,
+        subscribed: bool,
+    },
+    SetSpecialUse {
+        name: String,
+        special_use: Option<SpecialUse>,
+    },
     Enqueue(Submission),
+    /// Deliver or Enqueue, and a small notice.
+    Told {
+        change: Box<Change>,
+        notice: (Arc<Body>, NoticeTo),
+        now: Timestamp,
+    },
     Settle(Settlement),
     Hold(u64),
-    Release { entry: u64, due: Timestamp },
-    Retry { entry: Option<u64>, due: Timestamp },
-    Remove { entry: u64, notice: Option<(Arc<Body>, NoticeTo)>, now: Timestamp },
+    Release {
+        entry: u64,
+        due: Timestamp,
+    },
+    Retry {
+        entry: Option<u64>,
+        due: Timestamp,
+    },
+    Remove {
+        entry: u64,
+        notice: Option<(Arc<Body>, NoticeTo)>,
+        now: Timestamp,
+    },
     NoteTime(Timestamp),
     SetCredential(Credential),
     RemoveCredential(String),
-    SetSetting { key: String, value: Option<Vec<u8>> },
-    MakeSetting { key: String, value: Vec<u8> },
+    SetSetting {
+        key: String,
+        value: Option<Vec<u8>>,
+    },
+    MakeSetting {
+        key: String,
+        value: Vec<u8>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -101,24 +143,30 @@ pub struct Settlement {
 }
 
 impl Change {
-    /// The body that comes in with it.
-    pub fn body(&self) -> Option<&Arc<Body>> {
+    /// The bodies that come in with it.
+    pub fn bodies(&self) -> Vec<&Arc<Body>> {
         match self {
-            Change::Deliver { body, .. } => Some(body),
-            Change::Enqueue(submission) => Some(&submission.body),
+            Change::Deliver { body, .. } => vec![body],
+            Change::Enqueue(submission) => vec![&submission.body],
+            Change::Told { change, notice: (body, _), .. } => [change.bodies(), vec![body]].concat(),
             Change::Settle(Settlement { notice, .. }) | Change::Remove { notice, .. } => {
-                notice.as_ref().map(|(body, _)| body)
+                notice.iter().map(|(body, _)| body).collect()
             }
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
-    /// What the store is asked. `body` has been taken in, if there is one.
-    pub fn op(&self, body: Option<NewBody>) -> Op {
-        let body = |what: &str| body.unwrap_or_else(|| panic!("{what} has a body"));
+    /// What the store is asked. `bodies` have been taken in, in the order of [`Change::bodies`].
+    pub fn op(&self, bodies: &mut vec::IntoIter<NewBody>) -> Op {
+        let mut body = |what: &str| bodies.next().unwrap_or_else(|| panic!("{what} has a body"));
         match self.clone() {
             Change::Deliver { targets, internal_date, now, .. } => {
                 Op::Deliver(Deliver { body: body("a message"), targets, internal_date, now })
+            }
+            Change::Told { change, notice: (_, to), now } => {
+                let change = Box::new(change.op(bodies));
+                let notice = bodies.next().expect("a notice has a body");
+                Op::Told { change, notice, to, now }
             }
             Change::Copy(copy) => Op::Copy(copy),
             Change::SetFlags(set) => Op::SetFlags(set),

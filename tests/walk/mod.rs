@@ -230,17 +230,17 @@ impl Walk {
     fn ask(&mut self, store: &Store, count: usize) -> Result<Vec<Told>, Trouble> {
         let mut asked = Vec::new();
         for _ in 0..count {
-            let (change, mut body) = match block_on(self.arrive(store))? {
-                Some((arrived, body)) => (self.deliver(arrived), Some(body)),
-                None => (self.change(), None),
+            let (change, mut bodies) = match block_on(self.arrive(store))? {
+                Some((arrived, body)) => (self.deliver(arrived), vec![body]),
+                None => (self.change(), Vec::new()),
             };
-            if let (None, Some(content)) = (&body, change.body()) {
-                body = Some(block_on(take_in(store, content))?);
+            for content in change.bodies().into_iter().skip(bodies.len()) {
+                bodies.push(block_on(take_in(store, content))?);
             }
             let wanted = self.model.apply(&change);
-            asked.push((change, body, wanted, Arc::new(self.model.clone())));
+            asked.push((change, bodies.into_iter(), wanted, Arc::new(self.model.clone())));
         }
-        let futures = asked.iter_mut().map(|(change, body, ..)| store.apply(change.op(body.take()))).collect();
+        let futures = asked.iter_mut().map(|(change, bodies, ..)| store.apply(change.op(bodies))).collect();
         let results = block_on(all_at_once(futures));
         let told = asked.into_iter().zip(results);
         Ok(told.map(|((change, _, wanted, model), result)| Told { change, wanted, model, result }).collect())
@@ -312,6 +312,10 @@ impl Walk {
 
     fn body(&mut self) -> Arc<Body> {
         let most = self.chance.pick(self.sizes);
+        self.body_of(most)
+    }
+
+    fn body_of(&mut self, most: usize) -> Arc<Body> {
         let count = self.chance.below(most + 1);
         let mut bytes = b"Subject: x\r\n\r\n".to_vec();
         bytes.extend(self.chance.bytes(count));
@@ -401,7 +405,20 @@ impl Walk {
 
     fn deliver(&mut self, body: Arc<Body>) -> Change {
         let targets = (0..1 + self.chance.below(2)).map(|_| self.target()).collect();
-        Change::Deliver { body, targets, internal_date: self.time(), now: self.time() }
+        let change = Change::Deliver { body, targets, internal_date: self.time(), now: self.time() };
+        self.perhaps_told(change)
+    }
+
+    /// The change, sometimes with what somebody is told of it.
+    fn perhaps_told(&mut self, change: Change) -> Change {
+        let to = match self.chance.below(6) {
+            0 => NoticeTo::Owner(self.target()),
+            1 => NoticeTo::Sender(self.outgoing()),
+            _ => return change,
+        };
+        // One body of an Op may be large; that may be the other.
+        let most = self.sizes.iter().min().copied().unwrap_or(0);
+        Change::Told { change: Box::new(change), notice: (self.body_of(most), to), now: self.time() }
     }
 
     fn copy(&mut self) -> Change {
@@ -445,7 +462,8 @@ impl Walk {
     fn enqueue(&mut self) -> Change {
         let outgoing = (0..1 + self.chance.below(2)).map(|_| self.outgoing()).collect();
         let copies = (0..self.chance.below(2)).map(|_| self.target()).collect();
-        Change::Enqueue(Submission { body: self.body(), outgoing, copies, now: self.time() })
+        let change = Change::Enqueue(Submission { body: self.body(), outgoing, copies, now: self.time() });
+        self.perhaps_told(change)
     }
 
     fn outgoing(&mut self) -> Outgoing {

@@ -188,6 +188,7 @@ impl Model {
             // These touch several things before they know whether they may.
             Change::Deliver { .. }
             | Change::Enqueue(_)
+            | Change::Told { .. }
             | Change::Settle(_)
             | Change::Rename { .. }
             | Change::Remove { .. } => Some(self.clone()),
@@ -249,6 +250,11 @@ impl Model {
                 applied
             }
             Change::Enqueue(submission) => self.enqueue(submission),
+            Change::Told { change, notice, now } => {
+                let answer = self.attempt(change)?;
+                self.notice(Some(notice), *now)?;
+                Ok(answer)
+            }
             Change::Settle(settlement) => self.settle(settlement),
             Change::Hold(entry) => {
                 self.entry(*entry)?.held = true;
@@ -272,7 +278,7 @@ impl Model {
             }
             Change::Remove { entry, notice, now } => {
                 self.queue.remove(entry).ok_or(Refusal::NotFound)?;
-                self.notice(notice, *now)
+                self.notice(notice.as_ref(), *now)
             }
             Change::NoteTime(now) => {
                 self.time(*now);
@@ -312,7 +318,7 @@ impl Model {
         special_use.is_some() && self.folders.values().any(|folder| folder.special_use == special_use)
     }
 
-    fn notice(&mut self, notice: &Option<(Arc<Body>, NoticeTo)>, now: Timestamp) -> Result<Answer, Refusal> {
+    fn notice(&mut self, notice: Option<&(Arc<Body>, NoticeTo)>, now: Timestamp) -> Result<Answer, Refusal> {
         match notice {
             Some((body, NoticeTo::Owner(target))) => drop(self.place(target, body, now, now)?),
             Some((body, NoticeTo::Sender(outgoing))) => drop(self.queue(outgoing, body, now)),
@@ -516,6 +522,6 @@ impl Model {
         if entry.recipients.is_empty() {
             self.queue.remove(id);
         }
-        self.notice(notice, *now)
+        self.notice(notice.as_ref(), *now)
     }
 }
