@@ -139,7 +139,15 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     assert_eq!(order(Some((Timestamp(99), QueueId(u64::MAX)))), [(Timestamp(100), id)]);
     assert_eq!(order(Some((Timestamp(100), id))), []);
     let settle = |outcomes, next_due, notice| {
-        let settle = Settle { entry: id, outcomes, next_due: Timestamp(next_due), notice, now: Timestamp(110) };
+        let settle = Settle {
+            entry: id,
+            outcomes,
+            next_due: Timestamp(next_due),
+            file: Vec::new(),
+            forward: Vec::new(),
+            notice,
+            now: Timestamp(110),
+        };
         block_on(store.apply(Op::Settle(settle)))
     };
     let later = (address("B"), Outcome::Deferred("451 later\r\nplease".into()));
@@ -298,7 +306,9 @@ fn the_queue_is_held_released_retried_and_emptied() {
     };
     let applied = Ok(Done::Applied);
     let later = vec![(address("a"), Outcome::Deferred("451 later".into()))];
-    let settle = Settle { entry: one, outcomes: later, next_due: Timestamp(30), notice: None, now: Timestamp(7) };
+    let (file, forward, notice) = Default::default();
+    let settle =
+        Settle { entry: one, outcomes: later, next_due: Timestamp(30), file, forward, notice, now: Timestamp(7) };
     assert_eq!(apply(Op::Settle(settle)), (applied.clone(), true));
     assert_eq!(apply(Op::Hold { entry: one }), (applied.clone(), true));
     assert_eq!(order(), [(20, two)]);

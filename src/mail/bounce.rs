@@ -12,8 +12,8 @@ use crate::limits::BOUNCE_RECIPIENTS;
 use crate::mail::message::QueueId;
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::{DateTime, Timestamp, encode_date_time};
-use crate::wire::smtp::Notify;
 use crate::wire::smtp::client::{Answer, Status};
+use crate::wire::smtp::{Hold, Notify};
 use original::Original;
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Bounce<'a> {
     pub queue: Option<QueueId>,
     /// ENVID of the original (RFC 3461 section 4.4).
     pub envelope_id: Option<&'a str>,
+    /// What the sender asked of the time of the original (RFC 4865 section 5.1.2).
+    pub hold: Option<Hold>,
     /// When the original was accepted.
     pub queued: Timestamp,
     /// The date of the notice.
@@ -270,6 +272,9 @@ fn write_status(text: &mut String, bounce: &Bounce<'_>) {
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(id));
     }
     let _ = write!(text, "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n", bounce.hostname, date(bounce.queued));
+    if let Some(hold) = bounce.hold {
+        let _ = write!(text, "Future-Release-Request: {hold}\r\n");
+    }
     let global = is_global(bounce);
     for failure in bounce.failures.iter().take(BOUNCE_RECIPIENTS) {
         write_recipient(text, &failure.recipient, failure.original.as_deref(), "failed", failure.status());
@@ -380,6 +385,7 @@ mod tests {
             to: &address("anna", "home.example"),
             queue: Some(QueueId(7)),
             envelope_id: Some("QQ 1"),
+            hold: Some(Hold::For(Duration::from_secs(3600))),
             queued: Timestamp(1_700_000_000_000),
             now: Timestamp(1_700_000_060_000),
             random: [0xab; 16],
@@ -423,6 +429,7 @@ mod tests {
         let text = written(&[refused("bob", 550, Status(5, 1, 1), "No such user"), late], HEADER);
         for line in [
             "Reporting-MTA: dns; mail.home.example",
+            "Future-Release-Request: for;3600",
             "Final-Recipient: rfc822; bob@far.example",
             "Status: 5.1.1",
             "Remote-MTA: dns; mx.far.example",

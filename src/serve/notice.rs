@@ -105,6 +105,7 @@ pub(super) async fn write_notice(
         to: &to,
         queue: subject.queue,
         envelope_id: subject.parameters.envelope_id.as_deref(),
+        hold: subject.parameters.hold,
         queued: subject.queued,
         now,
         random: context.net.random::<16>().map_err(|error| Trouble::Failed(error.to_string()))?,

@@ -1,18 +1,20 @@
-//! Outbound mail: takes due entries of the queue and brings them to other servers, or tells whoever wrote.
+//! Outbound mail: takes due entries of the queue and brings them to other servers, or tells whoever wrote. Mail that was held
+//! for addresses here comes this way too, into their mailboxes.
 //!
 //! Receives the bell of the queue and the passing of time; hands on messages to other servers, and for each attempt one or
 //! more `Op::Settle`. Decides nothing about mail itself: where it goes, when again and what a bounce says is decided in
 //! `mail`, what is said to a server in `wire`.
 //!
-//! One attempt at one entry is a [`round`]: its recipients are routed by domain and laid on the desk of their destination;
-//! a few connections per destination work the desks off; what became of each recipient comes back to the round, which
-//! settles it. What always holds: an entry is in at most one round; an entry stays due in the store until its round has
+//! One attempt at one entry is a [`round`]: its recipients here get it at once; the others are routed by domain and laid on
+//! the desk of their destination; a few connections per destination work the desks off; what became of each recipient comes
+//! back to the round, which settles it. What always holds: an entry is in at most one round; an entry stays due in the store until its round has
 //! settled all of it, so that whatever is cut (power, shutdown) is tried again and counts as no attempt; a delivery is
 //! settled at once, and at most [`RELAY_UNSETTLED_MAX`] of them wait for the card, so that a power cut can duplicate no more.
 
 mod ask;
 mod backoff;
 mod desk;
+mod here;
 mod look;
 mod round;
 mod session;

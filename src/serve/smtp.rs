@@ -23,6 +23,7 @@ use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Vi
 use crate::wire::address::{Address, ForwardPath};
 use crate::wire::sasl::Input;
 use crate::wire::smtp::{Envelope, HoldBounds, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
+pub(in crate::serve) use delivery::release;
 use incoming::Incoming;
 use smol::future;
 use std::io;
@@ -189,12 +190,7 @@ impl Session {
 
     async fn judge_recipient(&self, forward_path: ForwardPath) -> Result<Address, Reply> {
         let sender = self.server.envelope().map(|envelope| envelope.reverse_path.clone()).ok_or(replies::FAILED)?;
-        let recipient = policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await?;
-        // What is held waits in the queue, which leads to other servers only.
-        if self.server.envelope().is_some_and(|envelope| envelope.hold.is_some()) && self.site.book.is_own(&recipient) {
-            return Err(replies::HELD_FOR_OWN);
-        }
-        Ok(recipient)
+        policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {

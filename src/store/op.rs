@@ -53,7 +53,7 @@ pub enum Op {
         /// On or off.
         subscribed: bool,
     },
-    /// A message into the queue, to be sent to other servers.
+    /// A message into the queue: for other servers, or for addresses here when it is held.
     Enqueue(Enqueue),
     /// A change and what somebody is told about it, both or neither.
     Told {
@@ -278,7 +278,7 @@ pub struct Outgoing {
     pub not_before: Timestamp,
 }
 
-/// One message waiting to be relayed.
+/// One message waiting for its time, or for other servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueEntry {
     /// Its id.
@@ -324,7 +324,7 @@ impl From<Recipient> for QueueRecipient {
     }
 }
 
-/// See [`Op::Settle`].
+/// See [`Op::Settle`]. The message's body is shared with what becomes of it.
 pub struct Settle {
     /// The entry.
     pub entry: QueueId,
@@ -332,6 +332,10 @@ pub struct Settle {
     pub outcomes: Vec<(Address, Outcome)>,
     /// When the rest is tried again.
     pub next_due: Timestamp,
+    /// Mailboxes that the message is placed in.
+    pub file: Vec<Target>,
+    /// Entries that are made of the message.
+    pub forward: Vec<Outgoing>,
     /// A bounce, in the same Op.
     pub notice: Option<(NewBody, NoticeTo)>,
     /// Wall clock.

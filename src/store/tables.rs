@@ -4,18 +4,19 @@
 //! with a seal (see [`super::seal`]); a row that cannot be read is damage, never a panic and never a guess. Tables of keys
 //! alone have no seals: who reads them compares them with the rows they speak of.
 
+mod waiting;
+
 use super::code::*;
 use super::damage::damaged_row;
 use super::seal::{SEAL_BYTES, checksum, open_seal, seal};
-use super::{Credential, QueueEntry, QueueRecipient, Trouble};
+use super::{Credential, Trouble};
 use crate::limits::THREAD_GENERATIONS_MAX;
 use crate::mail::credential::Verifier;
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::*;
-use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
-use crate::wire::smtp::{Body, MailParameters, Notify, RcptParameters};
 use redb::{Key, ReadableTable, Table, TableDefinition, TableHandle};
+pub use waiting::{decode_queue_entry, encode_queue_entry, read_address};
 
 /// A table whose rows are sealed.
 pub struct Sealed<K: Key + 'static> {
@@ -443,119 +444,6 @@ pub fn find_thread(
     Ok(None)
 }
 
-/// Appends an address.
-pub fn put_address(out: &mut Vec<u8>, address: &Address) {
-    put_bytes(out, address.local.as_bytes());
-    put_bytes(out, address.domain.as_str().as_bytes());
-}
-
-/// Reads an address.
-pub fn read_address(decoder: &mut Decoder<'_>) -> Result<Address, Malformed> {
-    Ok(Address { local: decoder.text()?, domain: Domain::new(&decoder.text()?) })
-}
-
-/// As row bytes, its id left out.
-pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
-    let QueueEntry { id: _, body, bytes, reverse_path, parameters, recipients, queued, due, held } = entry;
-    let mut out = vec![VERSION];
-    put_varint(&mut out, body.0);
-    put_varint(&mut out, *bytes);
-    put_signed(&mut out, queued.0);
-    put_signed(&mut out, due.0);
-    match reverse_path {
-        ReversePath::Null => out.push(0),
-        ReversePath::Address(address) => {
-            out.push(1);
-            put_address(&mut out, address);
-        }
-    }
-    let MailParameters { envelope_id, return_full, smtp_utf8, body, require_tls } = parameters;
-    let body = match body {
-        Body::SevenBit => 0,
-        Body::EightBitMime => 1,
-        Body::BinaryMime => 2,
-    };
-    let returned = return_full.map_or(0, |full| 1 + u8::from(full));
-    out.push(u8::from(*held) | u8::from(*smtp_utf8) << 1 | u8::from(*require_tls) << 2 | returned << 3 | body << 5);
-    put_optional_text(&mut out, envelope_id.as_deref());
-    put_varint(&mut out, recipients.len() as u64);
-    for QueueRecipient { address, parameters, attempts, last_attempt, last_reply } in recipients {
-        put_address(&mut out, address);
-        out.push(parameters.notify.0 | u8::from(last_attempt.is_some()) << 7);
-        put_optional_text(&mut out, parameters.original.as_deref());
-        put_varint(&mut out, (*attempts).into());
-        if let Some(time) = last_attempt {
-            put_signed(&mut out, time.0);
-        }
-        put_bytes(&mut out, last_reply.as_bytes());
-    }
-    out
-}
-
-/// From row bytes.
-pub fn decode_queue_entry(id: QueueId, bytes: &[u8]) -> Result<QueueEntry, Malformed> {
-    let mut decoder = versioned(bytes)?;
-    let body = BodyId(decoder.varint()?);
-    let size = decoder.varint()?;
-    let queued = Timestamp(decoder.signed()?);
-    let due = Timestamp(decoder.signed()?);
-    let reverse_path = match decoder.byte()? {
-        0 => ReversePath::Null,
-        1 => ReversePath::Address(read_address(&mut decoder)?),
-        _ => return Err(Malformed),
-    };
-    let bits = decoder.byte()?;
-    let parameters = MailParameters {
-        envelope_id: read_optional_text(&mut decoder)?,
-        return_full: match bits >> 3 & 3 {
-            0 => None,
-            1 => Some(false),
-            2 => Some(true),
-            _ => return Err(Malformed),
-        },
-        smtp_utf8: bits & 2 != 0,
-        body: match bits >> 5 {
-            0 => Body::SevenBit,
-            1 => Body::EightBitMime,
-            2 => Body::BinaryMime,
-            _ => return Err(Malformed),
-        },
-        require_tls: bits & 4 != 0,
-    };
-    let recipients = (0..decoder.count()?).map(|_| read_recipient(&mut decoder)).collect::<Result<_, Malformed>>()?;
-    let held = bits & 1 != 0;
-    Ok(QueueEntry { id, body, bytes: size, reverse_path, parameters, recipients, queued, due, held })
-}
-
-fn read_recipient(decoder: &mut Decoder<'_>) -> Result<QueueRecipient, Malformed> {
-    let address = read_address(decoder)?;
-    let bits = decoder.byte()?;
-    let notify = Notify(bits & 0x7f);
-    if !notify.is_well_formed() {
-        return Err(Malformed);
-    }
-    let original = read_optional_text(decoder)?;
-    let attempts = decoder.varint32()?;
-    let last_attempt = if bits & 0x80 != 0 { Some(Timestamp(decoder.signed()?)) } else { None };
-    let last_reply = decoder.text()?;
-    Ok(QueueRecipient { address, parameters: RcptParameters { notify, original }, attempts, last_attempt, last_reply })
-}
-
-fn put_optional_text(out: &mut Vec<u8>, text: Option<&str>) {
-    out.push(text.is_some().into());
-    if let Some(text) = text {
-        put_bytes(out, text.as_bytes());
-    }
-}
-
-fn read_optional_text(decoder: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
-    match decoder.byte()? {
-        0 => Ok(None),
-        1 => decoder.text().map(Some),
-        _ => Err(Malformed),
-    }
-}
-
 /// As row bytes.
 pub fn encode_credential(credential: &Credential) -> Vec<u8> {
     let Credential { login, verifier } = credential;
@@ -584,7 +472,6 @@ pub fn decode_credential(bytes: &[u8]) -> Result<Credential, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Recipient;
     use super::*;
     use proptest::prelude::*;
 
@@ -622,33 +509,6 @@ mod tests {
             expunged: 12,
         };
         assert_eq!(MailboxState::decode(MailboxId(7), &state.encode()), Ok(state));
-        let plain = Recipient::from(Address { local: "a b".into(), domain: Domain::new("Example.org") });
-        let plain = QueueRecipient::from(plain);
-        let told = QueueRecipient {
-            parameters: RcptParameters { notify: Notify(14), original: Some("rfc822;x@y".into()) },
-            attempts: 2,
-            last_attempt: Some(Timestamp(-9)),
-            last_reply: "451 later".into(),
-            ..plain.clone()
-        };
-        let entry = QueueEntry {
-            id: QueueId(3),
-            body: BodyId(4),
-            bytes: 5,
-            reverse_path: ReversePath::Null,
-            parameters: MailParameters {
-                envelope_id: Some("QQ314159".into()),
-                return_full: Some(true),
-                smtp_utf8: true,
-                body: Body::BinaryMime,
-                require_tls: false,
-            },
-            recipients: vec![plain, told],
-            queued: Timestamp(6),
-            due: Timestamp(-7),
-            held: true,
-        };
-        assert_eq!(decode_queue_entry(QueueId(3), &encode_queue_entry(&entry)), Ok(entry));
         let credential = Credential { login: "Me".into(), verifier: Verifier::new("x", [3; 16], 2) };
         assert_eq!(decode_credential(&encode_credential(&credential)), Ok(credential));
     }

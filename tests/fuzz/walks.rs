@@ -451,6 +451,7 @@ fn envelope(dice: &mut Dice) -> client::Envelope {
         smtp_utf8: yes(),
         body: if yes() { Body::BinaryMime } else { Body::SevenBit },
         require_tls: yes(),
+        hold: None,
     };
     client::Envelope {
         reverse_path: if yes() { ReversePath::Null } else { ReversePath::Address(someone()) },

@@ -50,7 +50,8 @@ fn work_on_a_full_disk(store: &Store, messages: u64) {
     change(Op::DeleteMailbox { name: "Old".to_owned() });
     let outcomes = vec![("x@far.example".parse().expect("an address"), Outcome::Deferred("451 later".to_owned()))];
     let (next_due, notice, now) = (Timestamp(9), None, Timestamp(9));
-    change(Op::Settle(Settle { entry: QueueId(1), outcomes, next_due, notice, now }));
+    let (file, forward) = Default::default();
+    change(Op::Settle(Settle { entry: QueueId(1), outcomes, next_due, file, forward, notice, now }));
     change(Op::Expunge(Expunge { mailbox: INBOX, which: Expungeable::These(uids[..10].to_vec()) }));
     assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
 }

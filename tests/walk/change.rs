@@ -138,6 +138,8 @@ pub struct Settlement {
     pub entry: u64,
     pub outcomes: Vec<(Address, Outcome)>,
     pub next_due: Timestamp,
+    pub file: Vec<Target>,
+    pub forward: Vec<Outgoing>,
     pub notice: Option<(Arc<Body>, NoticeTo)>,
     pub now: Timestamp,
 }
@@ -179,9 +181,9 @@ impl Change {
             Change::Enqueue(Submission { outgoing, copies, now, .. }) => {
                 Op::Enqueue(Enqueue { body: body("a submission"), outgoing, copies, now })
             }
-            Change::Settle(Settlement { entry, outcomes, next_due, notice, now }) => {
+            Change::Settle(Settlement { entry, outcomes, next_due, file, forward, notice, now }) => {
                 let notice = notice.map(|(_, to)| (body("a notice"), to));
-                Op::Settle(Settle { entry: QueueId(entry), outcomes, next_due, notice, now })
+                Op::Settle(Settle { entry: QueueId(entry), outcomes, next_due, file, forward, notice, now })
             }
             Change::Hold(entry) => Op::Hold { entry: QueueId(entry) },
             Change::Release { entry, due } => Op::Release { entry: QueueId(entry), due },

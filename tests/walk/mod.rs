@@ -13,7 +13,7 @@ use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
-use hauspost::wire::smtp::{Body as BodyKind, MailParameters, Notify, RcptParameters};
+use hauspost::wire::smtp::{Body as BodyKind, Hold, MailParameters, Notify, RcptParameters};
 pub use model::*;
 use smol::future::block_on;
 use std::future::{Future, poll_fn};
@@ -483,6 +483,7 @@ impl Walk {
             smtp_utf8: self.chance.below(4) == 0,
             body: self.chance.pick(&[BodyKind::SevenBit, BodyKind::EightBitMime]),
             require_tls: self.chance.below(4) == 0,
+            hold: self.chance.pick(&[None, None, Some(Hold::Until(Timestamp(1_700_000_000_000)))]),
         };
         Outgoing { reverse_path, parameters, recipients, not_before: self.time() }
     }
@@ -523,8 +524,13 @@ impl Walk {
             };
             outcomes.push((self.address(), outcome));
         }
+        // Sometimes it is found to be for here, or to be sent on.
+        let mut some = || [0, 0, 0, 1, 2][self.chance.below(5)];
+        let counts = (some(), some());
+        let file = (0..counts.0).map(|_| self.target()).collect();
+        let forward = (0..counts.1).map(|_| self.outgoing()).collect();
         let (next_due, notice, now) = (self.time(), self.notice(), self.time());
-        Change::Settle(Settlement { entry, outcomes, next_due, notice, now })
+        Change::Settle(Settlement { entry, outcomes, next_due, file, forward, notice, now })
     }
 
     fn change_settings(&mut self) -> Change {

@@ -504,7 +504,7 @@ impl Model {
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Answer, Refusal> {
-        let Settlement { entry: id, outcomes, next_due, notice, now } = settlement;
+        let Settlement { entry: id, outcomes, next_due, file, forward, notice, now } = settlement;
         let entry = self.entry(*id)?;
         for (address, outcome) in outcomes {
             match outcome {
@@ -519,7 +519,15 @@ impl Model {
             }
         }
         entry.due = *next_due;
-        if entry.recipients.is_empty() {
+        let body = entry.body.clone();
+        let is_over = entry.recipients.is_empty();
+        for target in file {
+            self.place(target, &body, *now, *now)?;
+        }
+        for outgoing in forward {
+            self.queue(outgoing, &body, *now);
+        }
+        if is_over {
             self.queue.remove(id);
         }
         self.notice(notice.as_ref(), *now)

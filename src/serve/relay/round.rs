@@ -1,4 +1,4 @@
-//! One attempt at one queue entry: recipients out to the desks, reports back, settlement.
+//! One attempt at one queue entry: recipients here get it, the others go out to the desks; reports back, settlement.
 //!
 //! Receives a due entry; hands on jobs, `Op::Settle`, and one log line per recipient. What was delivered is settled at once,
 //! the rest together at the end, with at most one bounce. A round that is cut settles what was delivered and leaves the rest
@@ -6,6 +6,7 @@
 
 use super::Relay;
 use super::desk::{Destination, Job, push};
+use super::here::{Filed, file};
 use crate::limits::*;
 use crate::mail::addressbook::Gateway;
 use crate::mail::bounce::{Failure, How, Reason, Success, tells_failure, tells_success};
@@ -73,9 +74,13 @@ impl Drop for Unsettled {
 /// another round.
 pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
     let round = Rc::new(Round { entry, site: relay.context.site() });
+    let filed = file(relay, &round.site, &round.entry).await;
+    let mut open = round.entry.recipients.len().saturating_sub(filed.done.len());
+    if open == 0 {
+        return false;
+    }
     let (reports, inbox) = smol::channel::unbounded();
-    deal(relay, &round, reports);
-    let mut open = round.entry.recipients.len();
+    deal(relay, &round, &filed, reports);
     let mut waiting: Vec<Report> = Vec::new();
     while open > 0 {
         let Ok(report) = inbox.recv().await else { break };
@@ -101,11 +106,14 @@ pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
     open > 0 || waiting.iter().any(|report| matches!(report.fate, Fate::Temporary(_)))
 }
 
-/// Routes every recipient, by its gateway or else by its domain, and lays the jobs on the desks.
-fn deal(relay: &Rc<Relay>, round: &Rc<Round>, reports: smol::channel::Sender<Report>) {
+/// Routes every recipient elsewhere, by its gateway or else by its domain, and lays the jobs on the desks.
+fn deal(relay: &Rc<Relay>, round: &Rc<Round>, filed: &Filed, reports: smol::channel::Sender<Report>) {
+    for (recipient, blocked) in &filed.blocked {
+        block(blocked, &[*recipient], None, &reports);
+    }
     let mut by_gateway: Vec<(&Gateway, Vec<usize>)> = Vec::new();
     let mut by_domain: BTreeMap<&Domain, Vec<usize>> = BTreeMap::new();
-    for (at, recipient) in round.entry.recipients.iter().enumerate() {
+    for (at, recipient) in round.entry.recipients.iter().enumerate().filter(|(at, _)| !filed.has(*at)) {
         match round.site.book.gateway(&recipient.address) {
             None => by_domain.entry(&recipient.address.domain).or_default().push(at),
             Some(gateway) => match by_gateway.iter_mut().find(|(known, _)| *known == gateway) {
@@ -298,6 +306,7 @@ async fn apply(
 ) -> Result<(), Trouble> {
     let now = relay.now();
     let notice = write_notice(&relay.context, &round.site, &Subject::of(&round.entry), news, now).await?;
-    let settle = Settle { entry: round.entry.id, outcomes: outcomes.to_vec(), next_due, notice, now };
+    let (entry, outcomes, file, forward) = (round.entry.id, outcomes.to_vec(), Vec::new(), Vec::new());
+    let settle = Settle { entry, outcomes, next_due, file, forward, notice, now };
     relay.context.store.apply(Op::Settle(settle)).await.map(|_| ())
 }

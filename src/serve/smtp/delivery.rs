@@ -104,32 +104,26 @@ pub(super) async fn make_op(
 ) -> Result<Op, Failing> {
     let mut ways = Ways::default();
     let mut news = News::default();
+    let now = context.net.clock().now();
+    let waits = envelope.parameters.hold.is_some_and(|hold| hold.release(now) > now);
     for recipient in distinct(&envelope.recipients) {
         let Recipient { address, parameters } = recipient;
+        if waits && site.book.is_own(address) && !srs::is_rewritten(&address.local) {
+            // Where it goes is asked again at its time, see [`release`].
+            ways.add_onward(address);
+            continue;
+        }
         resolve(context, site, role, &envelope.reverse_path, address, &mut ways).await?;
         if tells_success(parameters.notify) {
             let mut own = Ways::default();
             resolve(context, site, role, &envelope.reverse_path, address, &mut own).await?;
-            let how = match (own.places.is_empty(), own.forwards.is_empty()) {
-                (false, _) => How::Delivered,
-                (true, false) => How::SentOn,
-                // The relay will know.
-                (true, true) => continue,
-            };
-            let (recipient, original) = (address.clone(), parameters.original.clone());
-            news.successes.push(Success { recipient, original, how });
+            note_success(&mut news, recipient, &own);
         }
     }
-    let mut copies: Vec<Target> = Vec::new();
-    for place in &ways.places {
-        let mailbox = find_place(&context.store, place).await?;
-        if !copies.iter().any(|copy| copy.mailbox == mailbox) {
-            copies.push(Target { mailbox, flags: Flags::default() });
-        }
-    }
+    let mut copies = targets(&context.store, &ways.places).await?;
     copies.extend(filing.map(Filing::target));
-    let outgoing = outgoing(context, site, envelope, ways).await?;
-    let now = context.net.clock().now();
+    let not_before = envelope.parameters.hold.map_or(now, |hold| hold.release(now));
+    let outgoing = outgoing(context, site, envelope, ways, not_before).await?;
     let change = match outgoing.is_empty() {
         true => Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }),
         false => Op::Enqueue(Enqueue { body, outgoing, copies, now }),
@@ -141,17 +135,85 @@ pub(super) async fn make_op(
         queued: now,
         original: Original::Header(header),
     };
-    // RFC 3461 sections 5.2.3 and 5.2.7.3: delivered here or sent on, and the sender wants to know.
+    // Delivered here or sent on, and the sender wants to know.
     Ok(match write_notice(context, site, &subject, &news, now).await? {
         Some((notice, to)) => Op::Told { change: Box::new(change), notice, to, now },
         None => change,
     })
 }
 
-/// What goes to other servers, by the sender that it has there.
-async fn outgoing(context: &Context, site: &Site, envelope: &Envelope, ways: Ways) -> Result<Vec<Outgoing>, Trouble> {
+/// What becomes of mail that has waited in the queue for addresses here.
+#[derive(Default)]
+pub(in crate::serve) struct Released {
+    /// The mailboxes it goes into.
+    pub file: Vec<Target>,
+    /// What is sent on.
+    pub forward: Vec<Outgoing>,
+    /// What the sender wants to know of that.
+    pub news: News,
+    /// The recipients who are not here any more.
+    pub refused: Vec<(Address, Refusal)>,
+}
+
+/// Leads mail that has waited to its recipients, all of domains here and none inside. It goes the ways of the address book as
+/// it is now, as it would have gone without waiting; like all that the owner sends it gets no Return-Path and no Delivered-To,
+/// for the copy in Sent and what other servers get are the same bytes.
+pub(in crate::serve) async fn release(
+    context: &Context,
+    site: &Site,
+    envelope: &Envelope,
+) -> Result<Released, Trouble> {
     let now = context.net.clock().now();
-    let not_before = envelope.hold.map_or(now, |hold| hold.release(now));
+    let (mut ways, mut released) = (Ways::default(), Released::default());
+    for recipient in distinct(&envelope.recipients) {
+        let mut own = Ways::default();
+        let gone = site
+            .book
+            .resolve(&recipient.address, now, &mut own)
+            .and_then(|()| site.book.resolve(&recipient.address, now, &mut ways));
+        match gone {
+            Ok(()) if tells_success(recipient.parameters.notify) => note_success(&mut released.news, recipient, &own),
+            Ok(()) => {}
+            Err(refusal) => released.refused.push((recipient.address.clone(), refusal)),
+        }
+    }
+    released.file = targets(&context.store, &ways.places).await?;
+    released.forward = outgoing(context, site, envelope, ways, now).await?;
+    Ok(released)
+}
+
+/// RFC 3461 sections 5.2.3 and 5.2.7.3: a recipient who wanted it known has the message here, or it is sent on.
+fn note_success(news: &mut News, recipient: &Recipient, own: &Ways) {
+    let how = match (own.places.is_empty(), own.forwards.is_empty()) {
+        (false, _) => How::Delivered,
+        (true, false) => How::SentOn,
+        // The relay will know.
+        (true, true) => return,
+    };
+    let (recipient, original) = (recipient.address.clone(), recipient.parameters.original.clone());
+    news.successes.push(Success { recipient, original, how });
+}
+
+/// The mailboxes of these places, each once.
+async fn targets(store: &Store, places: &[Place]) -> Result<Vec<Target>, Trouble> {
+    let mut targets: Vec<Target> = Vec::new();
+    for place in places {
+        let mailbox = find_place(store, place).await?;
+        if !targets.iter().any(|target| target.mailbox == mailbox) {
+            targets.push(Target { mailbox, flags: Flags::default() });
+        }
+    }
+    Ok(targets)
+}
+
+/// What goes to other servers, by the sender that it has there.
+async fn outgoing(
+    context: &Context,
+    site: &Site,
+    envelope: &Envelope,
+    ways: Ways,
+    not_before: Timestamp,
+) -> Result<Vec<Outgoing>, Trouble> {
     // What was said of a recipient holds for those who get their mail (RFC 3461 section 5.2.7.1).
     let parameters_of = |address: &Address| {
         let said = envelope.recipients.iter().find(|recipient| recipient.address.same_as(address));

@@ -42,7 +42,7 @@ impl Draft<'_, '_> {
     }
 
     pub(super) fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
-        let Settle { entry: id, outcomes, next_due, notice, now } = settle;
+        let Settle { entry: id, outcomes, next_due, file, forward, notice, now } = settle;
         let mut entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
         for (address, outcome) in outcomes {
             match outcome {
@@ -61,6 +61,18 @@ impl Draft<'_, '_> {
             }
         }
         entry.due = next_due;
+        if !file.is_empty() || !forward.is_empty() {
+            self.tables.check_body(entry.body)?;
+        }
+        let body = (entry.body, entry.bytes);
+        for target in &file {
+            self.place(target, body, now, now)?;
+        }
+        forward.iter().try_for_each(check_outgoing)?;
+        for outgoing in forward {
+            self.queue(outgoing, body, now);
+        }
+        // Last, or the body could go with the entry.
         self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
         self.notice(notice, now)?;
         Ok(Done::Applied)

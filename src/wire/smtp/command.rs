@@ -5,7 +5,7 @@
 //! the end of a line.
 
 use super::dsn;
-use super::hold::{Hold, HoldBounds, parse_hold_for, parse_hold_until};
+use super::hold::{HoldBounds, parse_hold_for, parse_hold_until};
 use super::parameters::{MailParameters, RcptParameters};
 use super::reply::{Reply, replies};
 use crate::wire::address::{self, AddressTrouble, ForwardPath, ReversePath};
@@ -100,7 +100,6 @@ pub(super) struct MailArgument {
     pub(super) reverse_path: ReversePath,
     /// SIZE (RFC 1870); a number too large to hold is the largest.
     pub(super) declared_bytes: Option<u64>,
-    pub(super) hold: Option<Hold>,
     pub(super) parameters: MailParameters,
 }
 
@@ -111,7 +110,7 @@ pub(super) fn parse_mail(argument: &[u8], offered: Offered) -> Result<MailArgume
     let (reverse_path, rest) =
         address::parse_reverse_path(path).map_err(|trouble| path_reply(trouble, replies::BAD_SENDER))?;
     let parameters = MailParameters::default();
-    let mut mail = MailArgument { reverse_path, declared_bytes: None, hold: None, parameters };
+    let mut mail = MailArgument { reverse_path, declared_bytes: None, parameters };
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for parameter in parameters_of(rest, replies::BAD_SENDER)? {
         let (keyword, value) = parameter?;
@@ -149,7 +148,7 @@ impl MailArgument {
                 if !offered.hold.is_some_and(|bounds| hold.is_within(bounds)) {
                     return Err(replies::HELD_TOO_LONG);
                 }
-                self.hold = Some(hold);
+                parameters.hold = Some(hold);
             }
             (b"SIZE" | b"BODY" | b"RET" | b"ENVID" | b"SMTPUTF8", _) => return Err(bad()),
             (b"AUTH", _) if offered.auth => return Err(bad()),
@@ -296,7 +295,7 @@ fn check_auth(value: &[u8]) -> Result<(), Reply> {
 mod tests {
     use super::*;
     use crate::wire::date::Timestamp;
-    use crate::wire::smtp::Notify;
+    use crate::wire::smtp::{Hold, Notify};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -392,13 +391,13 @@ mod tests {
             "FROM:<j\u{fc}rgen@b\u{fc}cher.example> smtputf8 ret=full ENVID=a+20b body=BINARYMIME REQUIRETLS HOLDFOR=7";
         let mail = parse_mail(text.as_bytes(), everything()).expect("parameters");
         assert_eq!(mail.reverse_path.to_string(), "j\u{fc}rgen@xn--bcher-kva.example");
-        assert_eq!(mail.hold, Some(Hold::For(Duration::from_secs(7))));
         let wanted = MailParameters {
             envelope_id: Some("a b".into()),
             return_full: Some(true),
             smtp_utf8: true,
             body: Body::BinaryMime,
             require_tls: true,
+            hold: Some(Hold::For(Duration::from_secs(7))),
         };
         assert_eq!(mail.parameters, wanted);
     }

@@ -40,6 +40,16 @@ impl Hold {
     }
 }
 
+/// As a notice quotes it: the `orig-hold-param-value` of RFC 4865 section 5.1.2.
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Hold::For(wait) => write!(f, "for;{}", wait.as_secs()),
+            Hold::Until(at) => write!(f, "until;{}", encode_utc(*at)),
+        }
+    }
+}
+
 impl HoldBounds {
     /// The keyword line of EHLO.
     pub(super) fn keyword(self) -> String {
@@ -142,6 +152,7 @@ mod tests {
             assert_eq!(parsed(text), None, "{text}");
         }
         assert_eq!(Hold::Until(Timestamp(5)).release(Timestamp(9)), Timestamp(9), "what is past is now");
+        assert_eq!(Hold::Until(Timestamp(5)).to_string(), "until;1970-01-01T00:00:00Z");
     }
 
     #[test]

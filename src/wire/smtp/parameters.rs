@@ -3,7 +3,7 @@
 //! Values only, kept with a queued message until it has been relayed; that nothing was said is the default of each. Who
 //! parses and writes them sees to their syntax.
 
-use super::Body;
+use super::{Body, Hold};
 
 /// What MAIL says beside the reverse path.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -18,6 +18,8 @@ pub struct MailParameters {
     pub body: Body,
     /// REQUIRETLS (RFC 8689 section 4).
     pub require_tls: bool,
+    /// HOLDFOR or HOLDUNTIL (RFC 4865 section 3).
+    pub hold: Option<Hold>,
 }
 
 /// What RCPT says beside the forward path.

@@ -115,8 +115,6 @@ pub mod replies {
     pub const NOT_ASCII: Reply =
         Reply::new(553, "5.6.7", "Addresses with letters beyond ASCII are in UTF-8 and need SMTPUTF8");
     pub const HELD_TOO_LONG: Reply = Reply::new(501, "5.5.4", "Mail is not held that long here, EHLO tells how long");
-    pub const HELD_FOR_OWN: Reply =
-        Reply::new(554, "5.3.3", "Mail that is held can be sent to other servers only, not to an address here");
     pub const BAD_CHUNK: Reply = Reply::new(
         554,
         "5.5.4",

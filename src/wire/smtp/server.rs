@@ -13,7 +13,7 @@ mod verbs;
 use super::chunk::ChunkDecoder;
 use super::command::{self, Body, Chunk, Offered, Verb};
 use super::data::{DataTrouble, DotDecoder, Piece};
-use super::hold::{Hold, HoldBounds};
+use super::hold::HoldBounds;
 use super::line::{Framed, LineFramer};
 use super::parameters::{MailParameters, RcptParameters};
 use super::reply::{Reply, replies};
@@ -67,8 +67,6 @@ pub struct Envelope {
     pub reverse_path: ReversePath,
     /// SIZE, when it was given. At most the largest message.
     pub declared_bytes: Option<u64>,
-    /// HOLDFOR or HOLDUNTIL.
-    pub hold: Option<Hold>,
     /// What else MAIL said.
     pub parameters: MailParameters,
     /// RCPT TO, those accepted, at most [`SMTP_RECIPIENTS_MAX`].

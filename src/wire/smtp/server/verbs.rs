@@ -114,7 +114,6 @@ impl Server {
         self.state = State::SenderAsked(Envelope {
             reverse_path: mail.reverse_path,
             declared_bytes: mail.declared_bytes,
-            hold: mail.hold,
             parameters: mail.parameters,
             recipients: Vec::new(),
         });
