@@ -374,6 +374,9 @@ fn check_address(settings: &Settings, at: usize, table: &AddressTable) -> Result
     if until.is_some() && is_postmaster(address) {
         return wrong(&path("until"), POSTMASTER);
     }
+    if until.is_some() && settings.addresses.first().is_some_and(|main| main.same_as(address)) {
+        return wrong(&path("until"), "it is the first of your addresses, where mail to postmaster goes");
+    }
     let is_forwarded = !forward.is_empty();
     let stray = match (gateway.host.is_some(), is_forwarded) {
         (true, _) if is_forwarded => Some(("forward", "the gateway gets all mail to this address")),
@@ -553,6 +556,7 @@ mod tests {
                 "write to the postmaster",
             ),
             ("[address.\"postmaster@example.org\"]\nuntil = \"2035-12-31\"\n".into(), 4, "write to the postmaster"),
+            ("[address.\"me@example.org\"]\nuntil = \"2035-12-31\"\n".into(), 4, "where mail to postmaster goes"),
         ] {
             let sentence = refused(&text);
             assert!(
