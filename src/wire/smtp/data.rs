@@ -119,8 +119,11 @@ impl DotDecoder {
         (at, self.hand_on(input.get(start..at).unwrap_or_default()))
     }
 
+    /// Odd bytes anywhere weigh more than the size, which is seen sooner or later as the message happens to be cut.
     fn refuse(&mut self, trouble: DataTrouble) {
-        self.trouble.get_or_insert(trouble);
+        if matches!(self.trouble, None | Some(DataTrouble::TooLarge)) {
+            self.trouble = Some(trouble);
+        }
     }
 
     fn hand_on<'i>(&mut self, bytes: &'i [u8]) -> Piece<'i> {
@@ -213,6 +216,10 @@ mod tests {
     fn sizes() {
         assert_eq!(decode(b"12345678\r\n.\r\n", 3, 10).0, Some(Ok(b"12345678\r\n".to_vec())));
         assert_eq!(decode(b"123456789\r\n.\r\n", 3, 10).0, Some(Err(DataTrouble::TooLarge)));
+        for piece in 1..20 {
+            let both = decode(b"1234567890123\0\r\n.\r\n", piece, 10).0;
+            assert_eq!(both, Some(Err(DataTrouble::Nul)), "by {piece}");
+        }
         let endless = vec![b'x'; SMTP_DISCARDED_BYTES_MAX as usize + 8192];
         assert!(decode(&endless, 4096, 10).1 < endless.len());
     }
