@@ -54,7 +54,7 @@ pub const THREADS_TAG: u8 = 7;
 pub const PIECES: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("pieces");
 /// Bodies whose pieces arrive and that no Op has admitted yet.
 pub const STAGED: TableDefinition<u64, ()> = TableDefinition::new("staged");
-/// Queue id to [`QueueEntry`].
+/// Queue id to [`super::QueueEntry`].
 pub const QUEUE: Sealed<u64> = Sealed { table: TableDefinition::new("queue"), tag: 8 };
 /// [`due_key`] of every queue entry that is not held.
 pub const DUE: TableDefinition<u128, ()> = TableDefinition::new("due");
