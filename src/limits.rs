@@ -35,6 +35,10 @@ pub const LOGIN_SUCCESS_SECONDS: u64 = 24 * 3600;
 pub const ADMISSION_IPV4_PREFIX_BITS: u32 = 32;
 /// Sessions that were turned out for others and have not gone yet: they go as soon as their core looks at them.
 pub const ADMISSION_LEAVING_MAX: usize = 32;
+/// Milliseconds between two looks whether they have gone, when a connection waits for a place of theirs.
+pub const ADMISSION_WAIT_MILLISECONDS: u64 = 5;
+/// Looks before the connection is refused after all: a quarter of a second, which a busy small board may need.
+pub const ADMISSION_WAITS_MAX: u32 = 50;
 /// The same where wrong passwords are counted: an attacker often has a whole /24.
 pub const LOGIN_IPV4_PREFIX_BITS: u32 = 24;
 /// Peer networks whose failures are remembered (about 120 bytes each); the one longest silent is forgotten first.

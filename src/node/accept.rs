@@ -2,7 +2,10 @@
 //!
 //! Nothing a peer does ends the loop, and no want of the system makes it spin.
 
-use crate::limits::{ACCEPT_PAUSE_MILLISECONDS, REFUSAL_LOG_SECONDS, REFUSAL_MILLISECONDS_MAX};
+use crate::limits::{
+    ACCEPT_PAUSE_MILLISECONDS, ADMISSION_WAIT_MILLISECONDS, ADMISSION_WAITS_MAX, REFUSAL_LOG_SECONDS,
+    REFUSAL_MILLISECONDS_MAX,
+};
 use crate::node::cores::{Cores, Guest};
 use crate::node::settings::Port;
 use crate::serve::{Admission, Context, Refusal, Site, Ticket};
@@ -24,7 +27,7 @@ pub async fn run_listener(
     let mut refusals = Refusals::default();
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => match admit(&admission, &context.site(), port, peer) {
+            Ok((socket, peer)) => match admit(&admission, &context.site(), port, peer).await {
                 Ok(ticket) => {
                     log::debug!("event=connected service={} peer={}", port.name, peer.ip().to_canonical());
                     cores.seat(Guest { socket, port, ticket });
@@ -47,10 +50,21 @@ pub async fn run_listener(
     }
 }
 
-fn admit(admission: &Admission, site: &Site, port: Port, peer: SocketAddr) -> Result<Ticket, Refusal> {
-    match site.is_front(peer.ip()) {
-        true => admission.admit_front(port.service, peer.ip(), site.admission),
-        false => admission.admit(port.service, peer.ip(), site.admission),
+/// Finds a place. Those who are turned out for others go as soon as their core looks at them: in a rush that moment is waited
+/// for, and whoever comes next waits in the kernel's queue meanwhile.
+async fn admit(admission: &Admission, site: &Site, port: Port, peer: SocketAddr) -> Result<Ticket, Refusal> {
+    let mut waits = 0;
+    loop {
+        let place = match site.is_front(peer.ip()) {
+            true => admission.admit_front(port.service, peer.ip(), site.admission),
+            false => admission.admit(port.service, peer.ip(), site.admission),
+        };
+        let is_full = matches!(place, Err(Refusal::Full | Refusal::ServiceFull));
+        if !is_full || !admission.is_anyone_leaving() || waits == ADMISSION_WAITS_MAX {
+            return place;
+        }
+        waits += 1;
+        Timer::after(Duration::from_millis(ADMISSION_WAIT_MILLISECONDS)).await;
     }
 }
 

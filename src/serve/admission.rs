@@ -194,6 +194,11 @@ impl Admission {
         ADMISSION_LEAVING_MAX.min(self.sessions_max / 8)
     }
 
+    /// Whether somebody was turned out and has not gone yet.
+    pub fn is_anyone_leaving(&self) -> bool {
+        lock(&self.counts).leaving > 0
+    }
+
     /// Sessions of all services now.
     pub fn sessions(&self) -> usize {
         lock(&self.counts).all
