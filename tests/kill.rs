@@ -103,6 +103,7 @@ async fn change_others(store: &Store, name: &str) {
             reverse_path: ReversePath::Null,
             parameters: Default::default(),
             recipients,
+            signatures: Vec::new(),
             not_before: Timestamp(1),
         }],
         copies: vec![Target { mailbox: archive, flags: Flags::default() }],

@@ -192,6 +192,7 @@ fn past(messages: usize, unclean: bool) -> Past {
                 reverse_path: ReversePath::Null,
                 parameters: Default::default(),
                 recipients: vec![Address { local: name.into(), domain: Domain::new("far.example") }.into()],
+                signatures: Vec::new(),
                 not_before: Timestamp(9),
             }],
             copies: vec![Target { mailbox: MailboxId(3), flags: Flags::default() }],

@@ -126,6 +126,7 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
             reverse_path: ReversePath::Address(address("me")),
             parameters: Default::default(),
             recipients: vec![address("A").into(), address("b").into()],
+            signatures: Vec::new(),
             not_before: Timestamp(100),
         }],
         copies: vec![target(MailboxId(3), &[])],
@@ -146,6 +147,7 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
             file: Vec::new(),
             forward: Vec::new(),
             notice,
+            delay_told: false,
             now: Timestamp(110),
         };
         block_on(store.apply(Op::Settle(settle)))
@@ -288,7 +290,7 @@ fn the_queue_is_held_released_retried_and_emptied() {
         let (body, reverse_path) = (body(&store, b"Subject: x\r\n\r\n"), ReversePath::Null);
         let (copies, now) = (vec![target(MailboxId(3), &[])], Timestamp(1));
         let not_before = Timestamp(due);
-        let outgoing = vec![Outgoing { reverse_path, parameters, recipients, not_before }];
+        let outgoing = vec![Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before }];
         let done = block_on(store.apply(Op::Enqueue(Enqueue { body, outgoing, copies, now }))).expect("queued");
         let Done::Enqueued(ids) = done else { panic!("{done:?}") };
         ids[0]
@@ -307,8 +309,16 @@ fn the_queue_is_held_released_retried_and_emptied() {
     let applied = Ok(Done::Applied);
     let later = vec![(address("a"), Outcome::Deferred("451 later".into()))];
     let (file, forward, notice) = Default::default();
-    let settle =
-        Settle { entry: one, outcomes: later, next_due: Timestamp(30), file, forward, notice, now: Timestamp(7) };
+    let settle = Settle {
+        entry: one,
+        outcomes: later,
+        next_due: Timestamp(30),
+        file,
+        forward,
+        notice,
+        delay_told: true,
+        now: Timestamp(7),
+    };
     assert_eq!(apply(Op::Settle(settle)), (applied.clone(), true));
     assert_eq!(apply(Op::Hold { entry: one }), (applied.clone(), true));
     assert_eq!(order(), [(20, two)]);

@@ -84,6 +84,12 @@ impl Dns {
         }
     }
 
+    pub(super) async fn texts(&self, name: &Domain) -> Result<Vec<Vec<u8>>, DnsTrouble> {
+        let answers = self.ask(name, RecordType::TXT).await?;
+        let texts = answers.iter().filter_map(|record| if let RData::TXT(txt) = record { Some(txt) } else { None });
+        Ok(texts.map(|txt| txt.txt_data.concat()).collect())
+    }
+
     async fn ask(&self, name: &Domain, kind: RecordType) -> Result<Vec<RData>, DnsTrouble> {
         // A name that DNS cannot hold is a name that is not there.
         let mut name = Name::from_utf8(name.as_str()).map_err(|_| DnsTrouble::NoSuchName)?;

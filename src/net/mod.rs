@@ -103,6 +103,17 @@ impl Net {
         }
     }
 
+    /// TXT records of a name, each with its strings joined (RFC 7208 section 3.3). An empty list is an answer.
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]. Takes at most [`crate::limits::DNS_ANSWER_SECONDS_MAX`].
+    pub async fn texts(&self, name: &Domain) -> Result<Vec<Vec<u8>>, DnsTrouble> {
+        match &self.world {
+            World::System(system) => system.dns.texts(name).await,
+            World::Twin(twin) => twin.texts(name),
+        }
+    }
+
     /// Random bytes: from the system, or seeded in the twin.
     ///
     /// # Errors

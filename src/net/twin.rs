@@ -30,6 +30,7 @@ struct Inner {
     places: HashMap<SocketAddr, Place>,
     mx: HashMap<Domain, Vec<Mx>>,
     addresses: HashMap<Domain, Vec<IpAddr>>,
+    texts: HashMap<Domain, Vec<Vec<u8>>>,
     trouble: HashMap<Domain, DnsTrouble>,
 }
 
@@ -50,6 +51,7 @@ impl Twin {
             places: HashMap::new(),
             mx: HashMap::new(),
             addresses: HashMap::new(),
+            texts: HashMap::new(),
             trouble: HashMap::new(),
         };
         Arc::new(Twin { hand: VirtualClock::new(), inner: Mutex::new(inner) })
@@ -116,6 +118,11 @@ impl Twin {
         self.inner().addresses.entry(host.clone()).or_default().push(address);
     }
 
+    /// Adds a TXT record.
+    pub fn add_text(&self, name: &Domain, text: &[u8]) {
+        self.inner().texts.entry(name.clone()).or_default().push(text.to_vec());
+    }
+
     /// Every question about this name fails in this way; `None` ends it.
     pub fn set_trouble(&self, name: &Domain, trouble: Option<DnsTrouble>) {
         match trouble {
@@ -156,6 +163,12 @@ impl Twin {
         Ok(inner.addresses.get(host).cloned().unwrap_or_default())
     }
 
+    pub(super) fn texts(&self, name: &Domain) -> Result<Vec<Vec<u8>>, DnsTrouble> {
+        let inner = self.inner();
+        inner.known(name)?;
+        Ok(inner.texts.get(name).cloned().unwrap_or_default())
+    }
+
     /// SplitMix64: good enough to be different, and the same every time.
     pub(super) fn fill(&self, bytes: &mut [u8]) {
         let mut inner = self.inner();
@@ -178,7 +191,12 @@ impl Inner {
     fn known(&self, name: &Domain) -> Result<(), DnsTrouble> {
         match self.trouble.get(name) {
             Some(trouble) => Err(trouble.clone()),
-            None if self.mx.contains_key(name) || self.addresses.contains_key(name) => Ok(()),
+            None if self.mx.contains_key(name)
+                || self.addresses.contains_key(name)
+                || self.texts.contains_key(name) =>
+            {
+                Ok(())
+            }
             None => Err(DnsTrouble::NoSuchName),
         }
     }

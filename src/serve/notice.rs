@@ -157,7 +157,7 @@ fn notice_to(site: &Site, subject: &Subject<'_>, to: Address, now: Timestamp) ->
         ..MailParameters::default()
     };
     let (reverse_path, recipients) = (ReversePath::Null, vec![Recipient::from(to)]);
-    NoticeTo::Sender(Outgoing { reverse_path, parameters, recipients, not_before: now })
+    NoticeTo::Sender(Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before: now })
 }
 
 /// The beginning of a message that a notice is about. Without it the notice says less; but it is sent, for a message whose body

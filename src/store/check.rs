@@ -319,6 +319,7 @@ mod tests {
             reverse_path: ReversePath::Null,
             parameters: Default::default(),
             recipients: vec![address.into()],
+            signatures: Vec::new(),
             not_before: now,
         }];
         apply(Op::Enqueue(Enqueue { body: body("d"), outgoing, copies: Vec::new(), now }));

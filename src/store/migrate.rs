@@ -312,5 +312,19 @@ fn decode_entry(id: QueueId, row: &[u8]) -> Result<QueueEntry, Malformed> {
         })
         .collect::<Result<_, Malformed>>()?;
     let parameters = Default::default();
-    Ok(QueueEntry { id, body, bytes, reverse_path, parameters, recipients, queued, due, held: false })
+    Ok(QueueEntry {
+        id,
+        body,
+        bytes,
+        reverse_path,
+        parameters,
+        recipients,
+        queued,
+        due,
+        held: false,
+        signatures: Vec::new(),
+        delay_told: false,
+        outbox: None,
+        sent_copy: None,
+    })
 }

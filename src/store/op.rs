@@ -274,6 +274,8 @@ pub struct Outgoing {
     pub parameters: MailParameters,
     /// At least one.
     pub recipients: Vec<Recipient>,
+    /// See [`QueueEntry::signatures`].
+    pub signatures: Vec<u8>,
     /// Not tried before this time.
     pub not_before: Timestamp,
 }
@@ -299,6 +301,14 @@ pub struct QueueEntry {
     pub due: Timestamp,
     /// The owner holds it back: it is never due.
     pub held: bool,
+    /// Header fields that go out ahead of the body: signatures (RFC 6376), each with its line end.
+    pub signatures: Vec<u8>,
+    /// The sender has been told that delivery takes long.
+    pub delay_told: bool,
+    /// The message in Outbox that shows it.
+    pub outbox: Option<Uid>,
+    /// The copy in Sent that goes with it when it is taken back before anybody has got it.
+    pub sent_copy: Option<(MailboxId, Uid)>,
 }
 
 /// One recipient of a queue entry.
@@ -338,6 +348,8 @@ pub struct Settle {
     pub forward: Vec<Outgoing>,
     /// A bounce, in the same Op.
     pub notice: Option<(NewBody, NoticeTo)>,
+    /// The notice says that delivery takes long, which is said once.
+    pub delay_told: bool,
     /// Wall clock.
     pub now: Timestamp,
 }

@@ -21,13 +21,14 @@ impl World {
                 let address = address.parse().map_err(|_| "dns NAME A ADDRESS")?;
                 self.twin.add_address(&Domain::new(name), address);
             }
+            [name, "TXT", text] => self.twin.add_text(&Domain::new(name), text.as_bytes()),
             [name, "nxdomain"] => self.twin.set_trouble(&Domain::new(name), Some(DnsTrouble::NoSuchName)),
             [name, "servfail"] => {
                 let trouble = DnsTrouble::Temporary("SERVFAIL".to_owned());
                 self.twin.set_trouble(&Domain::new(name), Some(trouble));
             }
             [name, "works"] => self.twin.set_trouble(&Domain::new(name), None),
-            _ => return Err("dns NAME MX N HOST | A ADDRESS | nxdomain | servfail | works".to_owned()),
+            _ => return Err("dns NAME MX N HOST | A ADDRESS | TXT TEXT | nxdomain | servfail | works".to_owned()),
         }
         Ok(())
     }

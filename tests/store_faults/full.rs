@@ -22,6 +22,7 @@ fn enqueue(store: &Store) -> Result<Done, Trouble> {
             reverse_path: hauspost::wire::address::ReversePath::Null,
             parameters: Default::default(),
             recipients: vec![recipient.into()],
+            signatures: Vec::new(),
             not_before: Timestamp(1),
         }],
         copies: Vec::new(),
@@ -51,7 +52,8 @@ fn work_on_a_full_disk(store: &Store, messages: u64) {
     let outcomes = vec![("x@far.example".parse().expect("an address"), Outcome::Deferred("451 later".to_owned()))];
     let (next_due, notice, now) = (Timestamp(9), None, Timestamp(9));
     let (file, forward) = Default::default();
-    change(Op::Settle(Settle { entry: QueueId(1), outcomes, next_due, file, forward, notice, now }));
+    let (entry, delay_told) = (QueueId(1), false);
+    change(Op::Settle(Settle { entry, outcomes, next_due, file, forward, notice, delay_told, now }));
     change(Op::Expunge(Expunge { mailbox: INBOX, which: Expungeable::These(uids[..10].to_vec()) }));
     assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
 }

@@ -183,7 +183,9 @@ impl Change {
             }
             Change::Settle(Settlement { entry, outcomes, next_due, file, forward, notice, now }) => {
                 let notice = notice.map(|(_, to)| (body("a notice"), to));
-                Op::Settle(Settle { entry: QueueId(entry), outcomes, next_due, file, forward, notice, now })
+                let delay_told = false;
+                let entry = QueueId(entry);
+                Op::Settle(Settle { entry, outcomes, next_due, file, forward, notice, delay_told, now })
             }
             Change::Hold(entry) => Op::Hold { entry: QueueId(entry) },
             Change::Release { entry, due } => Op::Release { entry: QueueId(entry), due },

@@ -93,7 +93,21 @@ fn compare_queue(snapshot: &Snapshot, model: &Model) -> Compared {
         let QueueEntry { id, body, .. } = *entry;
         let Waiting { reverse_path, parameters, recipients, queued, due, held, .. } = wanted.clone();
         let bytes = wanted.body.bytes.len() as u64;
-        let wanted_entry = QueueEntry { id, body, bytes, reverse_path, parameters, recipients, queued, due, held };
+        let wanted_entry = QueueEntry {
+            id,
+            body,
+            bytes,
+            reverse_path,
+            parameters,
+            recipients,
+            queued,
+            due,
+            held,
+            signatures: Vec::new(),
+            delay_told: false,
+            outbox: None,
+            sent_copy: None,
+        };
         same!(entry, &wanted_entry, "queue entry {:?}", entry.id);
         same!(entry.body.0, wanted.body.id(entry.body), "body of queue entry {:?}", entry.id);
     }

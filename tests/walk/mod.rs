@@ -485,7 +485,7 @@ impl Walk {
             require_tls: self.chance.below(4) == 0,
             hold: self.chance.pick(&[None, None, Some(Hold::Until(Timestamp(1_700_000_000_000)))]),
         };
-        Outgoing { reverse_path, parameters, recipients, not_before: self.time() }
+        Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before: self.time() }
     }
 
     /// An entry; sometimes one that is not there.

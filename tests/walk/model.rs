@@ -492,7 +492,7 @@ impl Model {
     }
 
     fn queue(&mut self, outgoing: &Outgoing, body: &Arc<Body>, queued: Timestamp) -> QueueId {
-        let Outgoing { reverse_path, parameters, recipients, not_before: due } = outgoing.clone();
+        let Outgoing { reverse_path, parameters, recipients, signatures: _, not_before: due } = outgoing.clone();
         let recipients = recipients.into_iter().map(|Recipient { address, parameters }| {
             let (attempts, last_attempt, last_reply) = Default::default();
             QueueRecipient { address, parameters, attempts, last_attempt, last_reply }

@@ -97,6 +97,7 @@ async fn settle(
         file: released.file,
         forward: released.forward,
         notice,
+        delay_told: false,
         now,
     };
     relay.context.store.apply(Op::Settle(settle)).await?;

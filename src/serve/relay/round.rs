@@ -307,6 +307,6 @@ async fn apply(
     let now = relay.now();
     let notice = write_notice(&relay.context, &round.site, &Subject::of(&round.entry), news, now).await?;
     let (entry, outcomes, file, forward) = (round.entry.id, outcomes.to_vec(), Vec::new(), Vec::new());
-    let settle = Settle { entry, outcomes, next_due, file, forward, notice, now };
+    let settle = Settle { entry, outcomes, next_due, file, forward, notice, delay_told: false, now };
     relay.context.store.apply(Op::Settle(settle)).await.map(|_| ())
 }

@@ -228,7 +228,7 @@ async fn outgoing(
         Some(outgoing) => outgoing.recipients.push(recipient),
         None => {
             let (parameters, recipients) = (envelope.parameters.clone(), vec![recipient]);
-            list.push(Outgoing { reverse_path, parameters, recipients, not_before });
+            list.push(Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before });
         }
     };
     for address in ways.onward {

@@ -24,7 +24,7 @@ impl Draft<'_, '_> {
     }
 
     fn queue(&mut self, outgoing: Outgoing, (body, bytes): (BodyId, u64), now: Timestamp) -> QueueId {
-        let Outgoing { reverse_path, parameters, recipients, not_before } = outgoing;
+        let Outgoing { reverse_path, parameters, recipients, signatures, not_before } = outgoing;
         let id = QueueId(self.next_queue);
         self.next_queue += 1;
         self.steps.push(Step::Queue(QueueEntry {
@@ -37,12 +37,16 @@ impl Draft<'_, '_> {
             queued: now,
             due: not_before,
             held: false,
+            signatures,
+            delay_told: false,
+            outbox: None,
+            sent_copy: None,
         }));
         id
     }
 
     pub(super) fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
-        let Settle { entry: id, outcomes, next_due, file, forward, notice, now } = settle;
+        let Settle { entry: id, outcomes, next_due, file, forward, notice, delay_told, now } = settle;
         let mut entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
         for (address, outcome) in outcomes {
             match outcome {
@@ -61,6 +65,7 @@ impl Draft<'_, '_> {
             }
         }
         entry.due = next_due;
+        entry.delay_told |= delay_told;
         if !file.is_empty() || !forward.is_empty() {
             self.tables.check_body(entry.body)?;
         }

@@ -24,7 +24,21 @@ pub fn read_address(decoder: &mut Decoder<'_>) -> Result<Address, Malformed> {
 
 /// As row bytes, its id left out.
 pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
-    let QueueEntry { id: _, body, bytes, reverse_path, parameters, recipients, queued, due, held } = entry;
+    let QueueEntry {
+        id: _,
+        body,
+        bytes,
+        reverse_path,
+        parameters,
+        recipients,
+        queued,
+        due,
+        held,
+        signatures,
+        delay_told,
+        outbox,
+        sent_copy,
+    } = entry;
     let mut out = vec![VERSION];
     put_varint(&mut out, body.0);
     put_varint(&mut out, *bytes);
@@ -69,6 +83,15 @@ pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
         }
         put_bytes(&mut out, last_reply.as_bytes());
     }
+    out.push(u8::from(*delay_told) | u8::from(outbox.is_some()) << 1 | u8::from(sent_copy.is_some()) << 2);
+    put_bytes(&mut out, signatures);
+    if let Some(uid) = outbox {
+        put_varint(&mut out, uid.0.into());
+    }
+    if let Some((mailbox, uid)) = sent_copy {
+        put_varint(&mut out, mailbox.0.into());
+        put_varint(&mut out, uid.0.into());
+    }
     out
 }
 
@@ -105,7 +128,39 @@ pub fn decode_queue_entry(id: QueueId, bytes: &[u8]) -> Result<QueueEntry, Malfo
     };
     let recipients = (0..decoder.count()?).map(|_| read_recipient(&mut decoder)).collect::<Result<_, Malformed>>()?;
     let held = bits & 1 != 0;
-    Ok(QueueEntry { id, body, bytes: size, reverse_path, parameters, recipients, queued, due, held })
+    let mut entry = QueueEntry {
+        id,
+        body,
+        bytes: size,
+        reverse_path,
+        parameters,
+        recipients,
+        queued,
+        due,
+        held,
+        signatures: Vec::new(),
+        delay_told: false,
+        outbox: None,
+        sent_copy: None,
+    };
+    // Rows that were written before there was more to say end here.
+    if !decoder.is_empty() {
+        read_later_fields(&mut decoder, &mut entry)?;
+    }
+    Ok(entry)
+}
+
+fn read_later_fields(decoder: &mut Decoder<'_>, entry: &mut QueueEntry) -> Result<(), Malformed> {
+    let bits = decoder.byte()?;
+    entry.delay_told = bits & 1 != 0;
+    entry.signatures = decoder.bytes()?.to_vec();
+    if bits & 2 != 0 {
+        entry.outbox = Some(Uid(decoder.varint32()?));
+    }
+    if bits & 4 != 0 {
+        entry.sent_copy = Some((MailboxId(decoder.varint32()?), Uid(decoder.varint32()?)));
+    }
+    Ok(())
 }
 
 fn read_hold(decoder: &mut Decoder<'_>) -> Result<Hold, Malformed> {
@@ -178,11 +233,39 @@ mod tests {
             queued: Timestamp(6),
             due: Timestamp(-7),
             held: true,
+            signatures: b"DKIM-Signature: v=1\r\n".to_vec(),
+            delay_told: true,
+            outbox: Some(Uid(9)),
+            sent_copy: Some((MailboxId(7), Uid(8))),
         };
         let mut waiting = entry.clone();
         waiting.parameters.hold = Some(Hold::For(Duration::from_secs(3600)));
+        waiting.outbox = None;
+        waiting.sent_copy = None;
         for entry in [entry, waiting] {
             assert_eq!(decode_queue_entry(QueueId(3), &encode_queue_entry(&entry)), Ok(entry));
         }
+    }
+
+    #[test]
+    fn rows_without_the_later_fields_are_read() {
+        let address = Address { local: "a".into(), domain: Domain::new("b.example") };
+        let entry = QueueEntry {
+            id: QueueId(3),
+            body: BodyId(4),
+            bytes: 5,
+            reverse_path: ReversePath::Null,
+            parameters: MailParameters::default(),
+            recipients: vec![QueueRecipient::from(Recipient::from(address))],
+            queued: Timestamp(6),
+            due: Timestamp(7),
+            held: false,
+            signatures: Vec::new(),
+            delay_told: false,
+            outbox: None,
+            sent_copy: None,
+        };
+        let row = encode_queue_entry(&entry);
+        assert_eq!(decode_queue_entry(QueueId(3), &row[..row.len() - 2]), Ok(entry));
     }
 }
