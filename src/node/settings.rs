@@ -143,6 +143,8 @@ pub struct Relay {
     pub login: String,
     /// `relay.password_file`
     pub password_file: PathBuf,
+    /// `relay.ca_file`; empty: none.
+    pub ca_file: PathBuf,
     /// `relay.retry_after`
     pub retry_after: Vec<Duration>,
     /// `relay.give_up_after`
@@ -403,6 +405,13 @@ pub const KEYS: &[Key] = &[
         Slot::Path(|s| &mut s.relay.password_file),
     ),
     key(
+        "relay.ca_file",
+        r#""""#,
+        "Certificates of authorities of your own in PEM form, believed besides the public ones wherever the certificate\n\
+         of another server has to be good.",
+        Slot::Path(|s| &mut s.relay.ca_file),
+    ),
+    key(
         "relay.retry_after",
         r#"["5m", "15m", "30m", "1h", "2h", "4h"]"#,
         "Waits between attempts; the last one repeats.",
@@ -464,6 +473,7 @@ impl Settings {
                 security: SmarthostSecurity::Implicit,
                 login: String::new(),
                 password_file: PathBuf::new(),
+                ca_file: PathBuf::new(),
                 retry_after: Vec::new(),
                 give_up_after: Duration::ZERO,
             },

@@ -41,7 +41,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             smarthost,
             private_targets: false,
             mx_port: 25,
-            tls_verified: tls::client_verified(None, net.clock()).map_err(in_tls)?,
+            tls_verified: read_trust(&relay.ca_file, base, net)?,
             tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
             retry_after: relay.retry_after.clone(),
             give_up_after: relay.give_up_after,
@@ -59,6 +59,17 @@ fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<tls::Server
     let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
     tls::server_config(&pem.0, &pem.1, net.clock())
         .map_err(|e| Failure::new(Exit::Configuration, format!("{} and {}: {e}", certificate.display(), key.display())))
+}
+
+/// TLS towards servers that must prove who they are: to the public authorities, or to those in this file when it is named.
+fn read_trust(ca_file: &Path, base: &Path, net: &Net) -> Result<Arc<rustls::ClientConfig>, Failure> {
+    if ca_file.as_os_str().is_empty() {
+        return tls::client_verified(None, net.clock()).map_err(in_tls);
+    }
+    let path = base.join(ca_file);
+    let pem = read_bounded(&path, PEM_BYTES_MAX)?;
+    tls::client_verified(Some(&pem), net.clock())
+        .map_err(|e| Failure::new(Exit::Configuration, format!("{}: {e}", path.display())))
 }
 
 fn read_relay_login(settings: &Settings, base: &Path) -> Result<Option<(String, String)>, Failure> {

@@ -163,11 +163,13 @@ impl World {
         write("cert.pem", &own.certificate_pem)?;
         write("key.pem", &own.key_pem)?;
         let remotes = ["example", "test"].iter().flat_map(|top| [format!("*.{top}"), format!("*.far.{top}")]);
+        let remote_pem = tls::self_signed(&remotes.collect::<Vec<_>>(), net.clock())?;
+        write("world.pem", &remote_pem.certificate_pem)?;
         let mut world = World {
             mode,
             executor: Rc::new(LocalExecutor::new()),
             client_tls: tls::client_verified(Some(own.certificate_pem.as_bytes()), net.clock())?,
-            remote_pem: tls::self_signed(&remotes.collect::<Vec<_>>(), net.clock())?,
+            remote_pem,
             twin,
             net,
             disk: if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() },
@@ -183,6 +185,7 @@ impl World {
             words: Words::new(),
             transcript: String::new(),
         };
+        world.set("relay.ca_file", "\"world.pem\"")?;
         world.set("hostname", "\"mail.home.test\"")?;
         world.set("addresses", &format!("[\"{OWNER}\"]"))?;
         world.set("plaintext_login_on_loopback", "true")?;
@@ -273,8 +276,6 @@ impl World {
         let settings = configuration::parse("dialogue", &text).map_err(|failure| failure.to_string())?;
         let mut site =
             site::make_site(&settings, self.folder.path(), &self.net).map_err(|failure| failure.to_string())?;
-        let remote = self.remote_pem.certificate_pem.as_bytes();
-        site.relay.tls_verified = tls::client_verified(Some(remote), self.net.clock())?;
         site.relay.private_targets = true;
         if self.tls_off {
             site.tls = None;
