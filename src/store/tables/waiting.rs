@@ -22,6 +22,18 @@ pub fn read_address(decoder: &mut Decoder<'_>) -> Result<Address, Malformed> {
     Ok(Address { local: decoder.text()?, domain: Domain::new(&decoder.text()?) })
 }
 
+fn put_recipient(out: &mut Vec<u8>, recipient: &QueueRecipient) {
+    let QueueRecipient { address, parameters, attempts, last_attempt, last_reply } = recipient;
+    put_address(out, address);
+    out.push(parameters.notify.0 | u8::from(last_attempt.is_some()) << 7);
+    put_optional_text(out, parameters.original.as_deref());
+    put_varint(out, (*attempts).into());
+    if let Some(time) = last_attempt {
+        put_signed(out, time.0);
+    }
+    put_bytes(out, last_reply.as_bytes());
+}
+
 /// As row bytes, its id left out.
 pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
     let QueueEntry {
@@ -73,16 +85,7 @@ pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
         None => {}
     }
     put_varint(&mut out, recipients.len() as u64);
-    for QueueRecipient { address, parameters, attempts, last_attempt, last_reply } in recipients {
-        put_address(&mut out, address);
-        out.push(parameters.notify.0 | u8::from(last_attempt.is_some()) << 7);
-        put_optional_text(&mut out, parameters.original.as_deref());
-        put_varint(&mut out, (*attempts).into());
-        if let Some(time) = last_attempt {
-            put_signed(&mut out, time.0);
-        }
-        put_bytes(&mut out, last_reply.as_bytes());
-    }
+    recipients.iter().for_each(|recipient| put_recipient(&mut out, recipient));
     out.push(u8::from(*delay_told) | u8::from(outbox.is_some()) << 1 | u8::from(sent_copy.is_some()) << 2);
     put_bytes(&mut out, signatures);
     if let Some(uid) = outbox {
