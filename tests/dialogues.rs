@@ -7,6 +7,8 @@
 mod around;
 #[path = "dialogues/client.rs"]
 mod client;
+#[path = "dialogues/cuts.rs"]
+mod cuts;
 #[path = "dialogues/pattern.rs"]
 mod pattern;
 #[path = "dialogues/remote.rs"]

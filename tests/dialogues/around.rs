@@ -46,7 +46,9 @@ impl World {
                     address
                 }
             };
-            self.remotes.insert(host.to_owned(), Remote::new(host, address));
+            let remote = Remote::new(host, address);
+            remote.rules.borrow_mut().disk = Some(self.disk.clone());
+            self.remotes.insert(host.to_owned(), remote);
             self.bring_up(host)?;
         }
         self.remotes.get_mut(host).ok_or_else(|| "no such server".to_owned())
@@ -154,6 +156,9 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
         ["received", "nothing"] => received.is_empty(),
         ["received", count, "messages" | "message"] => {
             received.len() == count.parse::<usize>().map_err(|_| "received N messages")?
+        }
+        ["received", count, "messages" | "message", "or", "more"] => {
+            received.len() >= count.parse::<usize>().map_err(|_| "received N messages or more")?
         }
         ["received", "from", from, "to", to @ ..] => {
             received.iter().any(|mail| mail.from == from.trim_matches(['<', '>']) && mail.to == *to)

@@ -1,6 +1,7 @@
 //! Another mail server of the world, played: accepts everything unless told otherwise, and keeps what it got.
 
 use hauspost::net::Stream;
+use hauspost::store::MemoryDisk;
 use smol::channel::Receiver;
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
@@ -28,6 +29,8 @@ pub struct Rules {
     /// Offers STARTTLS, and speaks TLS at once on port 465.
     pub tls: Option<Arc<hauspost::net::tls::ServerTls>>,
     pub received: Vec<Received>,
+    /// The disk of the node, by whose events it is told when something was received.
+    pub disk: Option<MemoryDisk>,
     /// Every command line of every connection, for `mx HOST heard "text"`.
     pub heard: Vec<String>,
 }
@@ -57,6 +60,8 @@ pub struct Received {
     pub to: Vec<String>,
     pub bytes: Vec<u8>,
     pub tls: bool,
+    /// So many events of the node's disk lay behind.
+    pub at_event: usize,
 }
 
 impl Remote {
@@ -93,6 +98,11 @@ impl Remote {
 }
 
 impl Rules {
+    fn receive(&mut self, mail: Received) {
+        let at_event = self.disk.as_ref().map_or(0, MemoryDisk::events);
+        self.received.push(Received { at_event, ..mail });
+    }
+
     /// What to do about a verb; the latest matching rule wins.
     fn action(&mut self, verb: &str, line: &str, default: &str) -> Action {
         let fits = |rule: &Rule| {
@@ -216,7 +226,7 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
                 mail.tls = session.stream.tls().is_some();
                 let whole = std::mem::take(&mut mail);
                 if accepted {
-                    rules.borrow_mut().received.push(whole);
+                    rules.borrow_mut().receive(whole);
                 }
             }
             "BDAT" if accepted => {
@@ -227,7 +237,7 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
                 mail.tls = session.stream.tls().is_some();
                 let Some(accepted) = session.answer(Action::Reply("250 2.0.0 taken".to_owned())).await else { return };
                 if accepted && words.get(2) == Some(&"LAST") {
-                    rules.borrow_mut().received.push(std::mem::take(&mut mail));
+                    rules.borrow_mut().receive(std::mem::take(&mut mail));
                 }
             }
             "STARTTLS" if accepted => {

@@ -74,6 +74,8 @@ pub enum What {
         back: bool,
     },
     CutPower,
+    /// What stands above happens again and again, and the power is cut at each write; what follows must hold then.
+    CutAnywhere,
     Restart,
     /// `disk full`, `disk fails`; the words after `disk`.
     Disk(Vec<String>),
@@ -218,6 +220,7 @@ fn parse_step(line: &str) -> Result<What, String> {
         }
         ["disk", ..] => What::Disk(rest(1)),
         ["cut", "power"] => What::CutPower,
+        ["cut", "anywhere"] => What::CutAnywhere,
         ["restart"] => What::Restart,
         ["dns", ..] => What::Dns(rest(1)),
         ["mx", ..] => What::Mx(rest(1)),

@@ -57,7 +57,7 @@ pub struct World {
     pub executor: Rc<LocalExecutor<'static>>,
     pub twin: Arc<Twin>,
     pub net: Net,
-    disk: MemoryDisk,
+    pub disk: MemoryDisk,
     node: Option<Running>,
     admission: Admission,
     settings: BTreeMap<String, String>,
@@ -83,6 +83,9 @@ struct Running {
 
 /// Runs a dialogue in a new world.
 pub fn run(script: &Script, mode: Mode, mail: &Path) -> Result<(), Box<Mishap>> {
+    if let Some(at) = script.steps.iter().position(|step| matches!(step.what, What::CutAnywhere)) {
+        return crate::cuts::run(script, at, mail);
+    }
     let wants_cuts = script.steps.iter().any(|step| matches!(step.what, What::CutPower));
     let mut world = World::new(mode, wants_cuts)
         .map_err(|why| Box::new(Mishap { line: 0, step: "starting".into(), why, transcript: String::new() }))?;
@@ -152,6 +155,14 @@ fn must_wait_after(bytes: &[u8]) -> bool {
 
 impl World {
     fn new(mode: Mode, wants_cuts: bool) -> Result<World, String> {
+        let mut world = World::off(mode, if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() })?;
+        world.start()?;
+        world.make_owner()?;
+        Ok(world)
+    }
+
+    /// One whose node is not started yet.
+    pub fn off(mode: Mode, disk: MemoryDisk) -> Result<World, String> {
         let twin = Twin::new(0x4861_7573_706f_7374);
         let net = twin.net();
         if mode == Mode::Bytes {
@@ -172,7 +183,7 @@ impl World {
             remote_pem,
             twin,
             net,
-            disk: if wants_cuts { MemoryDisk::remembering() } else { MemoryDisk::new() },
+            disk,
             node: None,
             admission: Admission::new(SESSIONS_MAX),
             settings: BTreeMap::new(),
@@ -189,12 +200,10 @@ impl World {
         world.set("hostname", "\"mail.home.test\"")?;
         world.set("addresses", &format!("[\"{OWNER}\"]"))?;
         world.set("plaintext_login_on_loopback", "true")?;
-        world.start()?;
-        world.make_owner()?;
         Ok(world)
     }
 
-    fn carry_out(&mut self, step: &Step, mail: &Path) -> Outcome {
+    pub fn carry_out(&mut self, step: &Step, mail: &Path) -> Outcome {
         if !matches!(step.what, What::Expect { .. }) {
             let _ = writeln!(self.transcript, "{}", step.text);
         }
@@ -232,6 +241,7 @@ impl World {
             }
             What::Disk(words) => self.set_disk(words),
             What::CutPower => self.cut_power(),
+            What::CutAnywhere => Err("cut anywhere may stand there once, and no other cut with it".to_owned()),
             What::Restart => self.restart(),
             What::Dns(words) => self.script_dns(words),
             What::Mx(words) => self.script_mx(words),
@@ -249,7 +259,7 @@ impl World {
 
     // ---- the node
 
-    fn start(&mut self) -> Outcome {
+    pub fn start(&mut self) -> Outcome {
         // The store counts by the real clock, of which hardly any passes here.
         let options = Options { ring_bytes: RING_BYTES, reopen_after: Duration::ZERO, ..Options::new("") };
         let store = Store::open_on(Arc::new(self.disk.clone()), options)
@@ -308,7 +318,7 @@ impl World {
         Ok(())
     }
 
-    fn make_owner(&mut self) -> Outcome {
+    pub fn make_owner(&mut self) -> Outcome {
         let (context, net) = (self.context()?, self.net.clone());
         let made = async move { hauspost::node::owner::set_password(&context.store, &net, OWNER, PASSWORD).await };
         self.wait_for(made)?.map_err(|failure| failure.to_string())
@@ -395,7 +405,7 @@ impl World {
     }
 
     /// Moves the clock, stopping wherever somebody wants to be woken.
-    fn advance(&mut self, wait: Duration) -> Outcome {
+    pub fn advance(&mut self, wait: Duration) -> Outcome {
         self.settle()?;
         let hand = self.twin.hand().clone();
         let target = hand.steady() + wait;
@@ -579,7 +589,7 @@ impl World {
         Ok(())
     }
 
-    fn mishap(&self, step: &Step, why: String) -> Box<Mishap> {
+    pub fn mishap(&self, step: &Step, why: String) -> Box<Mishap> {
         let mut transcript = self.transcript.clone();
         for (name, client) in &self.clients {
             for line in client.unread().lines() {
