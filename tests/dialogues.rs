@@ -11,6 +11,8 @@ mod client;
 mod cuts;
 #[path = "dialogues/pattern.rs"]
 mod pattern;
+#[path = "dialogues/pipeline.rs"]
+mod pipeline;
 #[path = "dialogues/remote.rs"]
 mod remote;
 #[path = "dialogues/script.rs"]
