@@ -16,4 +16,5 @@ pub mod section;
 pub mod srs;
 pub mod submitted;
 pub mod text;
+pub mod tls_policy;
 pub mod view;

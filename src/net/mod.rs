@@ -12,6 +12,7 @@ pub mod twin;
 pub use clock::{Clock, VIRTUAL_START, VirtualClock};
 pub use stream::{Stream, TlsFacts};
 
+use crate::mail::tls_policy::{Security, Tlsa};
 use crate::wire::address::Domain;
 use dns::Dns;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -103,6 +104,30 @@ impl Net {
         }
     }
 
+    /// As [`Net::mx`], and how sure the answer is.
+    ///
+    /// # Errors
+    /// Also when the answer is bogus: that is none.
+    pub async fn mx_secured(&self, domain: &Domain) -> Result<Secured<Mx>, DnsTrouble> {
+        Ok(Secured::unproved(domain, self.mx(domain).await?))
+    }
+
+    /// As [`Net::addresses`], and how sure the answer is.
+    ///
+    /// # Errors
+    /// Also when the answer is bogus: that is none.
+    pub async fn addresses_secured(&self, host: &Domain) -> Result<Secured<IpAddr>, DnsTrouble> {
+        Ok(Secured::unproved(host, self.addresses(host).await?))
+    }
+
+    /// TLSA records for TCP on this port of a host, and how sure the answer is.
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]; also when the answer is bogus.
+    pub async fn tlsa(&self, base: &Domain, _port: u16) -> Result<Secured<Tlsa>, DnsTrouble> {
+        Ok(Secured::unproved(base, Vec::new()))
+    }
+
     /// TXT records of a name, each with its strings joined (RFC 7208 section 3.3). An empty list is an answer.
     ///
     /// # Errors
@@ -139,6 +164,40 @@ pub struct Mx {
     pub preference: u16,
     /// The host, without a final dot.
     pub exchange: Domain,
+}
+
+/// What DNS answered, and how sure that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secured<T> {
+    /// The records; none is an answer too.
+    pub found: Vec<T>,
+    /// The name they were found at: the one asked for, or what it is an alias of.
+    pub name: Domain,
+    /// Of the whole chain from the name asked for to the records.
+    pub security: Security,
+    /// Of its first step: what is said at the name asked for itself.
+    pub first: Security,
+}
+
+impl<T> Secured<T> {
+    /// An answer that anybody can have written.
+    pub fn unproved(name: &Domain, found: Vec<T>) -> Secured<T> {
+        Secured { found, name: name.clone(), security: Security::Insecure, first: Security::Insecure }
+    }
+
+    /// Whether every step is proved.
+    pub fn is_secure(&self) -> bool {
+        self.security == Security::Secure
+    }
+
+    /// Where the TLSA records of a host with these addresses may be, in order (RFC 7672 section 2.2.2).
+    pub fn tlsa_bases(&self, host: &Domain) -> Vec<Domain> {
+        match (self.security, self.first) {
+            (Security::Secure, _) if self.name != *host => vec![self.name.clone(), host.clone()],
+            (Security::Secure, _) | (_, Security::Secure) => vec![host.clone()],
+            (Security::Insecure, Security::Insecure) => Vec::new(),
+        }
+    }
 }
 
 /// Why DNS gave no answer.

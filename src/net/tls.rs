@@ -4,13 +4,14 @@
 
 use super::Clock;
 use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
+use crate::mail::tls_policy::TlsResult;
 use ::ring::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use std::sync::Arc;
@@ -117,6 +118,19 @@ pub fn client_any(clock: &Clock) -> Result<Arc<ClientConfig>, String> {
         client_builder(clock)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.resumption = Resumption::in_memory_sessions(TLS_CLIENT_SESSIONS_MAX);
     Ok(Arc::new(config))
+}
+
+/// What a handshake that failed says about the server (RFC 8460 section 4.3.1).
+pub fn failure_of(error: &std::io::Error) -> TlsResult {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(reason)) = inner else { return TlsResult::ValidationFailure };
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsResult::CertificateExpired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            TlsResult::CertificateHostMismatch
+        }
+        _ => TlsResult::CertificateNotTrusted,
+    }
 }
 
 /// A certificate and its private key, as PEM text.

@@ -16,6 +16,7 @@ mod backoff;
 mod desk;
 mod here;
 mod look;
+mod policy;
 mod round;
 mod session;
 mod walk;

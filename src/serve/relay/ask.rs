@@ -3,12 +3,13 @@
 //! Receives a gateway and an address; hands on the server's answer. Says MAIL and RCPT and then takes it back, so that no message
 //! is ever sent by this. Whoever asks bounds the time.
 
-use super::desk::Destination;
+use super::desk::{Destination, Place};
 use super::session::Session;
 use super::walk::{gives_up_loops, server};
 use crate::mail::addressbook::Gateway;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses};
+use crate::mail::tls_policy::{Demands, HostTls};
 use crate::net::{DnsTrouble, Net};
 use crate::serve::Site;
 use crate::wire::address::{Address, Domain};
@@ -26,10 +27,10 @@ pub async fn ask(net: &Net, site: &Site, gateway: &Gateway, recipient: &Address)
         Blocked::Never(answer) => answer.to_string(),
         Blocked::Later(why) => why,
     })?;
-    let destination = Destination::Gateway(gateway.clone());
+    let destination = Destination { place: Place::Gateway(gateway.clone()), demands: Demands::default() };
     let mut last = "it has no address".to_owned();
     for ip in addresses {
-        let server = server(site, &destination, &host, ip);
+        let server = server(site, &destination, (&host, &HostTls::Opportunistic), ip);
         match Session::open(net, &server, gives_up_loops(site, &destination)).await {
             Err(refused) => last = refused.reason.to_string(),
             Ok(mut session) => {

@@ -9,15 +9,23 @@ use super::walk::attempt;
 use crate::limits::*;
 use crate::mail::addressbook::Gateway;
 use crate::mail::route::Exchange;
+use crate::mail::tls_policy::Demands;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Where jobs can share a connection.
+/// Where jobs can share a connection: the same place, and the same that TLS must be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Destination {
+pub(super) struct Destination {
+    pub place: Place,
+    pub demands: Demands,
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
     /// The smarthost: host and port.
     Smarthost(String, u16),
     /// A server inside.
@@ -26,28 +34,12 @@ pub(super) enum Destination {
     Exchanges(Vec<Exchange>),
     /// An address literal.
     Address(IpAddr),
-    /// One of the others, over TLS with a certificate that is verified, for messages that require it (RFC 8689): they share no
-    /// connection with messages that do not.
-    Verified(Box<Destination>),
 }
 
-impl Destination {
-    /// Where it is, whatever the TLS.
-    pub fn place(&self) -> &Destination {
-        match self {
-            Destination::Verified(place) => place,
-            place => place,
-        }
-    }
-
-    /// Whether only a verified server will do.
-    pub fn is_verified(&self) -> bool {
-        matches!(self, Destination::Verified(_))
-    }
-
+impl Place {
     /// The owner has named the server: it may stand in the house, and what it says about us is about our settings.
     pub fn is_named(&self) -> bool {
-        matches!(self.place(), Destination::Smarthost(..) | Destination::Gateway(_))
+        matches!(self, Place::Smarthost(..) | Place::Gateway(_))
     }
 }
 

@@ -5,21 +5,23 @@
 //! due as it was.
 
 use super::Relay;
-use super::desk::{Destination, Job, push};
+use super::desk::{Destination, Job, Place, push};
 use super::here::{Filed, file};
+use super::policy::sts_policy;
 use crate::limits::*;
 use crate::mail::addressbook::Gateway;
 use crate::mail::bounce::{Failure, How, Reason, Success, tells_failure, tells_success};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
-use crate::net::DnsTrouble;
+use crate::mail::tls_policy::{Demands, Security};
+use crate::net::{DnsTrouble, Mx};
 use crate::serve::Site;
 use crate::serve::notice::{News, Subject, write_notice};
 use crate::store::{Op, Outcome, QueueEntry, QueueRecipient, Settle, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::RcptParameters;
-use crate::wire::smtp::client::{Answer, Status, cut};
+use crate::wire::smtp::client::cut;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -123,10 +125,10 @@ fn deal(relay: &Rc<Relay>, round: &Rc<Round>, filed: &Filed, reports: smol::chan
         }
     }
     for (gateway, recipients) in by_gateway {
-        lay(relay, round, Destination::Gateway(gateway.clone()), recipients, &reports);
+        lay(relay, round, named(round, Place::Gateway(gateway.clone())), recipients, &reports);
     }
     if let Some(smarthost) = &round.site.relay.smarthost {
-        let destination = Destination::Smarthost(smarthost.host.clone(), smarthost.port);
+        let destination = named(round, Place::Smarthost(smarthost.host.clone(), smarthost.port));
         let all = by_domain.into_values().flatten().collect();
         return lay(relay, round, destination, all, &reports);
     }
@@ -149,12 +151,6 @@ fn lay(
     all: Vec<usize>,
     reports: &smol::channel::Sender<Report>,
 ) {
-    // Of a message without a sender nobody could be told, so it goes as it can (RFC 8689 section 5).
-    let entry = &round.entry;
-    let to = match entry.parameters.require_tls && entry.reverse_path != ReversePath::Null {
-        true => Destination::Verified(Box::new(to)),
-        false => to,
-    };
     for recipients in all.chunks(RELAY_RECIPIENTS_PER_TRANSACTION) {
         let job = Job { round: round.clone(), recipients: recipients.to_vec(), reports: reports.clone() };
         push(relay, to.clone(), job);
@@ -184,33 +180,42 @@ pub(super) fn block(
     }
 }
 
+/// A server that the owner has named.
+fn named(round: &Round, place: Place) -> Destination {
+    Destination { place, demands: Demands { require_tls: requires_tls(&round.entry), ..Demands::default() } }
+}
+
+/// Of a message without a sender nobody could be told, so it goes as it can (RFC 8689 section 5).
+fn requires_tls(entry: &QueueEntry) -> bool {
+    entry.parameters.require_tls && entry.reverse_path != ReversePath::Null
+}
+
 async fn route(relay: &Relay, round: &Round, domain: &Domain) -> Result<Destination, Blocked> {
     let site = &round.site;
     if let Some(literal) = literal_address(domain) {
-        return literal.map(Destination::Address);
+        return literal.map(|ip| named(round, Place::Address(ip)));
     }
     let _turn = relay.lookups.acquire().await;
-    let looked = match relay.context.net.mx(domain).await {
-        Ok(records) => {
-            let exchange = |mx: crate::net::Mx| Exchange { preference: mx.preference, host: mx.exchange };
-            Looked::Found(records.into_iter().map(exchange).collect())
+    let mut demands = Demands { require_tls: requires_tls(&round.entry), ..Demands::default() };
+    let looked = match relay.context.net.mx_secured(domain).await {
+        Ok(answer) => {
+            demands.mx = answer.security;
+            demands.names = vec![domain.clone(), answer.name];
+            demands.names.dedup();
+            let exchange = |mx: Mx| Exchange { preference: mx.preference, host: mx.exchange };
+            Looked::Found(answer.found.into_iter().map(exchange).collect())
         }
         Err(DnsTrouble::NoSuchName) => Looked::NoSuchName,
         Err(DnsTrouble::Temporary(why)) => Looked::Temporary(why),
     };
     let own = Own { hostname: &site.hostname, domains: &site.domains };
-    let mut exchanges = route_domain(domain, looked, own)?;
-    if round.entry.parameters.require_tls && round.entry.reverse_path != ReversePath::Null {
-        // RFC 8689 section 4.2.1: a server counts that DNSSEC or MTA-STS vouch for. Neither is asked here, so only the domain
-        // itself, whose name the certificate proves, is left.
-        exchanges.retain(|exchange| exchange.host == *domain);
+    let exchanges = route_domain(domain, looked, own)?;
+    demands.sts = sts_policy(relay, site, domain).await;
+    if demands.mx == Security::Insecure && demands.sts.is_none() && !demands.require_tls {
+        // Nothing depends on the domain: others with the same hosts share their connections.
+        demands.names.clear();
     }
-    if exchanges.is_empty() {
-        let text =
-            format!("the message requires TLS all the way, and nothing proves which servers are those of {domain}");
-        return Err(Blocked::Never(Answer::ours(550, Status(5, 7, 10), text)));
-    }
-    Ok(Destination::Exchanges(exchanges))
+    Ok(Destination { place: Place::Exchanges(exchanges), demands })
 }
 
 fn schedule(site: &Site) -> Schedule<'_> {

@@ -7,9 +7,11 @@
 use crate::limits::*;
 use crate::mail::bounce::Reason;
 use crate::mail::message::BodyId;
+use crate::mail::tls_policy::{TlsFailure, TlsResult};
+use crate::net::tls::failure_of;
 use crate::net::{Net, Stream};
 use crate::store::{Store, Trouble};
-use crate::wire::address::Address;
+use crate::wire::address::{Address, Domain};
 use crate::wire::smtp::client::{Client, Ended, Envelope, Manner, Verb, Verdict, Want};
 use rustls::ClientConfig;
 use smol::future::zip;
@@ -24,8 +26,10 @@ const LAST_WORDS_WAIT: Duration = Duration::from_secs(RELAY_LAST_WORDS_SECONDS);
 /// A server to talk to, and how.
 #[derive(Clone)]
 pub(super) struct Server {
-    /// Its name, for TLS, logs and bounces.
-    pub host: String,
+    /// Its name, for logs and bounces.
+    pub host: Domain,
+    /// The name asked for in the TLS handshake: mostly the same.
+    pub tls_name: Domain,
     pub address: SocketAddr,
     pub manner: Manner,
     /// TLS from the first byte.
@@ -37,7 +41,7 @@ pub(super) struct Server {
 pub(super) struct NoSession {
     pub reason: Reason,
     /// There is no TLS that is needed, or it broke during the handshake or right after it.
-    pub by_tls: bool,
+    pub tls: Option<TlsFailure>,
     /// The server does not take our login.
     pub by_login: bool,
     /// The other end is this machine.
@@ -46,7 +50,7 @@ pub(super) struct NoSession {
 
 impl NoSession {
     fn happened(text: String) -> NoSession {
-        NoSession { reason: Reason::Happened(text), by_tls: false, by_login: false, is_own: false }
+        NoSession { reason: Reason::Happened(text), tls: None, by_login: false, is_own: false }
     }
 }
 
@@ -86,7 +90,7 @@ impl Session {
             stream,
             client: Client::new(server.manner.clone()),
             net: net.clone(),
-            host: server.host.clone(),
+            host: server.host.to_string(),
             out: Vec::new(),
             input: vec![0; READ_BUFFER_BYTES],
         };
@@ -244,14 +248,22 @@ impl Session {
 
     fn no_session(&self, by_tls: bool) -> NoSession {
         let reason = self.end_reason().unwrap_or(Reason::Happened("the server did not go on".to_owned()));
-        let by_tls = match self.client.ended() {
-            Some(Ended::Lost(_) | Ended::Breach(_)) => by_tls,
-            Some(Ended::Refused(answer, verb)) => *verb == Verb::StartTls && answer.is_permanent(),
-            Some(Ended::Unfit(_)) => !self.client.is_over_tls(),
-            None => false,
+        let result = match self.client.ended() {
+            Some(Ended::Lost(_) | Ended::Breach(_)) => by_tls.then_some(TlsResult::ValidationFailure),
+            Some(Ended::Refused(answer, verb)) => {
+                (*verb == Verb::StartTls && answer.is_permanent()).then_some(TlsResult::StarttlsNotSupported)
+            }
+            Some(Ended::Unfit(_)) => (!self.client.is_over_tls()).then_some(TlsResult::StarttlsNotSupported),
+            None => None,
         };
+        let tls = result.map(|result| TlsFailure { result, text: reason.to_string() });
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
-        NoSession { reason, by_tls, by_login, is_own: false }
+        NoSession { reason, tls, by_login, is_own: false }
+    }
+
+    /// Whether what is said cannot be read on the way.
+    pub fn is_over_tls(&self) -> bool {
+        self.stream.tls().is_some()
     }
 }
 
@@ -268,9 +280,10 @@ fn cut_return_path(beginning: &mut Vec<u8>) -> u64 {
 
 async fn shake_hands(stream: Stream, server: &Server) -> Result<Stream, NoSession> {
     let wait = Duration::from_secs(RELAY_TLS_SECONDS);
-    stream.start_tls(server.tls.clone(), &server.host, wait).await.map_err(|error| {
+    stream.start_tls(server.tls.clone(), server.tls_name.as_str(), wait).await.map_err(|error| {
         let text = format!("no TLS with {} ({}): {}", server.host, server.address, plain(&error));
-        NoSession { by_tls: true, ..NoSession::happened(text) }
+        let tls = Some(TlsFailure { result: failure_of(&error), text: text.clone() });
+        NoSession { tls, ..NoSession::happened(text) }
     })
 }
 

@@ -7,14 +7,16 @@
 //! take it.
 
 use super::Relay;
-use super::desk::{Destination, Job};
+use super::desk::{Destination, Job, Place};
+use super::policy::{TlsAttempt, find_tlsa, tell};
 use super::round::{Fate, Report, Unsettled};
 use super::session::{NoSession, Server, Session};
 use crate::limits::*;
 use crate::mail::addressbook::GatewayTls;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
-use crate::net::DnsTrouble;
+use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, Unfit, decide_tls};
+use crate::net::{DnsTrouble, Secured};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::store::QueueRecipient;
 use crate::wire::address::Domain;
@@ -30,7 +32,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
     // The configuration by which the job was routed, also when a new one has come since.
     let site = &*job.round.site;
     let mut open = job.recipients.clone();
-    let mut walk = Walk::new(relay, site, destination);
+    let mut walk = Walk::new(relay, site, destination, job);
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
         transact(relay, used, (destination, job), &mut open, &mut walk.last).await;
@@ -91,7 +93,7 @@ async fn transact(
             Verdict::Delivered(answer) => Fate::Delivered(Reason::Answered(answer)),
             // 530 and 538 say that this session lacks TLS or a login: our settings are wrong, not the message.
             Verdict::Permanent(answer, Verb::Mail)
-                if destination.is_named() && matches!(answer.code, 530 | 535 | 538) =>
+                if destination.place.is_named() && matches!(answer.code, 530 | 535 | 538) =>
             {
                 Fate::Temporary(Reason::Answered(answer))
             }
@@ -136,32 +138,42 @@ fn report(job: &Job, report: Report) {
 /// The servers of a destination, one after the other.
 struct Walk<'a> {
     destination: &'a Destination,
+    /// The domain of the recipients.
+    domain: Domain,
     hosts: VecDeque<Domain>,
     addresses: VecDeque<IpAddr>,
     host: Option<Domain>,
+    /// What TLS to the host must be, where it is found by MX.
+    tls: HostTls,
     addresses_left: usize,
     servers_left: usize,
     last: Last,
 }
 
 impl Walk<'_> {
-    fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination) -> Walk<'a> {
-        let hosts = match destination.place() {
-            Destination::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
-            Destination::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
-            Destination::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
-            Destination::Address(_) | Destination::Verified(_) => VecDeque::new(),
+    fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination, job: &Job) -> Walk<'a> {
+        let hosts = match &destination.place {
+            Place::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
+            Place::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
+            Place::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
+            Place::Address(_) => VecDeque::new(),
         };
+        // Jobs that go by MX have recipients of one domain only.
+        let recipient = job.recipients.first().and_then(|&at| job.round.entry.recipients.get(at));
+        let domain = recipient.map_or_else(|| Domain::new(""), |recipient| recipient.address.domain.clone());
+        let tls = if destination.demands.require_tls { HostTls::Verified } else { HostTls::Opportunistic };
         let mut walk = Walk {
             destination,
+            domain,
             hosts,
             addresses: VecDeque::new(),
             host: None,
+            tls,
             addresses_left: RELAY_ADDRESSES_TRIED_MAX,
             servers_left: RELAY_SERVERS_TRIED_MAX,
             last: None,
         };
-        if let Destination::Address(ip) = destination.place() {
+        if let Place::Address(ip) = &destination.place {
             let host = Domain::new(&ip.to_string());
             walk.take_addresses(host, Looked::Found(vec![*ip]), site);
         }
@@ -173,13 +185,12 @@ impl Walk<'_> {
         while self.addresses_left > 0 && self.servers_left > 0 {
             let Some(ip) = self.addresses.pop_front() else {
                 let host = self.hosts.pop_front()?;
-                let looked = look_up(relay, &host).await;
-                self.take_addresses(host, looked, site);
+                self.arrive_at(host, relay, site).await;
                 continue;
             };
             let host = self.host.clone()?;
             self.addresses_left -= 1;
-            let server = server(site, self.destination, &host, ip);
+            let server = server(site, self.destination, (&host, &self.tls), ip);
             if let Some(session) = self.open(relay, site, server).await {
                 self.servers_left -= 1;
                 return Some(session);
@@ -190,15 +201,21 @@ impl Walk<'_> {
 
     async fn open(&mut self, relay: &Relay, site: &Site, mut server: Server) -> Option<Session> {
         let clock = relay.context.net.clock();
-        if let Some(reason) = relay.backoff.borrow().reason(server.address, clock.steady()) {
-            self.last = Some((reason.clone(), Some(server.host)));
+        if let Some(reason) = relay.backoff.borrow().reason(server.address, &self.tls, clock.steady()) {
+            self.last = Some((reason.clone(), Some(server.host.to_string())));
             return None;
         }
         let loops = gives_up_loops(site, self.destination);
         let mut opened = Session::open(&relay.context.net, &server, loops).await;
-        if let (Err(NoSession { by_tls: true, reason, .. }), TlsUse::IfOffered) = (&opened, server.manner.tls) {
+        self.tell_opened(relay, &server, &opened);
+        if self.tls == HostTls::Tested && by_tls(&opened) {
+            // RFC 8461 section 5: the failure is told, and the mail goes as if there were no policy.
+            server.manner.tls = TlsUse::IfOffered;
+            server.tls = site.relay.tls_any.clone();
+            opened = Session::open(&relay.context.net, &server, loops).await;
+        }
+        if server.manner.tls == TlsUse::IfOffered && by_tls(&opened) {
             // RFC 7435: an attacker who can break TLS could as well have taken the offer away.
-            log::info!("event=tls-failed host={:?} reason={:?} then=plain", server.host, reason.to_string());
             server.manner.tls = TlsUse::Never;
             opened = Session::open(&relay.context.net, &server, loops).await;
         }
@@ -211,17 +228,44 @@ impl Walk<'_> {
         }
     }
 
+    /// Tells what became of TLS, once per connection: what is done about it afterwards changes nothing.
+    fn tell_opened(&self, relay: &Relay, server: &Server, opened: &Result<Session, NoSession>) {
+        let missing = || {
+            let text = format!("the server {} offers no STARTTLS", server.host);
+            TlsFailure { result: TlsResult::StarttlsNotSupported, text }
+        };
+        let failure = match opened {
+            Ok(session) if session.is_over_tls() => None,
+            Ok(_) if server.manner.tls == TlsUse::Never => return,
+            Ok(_) => Some(missing()),
+            // It did not come to TLS.
+            Err(NoSession { tls: None, .. }) => return,
+            Err(NoSession { tls: Some(failure), .. }) => Some(failure.clone()),
+        };
+        tell(
+            relay,
+            &TlsAttempt {
+                domain: &self.domain,
+                destination: self.destination,
+                host: &server.host,
+                address: Some(server.address),
+                tls: Some(&self.tls),
+                result: failure.as_ref().map_or(Ok(()), Err),
+            },
+        );
+    }
+
     /// Remembers why a server could not be used: for this job, and for a while for others.
     fn note(&mut self, relay: &Relay, site: &Site, server: Server, refused: NoSession) {
         if refused.is_own {
             let text = format!("mail for it would come back here: {}", refused.reason);
-            self.last_resort(Reason::Answered(Answer::ours(554, Status(5, 4, 6), text)), &server.host);
+            self.last_resort(Reason::Answered(Answer::ours(554, Status(5, 4, 6), text)), server.host.as_str());
             return;
         }
-        if self.destination.is_verified() && refused.by_tls {
+        if self.destination.demands.require_tls && refused.tls.is_some() {
             // RFC 8689 section 4.2.1. Other messages may go there all the same, so it is not remembered.
             let text = format!("the message requires TLS, and {}", refused.reason);
-            self.last_resort(Reason::Answered(Answer::ours(550, Status(5, 7, 10), text)), &server.host);
+            self.last_resort(Reason::Answered(Answer::ours(550, Status(5, 7, 10), text)), server.host.as_str());
             return;
         }
         let seconds = if refused.by_login { RELAY_LOGIN_BACKOFF_SECONDS } else { RELAY_BACKOFF_SECONDS };
@@ -230,16 +274,48 @@ impl Walk<'_> {
         let now = relay.context.net.clock().steady();
         log::info!(
             "event=unusable host={:?} address={} reason={:?}",
-            server.host,
+            server.host.as_str(),
             server.address,
             refused.reason.to_string()
         );
-        relay.backoff.borrow_mut().add(server.address, now + wait, refused.reason.clone(), now);
-        self.last = Some((refused.reason, Some(server.host)));
+        let way = (server.address, refused.tls.is_some().then(|| self.tls.clone()));
+        relay.backoff.borrow_mut().add(way, now + wait, refused.reason.clone(), now);
+        self.last = Some((refused.reason, Some(server.host.to_string())));
+    }
+
+    /// Finds out the addresses of a host, and what TLS to it must be.
+    async fn arrive_at(&mut self, host: Domain, relay: &Relay, site: &Site) {
+        let looked = look_up(relay, &host).await;
+        let found = match looked {
+            Ok(found) => found,
+            Err(looked) => return self.take_addresses(host, looked, site),
+        };
+        self.take_addresses(host.clone(), Looked::Found(found.found.clone()), site);
+        if self.addresses.is_empty() || self.destination.place.is_named() {
+            return;
+        }
+        let tlsa = {
+            let _turn = relay.lookups.acquire().await;
+            find_tlsa(relay, &host, site.relay.mx_port, &found).await
+        };
+        match decide_tls(&self.destination.demands, &host, tlsa) {
+            Ok(tls) => self.tls = tls,
+            Err(Unfit::Never(answer)) => {
+                self.addresses.clear();
+                self.last_resort(Reason::Answered(answer), host.as_str());
+            }
+            Err(Unfit::Later(failure)) => {
+                self.addresses.clear();
+                let (domain, destination) = (&self.domain, self.destination);
+                let result = Err(&failure);
+                tell(relay, &TlsAttempt { domain, destination, host: &host, address: None, tls: None, result });
+                self.last = Some((Reason::Happened(failure.text), Some(host.to_string())));
+            }
+        }
     }
 
     fn take_addresses(&mut self, host: Domain, looked: Looked<IpAddr>, site: &Site) {
-        let private = site.relay.private_targets || self.destination.is_named();
+        let private = site.relay.private_targets || self.destination.place.is_named();
         match order_addresses(host.as_str(), looked, private) {
             Ok(addresses) => self.addresses = addresses.into(),
             Err(Blocked::Never(answer)) => self.last_resort(Reason::Answered(answer), host.as_str()),
@@ -256,33 +332,41 @@ impl Walk<'_> {
     }
 }
 
-async fn look_up(relay: &Relay, host: &Domain) -> Looked<IpAddr> {
+async fn look_up(relay: &Relay, host: &Domain) -> Result<Secured<IpAddr>, Looked<IpAddr>> {
     let _turn = relay.lookups.acquire().await;
-    match relay.context.net.addresses(host).await {
-        Ok(found) => Looked::Found(found),
-        Err(DnsTrouble::NoSuchName) => Looked::NoSuchName,
-        Err(DnsTrouble::Temporary(why)) => Looked::Temporary(why),
-    }
+    relay.context.net.addresses_secured(host).await.map_err(|trouble| match trouble {
+        DnsTrouble::NoSuchName => Looked::NoSuchName,
+        DnsTrouble::Temporary(why) => Looked::Temporary(why),
+    })
+}
+
+fn by_tls(opened: &Result<Session, NoSession>) -> bool {
+    matches!(opened, Err(NoSession { tls: Some(_), .. }))
 }
 
 /// Whether a connection to this very machine is given up: mail would come back.
 pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
     !site.relay.private_targets
-        && match destination.place() {
-            Destination::Smarthost(..) => false,
+        && match &destination.place {
+            Place::Smarthost(..) => false,
             // Another server may run on this machine, but not on our own port.
-            Destination::Gateway(gateway) => gateway.port == site.relay.mx_port,
-            Destination::Exchanges(_) | Destination::Address(_) | Destination::Verified(_) => true,
+            Place::Gateway(gateway) => gateway.port == site.relay.mx_port,
+            Place::Exchanges(_) | Place::Address(_) => true,
         }
 }
 
-/// How this host is spoken to.
-pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: IpAddr) -> Server {
+/// How this host is spoken to. What TLS must be counts where the owner has not said it.
+pub(super) fn server(
+    site: &Site,
+    destination: &Destination,
+    (host, host_tls): (&Domain, &HostTls),
+    ip: IpAddr,
+) -> Server {
     let relay = &site.relay;
     let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
     let no_login = None;
-    let (port, (mut tls, implicit_tls, mut config), login) = match (destination.place(), &relay.smarthost) {
-        (Destination::Gateway(gateway), _) => {
+    let (port, (mut tls, implicit_tls, mut config), login) = match (&destination.place, &relay.smarthost) {
+        (Place::Gateway(gateway), _) => {
             let tls = match gateway.tls {
                 GatewayTls::IfOffered => any_tls,
                 GatewayTls::Plain => (TlsUse::Never, false, &relay.tls_any),
@@ -291,7 +375,7 @@ pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: 
             };
             (gateway.port, tls, no_login)
         }
-        (Destination::Smarthost(..), Some(smarthost)) => {
+        (Place::Smarthost(..), Some(smarthost)) => {
             let tls = match smarthost.security {
                 SmarthostSecurity::StartTls => (TlsUse::Required, false, &relay.tls_verified),
                 SmarthostSecurity::Implicit => (TlsUse::Never, true, &relay.tls_verified),
@@ -299,16 +383,26 @@ pub(super) fn server(site: &Site, destination: &Destination, host: &Domain, ip: 
             };
             (smarthost.port, tls, smarthost.login.clone())
         }
-        _ => (relay.mx_port, any_tls, no_login),
+        _ => {
+            let tls = match host_tls {
+                HostTls::Opportunistic => any_tls,
+                HostTls::Encrypted(_) => (TlsUse::Required, false, &relay.tls_any),
+                HostTls::Tested | HostTls::Verified | HostTls::Dane(_) => {
+                    (TlsUse::Required, false, &relay.tls_verified)
+                }
+            };
+            (relay.mx_port, tls, no_login)
+        }
     };
-    if destination.is_verified() {
+    if destination.demands.require_tls && destination.place.is_named() {
         config = &relay.tls_verified;
         if !implicit_tls {
             tls = TlsUse::Required;
         }
     }
     Server {
-        host: host.to_string(),
+        host: host.clone(),
+        tls_name: host.clone(),
         address: SocketAddr::new(ip, port),
         manner: Manner { hostname: site.hostname.clone(), tls, login },
         implicit_tls,
