@@ -434,6 +434,9 @@ pub const RELAY_REPLY_KEPT_BYTES: usize = 8192;
 pub const RELAY_REPLY_TEXT_BYTES: usize = 480;
 /// Recipients in one transaction: what every server takes (RFC 5321 section 4.5.3.1.8).
 pub const RELAY_RECIPIENTS_PER_TRANSACTION: usize = 100;
+/// Chunks of a message (RFC 3030) that may be under way before the first of them is answered, where commands may be pipelined:
+/// with those of [`RELAY_BODY_READ_BYTES`] a quarter of a megabyte, more than most lines hold between here and there.
+pub const RELAY_CHUNKS_UNANSWERED_MAX: u32 = 4;
 /// Hosts tried for one domain in one attempt; large providers name five.
 pub const RELAY_HOSTS_MAX: usize = 8;
 /// Shortest wait before another attempt, in seconds: a schedule of zeros must not spin.

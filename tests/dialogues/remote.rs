@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The answer to a message.
+const TAKEN: &str = "250 2.0.0 accepted";
 pub const PORTS: [u16; 3] = [25, 465, 587];
 
 pub struct Remote {
@@ -198,6 +200,7 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
         return;
     }
     let mut mail = Received::default();
+    let mut failed = false;
     while let Some(line) = session.read_line().await {
         rules.borrow_mut().heard.push(line.clone());
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
@@ -207,20 +210,21 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
             _ => default_reply(&verb, &host, &rules.borrow(), &session.stream),
         };
         let action = rules.borrow_mut().action(&verb, &line, &default);
-        // RFC 3030 section 2: the answer to BDAT comes after its octets.
-        let accepted = match verb.as_str() {
-            "BDAT" => true,
-            _ => match session.answer(action).await {
+        let accepted = match (verb.as_str(), &action) {
+            // RFC 3030 section 2: the answer to BDAT comes after its octets. A connection is lost in the middle of them.
+            ("BDAT", Action::Reply(_)) => true,
+            _ => match session.answer(action.clone()).await {
                 Some(accepted) => accepted,
                 None => return,
             },
         };
         match verb.as_str() {
+            "RSET" => failed = false,
             "MAIL" if accepted => mail = Received { from: path(&line), ..Received::default() },
             "RCPT" if accepted => mail.to.push(path(&line)),
             "DATA" if accepted => {
                 let Some(bytes) = session.read_message().await else { return };
-                let action = rules.borrow_mut().action("DOT", "", "250 2.0.0 accepted");
+                let action = rules.borrow_mut().action("DOT", "", TAKEN);
                 let Some(accepted) = session.answer(action).await else { return };
                 mail.bytes = bytes;
                 mail.tls = session.stream.tls().is_some();
@@ -229,14 +233,22 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
                     rules.borrow_mut().receive(whole);
                 }
             }
-            "BDAT" if accepted => {
+            "BDAT" => {
                 let words: Vec<&str> = line.split(' ').collect();
-                let count = words.get(1).and_then(|count| count.parse().ok()).unwrap_or(0);
-                let Some(chunk) = session.read_octets(count).await else { return };
+                let (count, last) = (words.get(1).and_then(|count| count.parse().ok()), words.get(2) == Some(&"LAST"));
+                let Some(chunk) = session.read_octets(count.unwrap_or(0)).await else { return };
                 mail.bytes.extend(chunk);
+                // The end of the message is answered as after DATA, unless there is a rule for BDAT itself.
+                let action = match (action, last) {
+                    (Action::Reply(text), true) if text == default => rules.borrow_mut().action("DOT", "", TAKEN),
+                    (action, _) => action,
+                };
+                // RFC 3030 section 2: what comes behind a refused chunk is out of sequence.
+                let action = if failed { Action::Reply("503 5.5.1 no".to_owned()) } else { action };
+                let Some(accepted) = session.answer(action).await else { return };
+                failed = !accepted;
                 mail.tls = session.stream.tls().is_some();
-                let Some(accepted) = session.answer(Action::Reply("250 2.0.0 taken".to_owned())).await else { return };
-                if accepted && words.get(2) == Some(&"LAST") {
+                if accepted && last {
                     rules.borrow_mut().receive(std::mem::take(&mut mail));
                 }
             }
@@ -265,6 +277,7 @@ fn default_reply(verb: &str, host: &str, rules: &Rules, stream: &Stream) -> Stri
         }
         "HELO" | "MAIL" | "RCPT" | "RSET" | "NOOP" => "250 2.0.0 fine".to_owned(),
         "DATA" => "354 go on".to_owned(),
+        "BDAT" => "250 2.0.0 octets taken".to_owned(),
         "STARTTLS" => match rules.tls {
             Some(_) => "220 2.0.0 go on".to_owned(),
             None => "502 5.5.1 no".to_owned(),

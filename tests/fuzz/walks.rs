@@ -384,7 +384,8 @@ fn relay_walk(seed: &[u8], input: &[u8], reads: Reads) -> (bool, String) {
     let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
     let tls = [TlsUse::Never, TlsUse::IfOffered, TlsUse::Required][dice.roll(3) as usize];
     let login = (dice.roll(2) == 0).then(|| ("me".to_owned(), "secret".to_owned()));
-    let mut client = Client::new(Manner { hostname: Domain::new("home.example"), tls, login });
+    let mut client =
+        Client::new(Manner { hostname: Domain::new("home.example"), tls, login, no_chunks: dice.roll(4) == 0 });
     let (mut out, mut trace) = (Vec::new(), String::new());
     let (mut at, mut sent, mut pieces, mut odd) = (0, 0, 0, false);
     for _ in 0..input.len() + 64 {
@@ -412,18 +413,13 @@ fn relay_walk(seed: &[u8], input: &[u8], reads: Reads) -> (bool, String) {
                 if sent > 3 {
                     client.quit(&mut out);
                 } else {
-                    pieces = 1 + dice.roll(3);
+                    pieces = 1 + dice.roll(6);
                     client.begin(envelope(&mut dice), &mut out);
                 }
             }
             client::Want::Content => {
-                // In chunks each piece has its answer before the next.
-                if pieces > 0 {
-                    client.content(b"Subject: x\r\n\r\n.dot\r\nbare\nlf\r\n", &mut out);
-                    pieces -= 1;
-                } else {
-                    client.content_end(&mut out);
-                }
+                pieces -= 1;
+                client.content(b"Subject: x\r\n\r\n.dot\r\nbare\nlf\r\n", pieces == 0, &mut out);
             }
             client::Want::Close => break,
         }

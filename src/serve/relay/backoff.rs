@@ -5,7 +5,7 @@
 use crate::limits::RELAY_BACKOFF_ADDRESSES;
 use crate::mail::bounce::Reason;
 use crate::mail::tls_policy::HostTls;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub(super) struct Backoff {
     until: HashMap<Way, (Duration, Reason)>,
+    no_chunks: HashSet<SocketAddr>,
 }
 
 /// An address, and what TLS there had to be when that alone was the trouble: others may go there all the same.
@@ -28,6 +29,19 @@ impl Backoff {
             self.until.clear();
         }
         self.until.insert(way, (until, reason));
+    }
+
+    /// The server there offers CHUNKING and does not know it.
+    pub fn note_no_chunks(&mut self, address: SocketAddr) {
+        if self.no_chunks.len() >= RELAY_BACKOFF_ADDRESSES {
+            self.no_chunks.clear();
+        }
+        self.no_chunks.insert(address);
+    }
+
+    /// Whether [`Backoff::note_no_chunks`] was said of it.
+    pub fn knows_no_chunks(&self, address: SocketAddr) -> bool {
+        self.no_chunks.contains(&address)
     }
 
     /// Why the address is left alone now, when it is.

@@ -114,9 +114,19 @@ impl Session {
         self.client.want() == Want::Envelope
     }
 
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.stream.peer()
+    }
+
     /// Whether the server takes over the reports that were asked for (RFC 3461 section 5.2.1).
     pub fn offers_dsn(&self) -> bool {
         self.client.offers_dsn()
+    }
+
+    /// Whether it ended because the server offers CHUNKING and does not know it.
+    pub fn knows_no_chunks(&self) -> bool {
+        self.client.knows_no_chunks()
     }
 
     /// Why it ended, when it ended.
@@ -146,23 +156,16 @@ impl Session {
         self.client.begin(envelope, &mut self.out);
         self.hear().await;
         while self.client.want() == Want::Content {
-            self.client.content(&piece, &mut self.out);
-            if pieces.is_over() {
-                if matches!(self.client.want(), Want::Reply(_)) {
-                    self.hear().await;
+            let last = pieces.is_over();
+            self.client.content(&piece, last, &mut self.out);
+            if !last {
+                let (_, next) = zip(self.say(), pieces.next()).await;
+                match next {
+                    Ok(next) => piece = next,
+                    Err(trouble) => self.fail_ours(body, &trouble),
                 }
-                self.client.content_end(&mut self.out);
-                self.hear().await;
-                break;
             }
-            let (_, next) = zip(self.say(), pieces.next()).await;
-            match next {
-                Ok(next) => piece = next,
-                Err(trouble) => self.fail_ours(body, &trouble),
-            }
-            if matches!(self.client.want(), Want::Reply(_)) {
-                self.hear().await;
-            }
+            self.hear().await;
         }
         self.client.take_verdicts().unwrap_or_else(|| vec![Verdict::Cut { after_dot: false }; recipients])
     }
@@ -354,7 +357,8 @@ mod tests {
         twin.set_node_pipe_bytes(1);
         let ends = (SocketAddr::from((Ipv4Addr::LOCALHOST, 50000)), SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
         let (mut server, stream) = twin.pair(ends.0, ends.1);
-        let manner = Manner { hostname: Domain::new("home.example"), tls: TlsUse::Never, login: None };
+        let manner =
+            Manner { hostname: Domain::new("home.example"), tls: TlsUse::Never, login: None, no_chunks: false };
         let mut session = Session {
             stream,
             client: Client::new(manner),

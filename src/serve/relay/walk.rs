@@ -44,6 +44,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
         }
         let Some(mut next) = walk.next(relay, site).await else { break };
         transact(relay, &mut next, (destination, job), &mut open, &mut walk.last).await;
+        walk.try_again_without_chunks(&next);
         *session = Some(next);
     }
     if session.as_ref().is_some_and(|session| !session.is_ready()) {
@@ -86,6 +87,9 @@ async fn transact(
         eight_bit_header: false,
     };
     let verdicts = session.send(&relay.context.store, entry.body, envelope).await;
+    if session.knows_no_chunks() {
+        relay.backoff.borrow_mut().note_no_chunks(session.address());
+    }
     let host = session.host.clone();
     let mut undecided = Vec::new();
     for (recipient, verdict) in open.drain(..).zip(verdicts) {
@@ -199,8 +203,17 @@ impl Walk<'_> {
         None
     }
 
+    /// A server that offers CHUNKING and does not know it gets the message once more, by DATA over a fresh connection.
+    fn try_again_without_chunks(&mut self, session: &Session) {
+        if session.knows_no_chunks() {
+            self.addresses.push_front(session.address().ip());
+            (self.addresses_left, self.servers_left) = (self.addresses_left + 1, self.servers_left + 1);
+        }
+    }
+
     async fn open(&mut self, relay: &Relay, site: &Site, mut server: Server) -> Option<Session> {
         let clock = relay.context.net.clock();
+        server.manner.no_chunks = relay.backoff.borrow().knows_no_chunks(server.address);
         if let Some(reason) = relay.backoff.borrow().reason(server.address, &self.tls, clock.steady()) {
             self.last = Some((reason.clone(), Some(server.host.to_string())));
             return None;
@@ -404,7 +417,7 @@ pub(super) fn server(
         host: host.clone(),
         tls_name: host.clone(),
         address: SocketAddr::new(ip, port),
-        manner: Manner { hostname: site.hostname.clone(), tls, login },
+        manner: Manner { hostname: site.hostname.clone(), tls, login, no_chunks: false },
         implicit_tls,
         tls: config.clone(),
     }

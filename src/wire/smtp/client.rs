@@ -5,7 +5,7 @@
 //! which server it talks to or what is tried after it.
 //!
 //! What always holds: every recipient of a transaction gets exactly one [`Verdict`], also when the connection breaks; a
-//! message counts as delivered only by a 2xx reply to its final dot; a password leaves only over TLS, unless the
+//! message counts as delivered only by a 2xx reply to its final dot or last chunk; a password leaves only over TLS, unless the
 //! [`Manner`] allows plain; nothing the server said before TLS counts afterwards (RFC 3207 section 4.2).
 
 mod answer;
@@ -14,6 +14,7 @@ mod content;
 mod offers;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use answer::{Answer, AnswerReader, Status, cut};
 pub use content::ContentEncoder;
@@ -25,6 +26,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use offers::Offers;
 use std::time::Duration;
+use transaction::{Chunks, Transaction};
 
 /// How to talk to a server.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub struct Manner {
     pub tls: TlsUse,
     /// Login and password; with one, a server that does not let us log in gets no mail.
     pub login: Option<(String, String)>,
+    /// CHUNKING is not used, though it is offered: this server does not know its own command.
+    pub no_chunks: bool,
 }
 
 /// What a connection does about STARTTLS (RFC 3207).
@@ -114,7 +118,7 @@ pub enum Want {
     Tls,
     /// Verdicts wait in [`Client::take_verdicts`], or it is ready: [`Client::begin`] or [`Client::quit`].
     Envelope,
-    /// Content: [`Client::content`] any number of times, then [`Client::content_end`].
+    /// Content: [`Client::content`] until the last of it; an answer may be wanted in between.
     Content,
     /// Nothing: over.
     Close,
@@ -146,24 +150,19 @@ enum State {
     AwaitRcpt(Transaction, usize),
     AwaitData(Transaction),
     Content(Transaction, ContentEncoder),
-    /// The content goes in chunks, because it is binary (RFC 3030).
-    Chunks(Transaction),
-    AwaitChunk(Transaction),
-    AwaitContent(Transaction),
+    /// The content goes in chunks (RFC 3030).
+    Chunks(Transaction, Chunks),
+    /// The end of the content has been sent; the answers to so many chunks come before its own.
+    AwaitContent(Transaction, u32),
     /// DATA was granted although nobody was left: an empty message was sent (RFC 2920 section 3.1), its answer is void.
     AwaitVoid,
-    AwaitReset,
+    /// RSET; the answers to so many chunks come before its own, and are void.
+    AwaitReset(u32),
     /// A question whose MAIL waits for its answer, then its RCPT.
     AsksMail(Envelope),
     AsksRcpt,
     AwaitQuit,
     Closed,
-}
-
-struct Transaction {
-    envelope: Envelope,
-    verdicts: Vec<Option<Verdict>>,
-    mail_refused: bool,
 }
 
 /// One connection. See the module.
@@ -176,6 +175,7 @@ pub struct Client {
     answers_read: u64,
     verdicts: Option<Vec<Verdict>>,
     ended: Option<Ended>,
+    knows_no_chunks: bool,
 }
 
 impl Client {
@@ -190,6 +190,7 @@ impl Client {
             answers_read: 0,
             verdicts: None,
             ended: None,
+            knows_no_chunks: false,
         }
     }
 
@@ -198,12 +199,13 @@ impl Client {
         let seconds = match &self.state {
             State::AwaitTls => return Want::Tls,
             State::Ready => return Want::Envelope,
-            State::Content(..) | State::Chunks(_) => return Want::Content,
+            State::Content(..) => return Want::Content,
+            State::Chunks(_, chunks) if chunks.has_room() => return Want::Content,
             State::Closed => return Want::Close,
             State::AwaitGreeting => RELAY_GREETING_SECONDS,
             State::AwaitData(_) => RELAY_DATA_SECONDS,
-            State::AwaitChunk(_) | State::AwaitContent(_) | State::AwaitVoid => RELAY_CONTENT_SECONDS,
-            State::AwaitReset | State::AwaitQuit => RELAY_QUIT_SECONDS,
+            State::Chunks(..) | State::AwaitContent(..) | State::AwaitVoid => RELAY_CONTENT_SECONDS,
+            State::AwaitReset(_) | State::AwaitQuit => RELAY_QUIT_SECONDS,
             _ => RELAY_COMMAND_SECONDS,
         };
         Want::Reply(Duration::from_secs(seconds))
@@ -234,6 +236,12 @@ impl Client {
         self.offers.dsn
     }
 
+    /// Whether it ended because the server offers CHUNKING and then does not know BDAT: the message may go over another
+    /// connection with [`Manner::no_chunks`].
+    pub fn knows_no_chunks(&self) -> bool {
+        self.knows_no_chunks
+    }
+
     /// Takes bytes of the server; appends the commands that follow from them.
     pub fn receive(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
@@ -262,61 +270,6 @@ impl Client {
         self.say_ehlo(out);
     }
 
-    /// Begins a transaction; only when [`Want::Envelope`] and without verdicts waiting. What the server's offers rule out
-    /// is refused here and now, without a word to it.
-    pub fn begin(&mut self, envelope: Envelope, out: &mut Vec<u8>) {
-        if !matches!(self.state, State::Ready) || envelope.recipients.is_empty() {
-            self.verdicts = Some(vec![Verdict::Cut { after_dot: false }; envelope.recipients.len()]);
-            return;
-        }
-        if let Some(refusal) = self.offers.refuse(&envelope) {
-            self.verdicts = Some(vec![Verdict::Permanent(refusal, Verb::Mail); envelope.recipients.len()]);
-            return;
-        }
-        out.extend_from_slice(self.offers.mail_command(&envelope).as_bytes());
-        if self.offers.pipelining {
-            for recipient in &envelope.recipients {
-                out.extend_from_slice(self.offers.rcpt_command(&envelope, recipient).as_bytes());
-            }
-            if !is_binary(&envelope) {
-                out.extend_from_slice(b"DATA\r\n");
-            }
-        }
-        let verdicts = vec![None; envelope.recipients.len()];
-        self.state = State::AwaitMail(Transaction { envelope, verdicts, mail_refused: false });
-    }
-
-    /// Appends the next piece of the content as it goes over the wire. It may want an answer to it then.
-    pub fn content(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Content(transaction, mut encoder) => {
-                encoder.encode(bytes, out);
-                self.state = State::Content(transaction, encoder);
-            }
-            State::Chunks(transaction) => {
-                out.extend_from_slice(format!("BDAT {}\r\n", bytes.len()).as_bytes());
-                out.extend_from_slice(bytes);
-                self.state = State::AwaitChunk(transaction);
-            }
-            other => self.state = other,
-        }
-    }
-
-    /// Ends the content.
-    pub fn content_end(&mut self, out: &mut Vec<u8>) {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Content(transaction, encoder) => {
-                encoder.finish(out);
-                self.state = State::AwaitContent(transaction);
-            }
-            State::Chunks(transaction) => {
-                out.extend_from_slice(b"BDAT 0 LAST\r\n");
-                self.state = State::AwaitContent(transaction);
-            }
-            other => self.state = other,
-        }
-    }
-
     /// Says goodbye when nothing is under way; ends at once otherwise.
     pub fn quit(&mut self, out: &mut Vec<u8>) {
         match self.state {
@@ -339,7 +292,7 @@ impl Client {
     fn on_answer(&mut self, answer: Answer, out: &mut Vec<u8>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
         // 421 at any time: "the service is closing the channel" (RFC 5321 section 3.8).
-        if answer.code == 421 && !matches!(state, State::AwaitQuit | State::Content(..) | State::AwaitContent(_)) {
+        if answer.code == 421 && !matches!(state, State::AwaitQuit | State::Content(..) | State::AwaitContent(..)) {
             let verb = state.verb();
             return self.end_in(state, Ended::Refused(answer, verb));
         }
@@ -355,14 +308,18 @@ impl Client {
             State::AwaitMail(transaction) => self.on_mail(transaction, answer, out),
             State::AwaitRcpt(transaction, at) => self.on_rcpt(transaction, at, answer, out),
             State::AwaitData(transaction) => self.on_data(transaction, answer, out),
-            State::AwaitChunk(transaction) => self.on_chunk(transaction, answer, out),
-            State::Content(transaction, _) if answer.code >= 400 => self.on_content(transaction, answer, true),
-            State::AwaitContent(transaction) => self.on_content(transaction, answer, false),
+            State::Chunks(transaction, chunks) if chunks.unanswered > 0 => {
+                self.on_chunk(transaction, chunks, answer, out);
+            }
+            State::Content(transaction, _) if answer.code >= 400 => self.on_content(transaction, answer, true, out),
+            State::AwaitContent(transaction, 0) => self.on_content(transaction, answer, false, out),
+            State::AwaitContent(transaction, before) => self.on_chunk_before(transaction, before, answer, out),
             State::AsksMail(question) => self.on_asked_mail(&question, answer, out),
             State::AsksRcpt => self.on_asked_rcpt(answer, out),
-            State::AwaitVoid | State::AwaitReset => self.state = State::Ready,
+            State::AwaitReset(before @ 1..) => self.state = State::AwaitReset(before - 1),
+            State::AwaitVoid | State::AwaitReset(0) => self.state = State::Ready,
             State::AwaitQuit | State::Closed => {}
-            State::Ready | State::AwaitTls | State::Chunks(_) => {
+            State::Ready | State::AwaitTls | State::Chunks(..) => {
                 self.end_in(state, Ended::Breach("answered what was not asked"));
             }
             state @ State::Content(..) => self.end_in(state, Ended::Breach("answered before the end of the content")),
@@ -438,117 +395,20 @@ impl Client {
         self.state = State::AwaitAuth(responses);
     }
 
-    fn on_mail(&mut self, mut transaction: Transaction, answer: Answer, out: &mut Vec<u8>) {
-        if !answer.is_positive() {
-            transaction.mail_refused = true;
-            transaction.decide_rest(&answer, Verb::Mail);
-            if !self.offers.pipelining {
-                return self.finish(transaction, State::Ready);
-            }
-        } else if let (false, Some(first)) = (self.offers.pipelining, transaction.envelope.recipients.first()) {
-            out.extend_from_slice(self.offers.rcpt_command(&transaction.envelope, first).as_bytes());
-        }
-        self.state = State::AwaitRcpt(transaction, 0);
-    }
-
-    fn on_rcpt(&mut self, mut transaction: Transaction, at: usize, answer: Answer, out: &mut Vec<u8>) {
-        if !answer.is_positive()
-            && let Some(verdict @ None) = transaction.verdicts.get_mut(at)
-        {
-            *verdict = Some(refusal(answer, Verb::Rcpt));
-        }
-        let next = at + 1;
-        match transaction.envelope.recipients.get(next) {
-            Some(recipient) => {
-                if !self.offers.pipelining {
-                    out.extend_from_slice(self.offers.rcpt_command(&transaction.envelope, recipient).as_bytes());
-                }
-                self.state = State::AwaitRcpt(transaction, next);
-            }
-            None if self.offers.pipelining && !is_binary(&transaction.envelope) => {
-                self.state = State::AwaitData(transaction);
-            }
-            None if transaction.is_decided() => {
-                out.extend_from_slice(b"RSET\r\n");
-                self.finish(transaction, State::AwaitReset);
-            }
-            None if is_binary(&transaction.envelope) => self.state = State::Chunks(transaction),
-            None => {
-                out.extend_from_slice(b"DATA\r\n");
-                self.state = State::AwaitData(transaction);
-            }
-        }
-    }
-
-    fn on_data(&mut self, mut transaction: Transaction, answer: Answer, out: &mut Vec<u8>) {
-        match (answer.code, transaction.is_decided()) {
-            (354, false) => self.state = State::Content(transaction, ContentEncoder::default()),
-            (354, true) => {
-                out.extend_from_slice(b".\r\n");
-                self.finish(transaction, State::AwaitVoid);
-            }
-            _ => {
-                transaction.decide_rest(&answer, Verb::Data);
-                // A transaction that MAIL refused was never opened; any other is still open at the server.
-                if transaction.mail_refused {
-                    return self.finish(transaction, State::Ready);
-                }
-                out.extend_from_slice(b"RSET\r\n");
-                self.finish(transaction, State::AwaitReset);
-            }
-        }
-    }
-
-    /// The answer to a chunk that was not the last. After a refusal the transaction is reset (RFC 3030 section 2).
-    fn on_chunk(&mut self, mut transaction: Transaction, answer: Answer, out: &mut Vec<u8>) {
-        if answer.is_positive() {
-            self.state = State::Chunks(transaction);
-            return;
-        }
-        transaction.decide_rest(&answer, Verb::Content);
-        out.extend_from_slice(b"RSET\r\n");
-        self.finish(transaction, State::AwaitReset);
-    }
-
-    /// The answer to the content; `early` when it came before the final dot: then both sides are out of step and the
-    /// connection is over, but the answer counts.
-    fn on_content(&mut self, mut transaction: Transaction, answer: Answer, early: bool) {
-        if answer.is_positive() {
-            for verdict in transaction.verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
-                *verdict = Some(Verdict::Delivered(answer.clone()));
-            }
-        } else {
-            transaction.decide_rest(&answer, Verb::Content);
-        }
-        if early || answer.code == 421 {
-            self.verdicts = Some(transaction.into_verdicts(false));
-            self.ended = Some(Ended::Refused(answer, Verb::Content));
-            self.state = State::Closed;
-            return;
-        }
-        self.finish(transaction, State::Ready);
-    }
-
-    fn finish(&mut self, transaction: Transaction, next: State) {
-        self.verdicts = Some(transaction.into_verdicts(false));
-        self.state = next;
-    }
-
     fn end(&mut self, why: Ended) {
         let state = std::mem::replace(&mut self.state, State::Closed);
         self.end_in(state, why);
     }
 
     fn end_in(&mut self, state: State, why: Ended) {
-        let after_dot = matches!(state, State::AwaitContent(_));
+        let after_dot = matches!(state, State::AwaitContent(..));
         match state {
             State::AwaitMail(transaction)
             | State::AwaitRcpt(transaction, _)
             | State::AwaitData(transaction)
             | State::Content(transaction, _)
-            | State::Chunks(transaction)
-            | State::AwaitChunk(transaction)
-            | State::AwaitContent(transaction) => self.verdicts = Some(transaction.into_verdicts(after_dot)),
+            | State::Chunks(transaction, _)
+            | State::AwaitContent(transaction, _) => self.verdicts = Some(transaction.into_verdicts(after_dot)),
             _ => {}
         }
         self.state = State::Closed;
@@ -566,23 +426,9 @@ impl State {
             State::AwaitMail(_) | State::AsksMail(_) => Verb::Mail,
             State::AwaitRcpt(..) | State::AsksRcpt => Verb::Rcpt,
             State::AwaitData(_) => Verb::Data,
-            State::Content(..) | State::Chunks(_) | State::AwaitChunk(_) | State::AwaitContent(_) => Verb::Content,
-            State::Ready | State::AwaitVoid | State::AwaitReset | State::AwaitQuit | State::Closed => Verb::Other,
+            State::Content(..) | State::Chunks(..) | State::AwaitContent(..) => Verb::Content,
+            State::Ready | State::AwaitVoid | State::AwaitReset(_) | State::AwaitQuit | State::Closed => Verb::Other,
         }
-    }
-}
-
-impl Transaction {
-    fn is_decided(&self) -> bool {
-        self.verdicts.iter().all(Option::is_some)
-    }
-    fn decide_rest(&mut self, answer: &Answer, verb: Verb) {
-        for verdict in self.verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
-            *verdict = Some(refusal(answer.clone(), verb));
-        }
-    }
-    fn into_verdicts(self, after_dot: bool) -> Vec<Verdict> {
-        self.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Cut { after_dot })).collect()
     }
 }
 

@@ -47,6 +47,6 @@ impl Client {
         let verdict = if answer.is_positive() { Verdict::Delivered(answer) } else { refusal(answer, Verb::Rcpt) };
         self.verdicts = Some(vec![verdict]);
         out.extend_from_slice(b"RSET\r\n");
-        self.state = State::AwaitReset;
+        self.state = State::AwaitReset(0);
     }
 }

@@ -1,22 +1,29 @@
-//! A message on its way out after DATA: transparency and line ends (RFC 5321 sections 4.5.2 and 2.3.8).
+//! A message on its way out, after DATA or in chunks: line ends and transparency (RFC 5321 sections 2.3.8 and 4.5.2, RFC 3030
+//! section 2).
 //!
 //! Receives the body in pieces of any size; hands on what goes over the wire. A body of CRLF lines leaves byte for byte
-//! as it is, apart from the doubled dots. A stray CR or LF leaves as CRLF: some servers take it for a line end, and a dot
-//! after it would end the message there and turn the rest into commands.
+//! as it is, apart from the dots doubled for DATA. A stray CR or LF leaves as CRLF: some servers take it for a line end, and a
+//! dot after it would end the message there and turn the rest into commands. What the receiver keeps is the same either way,
+//! as signatures need it.
 
 /// Encodes one message. Dropped when the connection goes.
 pub struct ContentEncoder {
+    dots: bool,
     at_line_start: bool,
     after_cr: bool,
 }
 
-impl Default for ContentEncoder {
-    fn default() -> ContentEncoder {
-        ContentEncoder { at_line_start: true, after_cr: false }
-    }
-}
-
 impl ContentEncoder {
+    /// For DATA: dots at the beginning of lines are doubled, and a single one ends the message.
+    pub fn with_dots() -> ContentEncoder {
+        ContentEncoder { dots: true, at_line_start: true, after_cr: false }
+    }
+
+    /// For chunks, whose lengths are counted.
+    pub fn without_dots() -> ContentEncoder {
+        ContentEncoder { dots: false, ..ContentEncoder::with_dots() }
+    }
+
     /// Appends the encoded form of the next piece of the body to `out`.
     pub fn encode(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         out.reserve(bytes.len() + bytes.len() / 64);
@@ -31,10 +38,10 @@ impl ContentEncoder {
                     continue;
                 }
             }
-            if self.at_line_start && first == b'.' {
+            if self.dots && self.at_line_start && first == b'.' {
                 out.push(b'.');
             }
-            let end = rest.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(rest.len());
+            let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
             out.extend_from_slice(rest.get(..end).unwrap_or_default());
             self.at_line_start = self.at_line_start && end == 0;
             match rest.get(end) {
@@ -49,12 +56,14 @@ impl ContentEncoder {
         }
     }
 
-    /// Ends the message: a last line without an end gets one, then the line with the single dot.
+    /// Ends the message: a last line without an end gets one, then for DATA the line with the single dot.
     pub fn finish(self, out: &mut Vec<u8>) {
         if self.after_cr || !self.at_line_start {
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b".\r\n");
+        if self.dots {
+            out.extend_from_slice(b".\r\n");
+        }
     }
 }
 
@@ -63,17 +72,27 @@ mod tests {
     use super::*;
 
     fn encoded(body: &[u8]) -> Vec<u8> {
-        let mut whole = Vec::new();
-        let mut encoder = ContentEncoder::default();
-        encoder.encode(body, &mut whole);
-        encoder.finish(&mut whole);
-        let mut pieces = Vec::new();
-        let mut encoder = ContentEncoder::default();
-        for byte in body {
-            encoder.encode(&[*byte], &mut pieces);
-        }
-        encoder.finish(&mut pieces);
-        assert_eq!(whole, pieces, "byte at a time encodes the same");
+        let (whole, in_chunks) =
+            (encoded_by(ContentEncoder::with_dots, body), encoded_by(ContentEncoder::without_dots, body));
+        let lines = whole.strip_suffix(b".\r\n").expect("a final dot");
+        let kept: Vec<u8> = lines
+            .split_inclusive(|&b| b == b'\n')
+            .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
+            .copied()
+            .collect();
+        assert_eq!(kept, in_chunks, "the receiver keeps the same");
+        whole
+    }
+
+    fn encoded_by(encoder: fn() -> ContentEncoder, body: &[u8]) -> Vec<u8> {
+        let encode = |piece: usize| {
+            let (mut out, mut encoder) = (Vec::new(), encoder());
+            body.chunks(piece).for_each(|piece| encoder.encode(piece, &mut out));
+            encoder.finish(&mut out);
+            out
+        };
+        let whole = encode(body.len().max(1));
+        assert_eq!(whole, encode(1), "byte at a time encodes the same");
         whole
     }
 
@@ -94,14 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn decoding_gives_the_body_back() {
+    fn what_ends_in_line_ends_is_kept_as_it_is() {
         let body = b"..\r\n.\r\n\r\nx..\r\n.a\r\n";
-        let wire = encoded(body);
-        let lines = wire.strip_suffix(b".\r\n").unwrap();
-        let mut back = Vec::new();
-        for line in lines.split_inclusive(|&b| b == b'\n') {
-            back.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
-        }
-        assert_eq!(back, body);
+        assert_eq!(encoded(body).len(), body.len() + 3 + 3);
+        assert_eq!(encoded_by(ContentEncoder::without_dots, body), body);
+        assert_eq!(encoded_by(ContentEncoder::without_dots, b"a\n.b"), b"a\r\n.b\r\n");
+        assert_eq!(encoded_by(ContentEncoder::without_dots, b""), b"");
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Offers {
     /// RFC 3461.
     pub dsn: bool,
     /// RFC 3030.
-    chunking: bool,
+    pub chunking: bool,
     /// RFC 3030.
     binary_mime: bool,
     /// RFC 8689.
