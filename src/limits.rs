@@ -497,6 +497,16 @@ pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
 pub const BOUNCE_MESSAGE_BYTES_MAX: u64 = 256 << 10;
 /// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.
 pub const BOUNCE_RECIPIENTS: usize = 200;
+/// Entries of the queue in memory at once while it is listed.
+pub const QUEUE_PAGE_ENTRIES: usize = 64;
+/// Recipients that the list of the queue names of one message; those beyond are counted.
+pub const QUEUE_RECIPIENTS_LISTED: usize = 5;
+/// Characters of an address that are shown.
+pub const ADDRESS_CHARACTERS_SHOWN: usize = 200;
+/// Characters of a reply or a header field that are shown.
+pub const REPLY_CHARACTERS_SHOWN: usize = 500;
+/// Entries that are changed at once when the owner names many: they share their flushes.
+pub const QUEUE_CHANGES_AT_ONCE: usize = 64;
 
 // ---- node
 
@@ -528,3 +538,17 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const PBKDF2_ITERATIONS: u32 = 15_000;
 /// Bytes of one line in the log; what is longer is cut, because part of it came from the network.
 pub const LOG_LINE_BYTES_MAX: usize = 2048;
+/// Bytes of a command over the control socket: some thousand ids of queued messages.
+pub const CONTROL_REQUEST_BYTES_MAX: usize = 32 << 10;
+/// Bytes of text that are collected before a piece of an answer goes over the control socket.
+pub const CONTROL_PIECE_BYTES: usize = 8 << 10;
+/// Bytes of a piece of an answer that a client takes.
+pub const CONTROL_PIECE_BYTES_MAX: usize = 64 << 10;
+/// Commands that are answered at once over the control socket: one person has that many terminals.
+pub const CONTROL_CLIENTS_MAX: usize = 8;
+/// Seconds for a command to come over the control socket: its client sends it at once.
+pub const CONTROL_REQUEST_SECONDS_MAX: u64 = 5;
+/// Seconds for a client to take a piece of its answer: its reader may be a person with a pager.
+pub const CONTROL_WRITE_SECONDS_MAX: u64 = 600;
+/// Seconds that a client waits for the next piece of its answer: a slow card has flushed some thousand changes by then.
+pub const CONTROL_ANSWER_SECONDS_MAX: u64 = 120;

@@ -7,6 +7,7 @@ pub mod addressbook;
 pub mod bounce;
 pub mod credential;
 pub mod index;
+pub mod meaning;
 pub mod message;
 pub mod received;
 pub mod retry;

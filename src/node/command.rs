@@ -1,5 +1,7 @@
 //! The command line.
 
+mod queue;
+
 use crate::node::failure::{Exit, Failure};
 use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
@@ -14,7 +16,10 @@ use std::path::PathBuf;
 #[derive(FromArgs, Debug)]
 #[argh(
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
-    error_code(1, "`check` found damage, or `check --salvage` could not save everything"),
+    error_code(
+        1,
+        "`check` found damage, `check --salvage` could not save everything, or a message named is not in the queue"
+    ),
     error_code(64, "the arguments are wrong"),
     error_code(69, "a port is in use"),
     error_code(71, "the system refused something"),
@@ -40,6 +45,7 @@ enum Command {
     Config(Config),
     Check(Check),
     Compact(Compact),
+    Queue(queue::Queue),
 }
 
 /// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
@@ -220,6 +226,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             compact::run(&arguments.data)
         }
+        Asked::Command(Command::Queue(arguments)) => {
+            prepare(LevelFilter::Warn);
+            queue::run(&arguments)
+        }
     }
 }
 
@@ -240,7 +250,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => {
-            Err(usage("say what to do: try, init, serve, password, config, check, compact, or --help".into()))
+            Err(usage("say what to do: try, init, serve, password, config, check, compact, queue, or --help".into()))
         }
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
         Err(early) => {

@@ -15,7 +15,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// What was looked at is not sound, or not all of it could be saved.
+    /// What was looked at is not sound, not all of it could be saved, or something that was named is not there.
     Findings = 1,
     /// The arguments are wrong (EX_USAGE).
     Usage = 64,
@@ -29,6 +29,22 @@ pub enum Exit {
     Store = 74,
     /// The configuration or a certificate is wrong (EX_CONFIG).
     Configuration = 78,
+}
+
+impl Exit {
+    /// By its code, as another build of this program gave it.
+    pub fn of(code: u8) -> Exit {
+        let known = [
+            Exit::Findings,
+            Exit::Usage,
+            Exit::InUse,
+            Exit::System,
+            Exit::CannotCreate,
+            Exit::Store,
+            Exit::Configuration,
+        ];
+        known.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Exit::System)
+    }
 }
 
 impl Failure {

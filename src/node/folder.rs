@@ -50,7 +50,12 @@ impl Folder {
     }
 
     fn is_ours(&self) -> bool {
-        self.configuration().exists() || self.0.join("hauspost.redb").exists()
+        self.configuration().exists() || self.has_store()
+    }
+
+    /// Whether a node has ever kept anything in it.
+    pub fn has_store(&self) -> bool {
+        self.0.join("hauspost.redb").exists()
     }
 
     /// Makes a new folder among the system's temporary ones. `random` makes its name unguessable.

@@ -7,6 +7,7 @@
 //! | [`command`] | reads the arguments |
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
+//! | [`control`], [`queue`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -18,6 +19,7 @@ pub mod check;
 pub mod command;
 pub mod compact;
 pub mod configuration;
+pub mod control;
 pub mod cores;
 pub mod directory;
 pub mod failure;
@@ -27,6 +29,7 @@ pub mod owner;
 pub mod password;
 pub mod privilege;
 pub mod production;
+pub mod queue;
 pub mod rescue;
 pub mod settings;
 pub mod setup;

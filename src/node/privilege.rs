@@ -72,6 +72,17 @@ pub fn hand_over(folder: &Folder, identity: &Identity) -> Result<(), Failure> {
     })
 }
 
+/// Root that works in somebody else's folder becomes that user; everybody else stays who they are.
+pub fn become_owner_of(folder: &Folder) -> Result<(), Failure> {
+    let found = std::fs::metadata(&folder.0)
+        .map_err(|e| Failure::new(Exit::System, format!("cannot look at {}: {e}", folder.0.display())))?;
+    if !is_root() || found.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+    become_identity(&Identity { user, group, name: user.to_string() })
+}
+
 /// Becomes that user for ever, and makes sure that there is no way back.
 pub fn become_identity(identity: &Identity) -> Result<(), Failure> {
     let failed = |what: &str| Failure::new(Exit::System, format!("cannot give up root's rights: {what}"));

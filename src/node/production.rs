@@ -6,6 +6,7 @@
 use crate::net::Net;
 use crate::node::command::Serve;
 use crate::node::configuration::{needing_restart, read_file};
+use crate::node::control;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::Folder;
 use crate::node::owner;
@@ -42,7 +43,8 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     let reload = make_reload(settings, file, base, net.clone(), arguments.log_level);
     let context = supervise::make_context(store, net, site);
     let signals = supervise::listen_to_signals()?;
-    supervise::run(Node { context, sockets, sessions_max, reload, signals, ends_with_terminal: false }, || {})
+    let control = control::socket::make_for(&folder);
+    supervise::run(Node { context, sockets, control, sessions_max, reload, signals, ends_with_terminal: false }, || {})
 }
 
 /// The data folder, which must be there.

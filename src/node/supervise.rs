@@ -6,6 +6,8 @@
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::net::Net;
 use crate::node::accept::run_listener;
+use crate::node::control::listener::run_control;
+use crate::node::control::socket::ControlSocket;
 use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Bound;
@@ -26,6 +28,8 @@ pub struct Node {
     pub context: Context,
     /// Its listening sockets.
     pub sockets: Vec<Bound>,
+    /// Where commands come from.
+    pub control: Option<ControlSocket>,
     /// Sessions of all services together.
     pub sessions_max: usize,
     /// Reads the configuration and the certificate again.
@@ -90,6 +94,8 @@ async fn serve_until_signal(
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
     let relay = executor.spawn(run_relay(node.context.clone()));
+    let control =
+        node.control.map(|socket| executor.spawn(run_control(node.context.clone(), executor.clone(), socket)));
     let _watchdog = executor.spawn(run_watchdog());
     notify(&[NotifyState::Ready]);
     ready();
@@ -106,7 +112,7 @@ async fn serve_until_signal(
     }
     notify(&[NotifyState::Stopping]);
     // New connections are refused by the kernel from here on: a peer tries again elsewhere or later.
-    drop(listeners);
+    drop((listeners, control));
     node.context.stopping.set();
     drain(&admission, relay, &mut signals).await;
     Ok(())

@@ -5,6 +5,7 @@
 use crate::net::Net;
 use crate::node::command::Try;
 use crate::node::configuration;
+use crate::node::control;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::Folder;
 use crate::node::owner;
@@ -30,7 +31,12 @@ const SESSIONS: u64 = 4_000;
 /// Runs a trial node until a signal ends it.
 pub fn run(arguments: &Try) -> Result<(), Failure> {
     let net = Net::system(arguments.dns).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
-    let settings = make_settings(arguments)?;
+    let mut settings = settings()?;
+    if let Some(relay) = &arguments.relay {
+        settings.relay.host = relay.host.clone();
+        settings.relay.port = u64::from(relay.port);
+        settings.relay.security = SmarthostSecurity::Plain;
+    }
     let given = arguments.password.clone().or_else(|| std::env::var("HAUSPOST_PASSWORD").ok());
     let password = match &given {
         Some(password) => password.clone(),
@@ -98,6 +104,7 @@ fn run_in(
     let node = Node {
         context,
         sockets,
+        control: control::socket::make_for(folder),
         sessions_max: sockets::sessions_max(),
         reload: Box::new(reload),
         signals,
@@ -115,18 +122,14 @@ fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, mx_port: u16
     Ok(site)
 }
 
-fn make_settings(arguments: &Try) -> Result<Settings, Failure> {
+/// What a trial node has instead of a configuration file.
+pub fn settings() -> Result<Settings, Failure> {
     let mut settings = configuration::defaults()?;
     settings.hostname = Domain::new(HOSTNAME);
     settings.addresses = parse_address(ADDRESS).into_iter().collect();
     settings.plaintext_login_on_loopback = true;
     settings.sessions = SESSIONS;
     settings.sessions_per_peer = SESSIONS;
-    if let Some(relay) = &arguments.relay {
-        settings.relay.host = relay.host.clone();
-        settings.relay.port = u64::from(relay.port);
-        settings.relay.security = SmarthostSecurity::Plain;
-    }
     Ok(settings)
 }
 
@@ -183,6 +186,9 @@ Send a message in, as another mail server would:
 
 Read the newest message:
   curl --user 'me:{in_url}' 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=*'
+
+See what waits to be sent:
+  hauspost queue list --data {data}
 ",
         version = env!("CARGO_PKG_VERSION"),
         certificate = folder.certificate().display(),

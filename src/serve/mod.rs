@@ -9,6 +9,7 @@ mod intake;
 mod login;
 mod notice;
 pub mod pop3;
+pub mod queue;
 pub mod reception;
 pub mod relay;
 mod sent;

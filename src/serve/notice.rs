@@ -162,7 +162,7 @@ fn notice_to(site: &Site, subject: &Subject<'_>, to: Address, now: Timestamp) ->
 
 /// The beginning of a message that a notice is about. Without it the notice says less; but it is sent, for a message whose body
 /// is damaged must not vanish in silence.
-async fn read_beginning(store: &Store, body: BodyId, bytes: u64) -> Vec<u8> {
+pub(super) async fn read_beginning(store: &Store, body: BodyId, bytes: u64) -> Vec<u8> {
     store.read(move |snapshot| snapshot.body_range(body, 0..bytes)).await.unwrap_or_else(|trouble| {
         log::error!("event=body-unreadable body={} trouble={trouble:?}", body.0);
         Vec::new()

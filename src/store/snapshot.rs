@@ -255,6 +255,12 @@ impl Snapshot {
         let rows = due.range((from, Bound::Unbounded))?.take(limit);
         rows.map(|row| Ok(due_parts(row?.0.value()))).collect()
     }
+    /// The ids of all queue entries greater than `after`, at most `limit`. Reads no entry.
+    pub fn queue_ids(&self, after: QueueId, limit: usize) -> Result<Vec<QueueId>, Trouble> {
+        let table = self.table(QUEUE.table)?;
+        let rows = table.range(after.0.saturating_add(1)..)?.take(limit);
+        rows.map(|row| Ok(QueueId(row?.0.value()))).collect()
+    }
     /// All queue entries with id greater than `after`, at most `limit`.
     pub fn queue(&self, after: QueueId, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
         let table = self.table(QUEUE.table)?;

@@ -7,5 +7,6 @@ mod process;
 
 mod card;
 mod end;
+mod queue;
 mod serve;
 mod trial;
