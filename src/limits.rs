@@ -136,6 +136,20 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Octets of a path with its angle brackets, without a source route: RFC 5321 section 4.5.3.1.3.
 pub const PATH_BYTES_MAX: usize = 256;
 
+// ---- DKIM
+
+/// Bytes of a header block that is signed, as it goes over the wire: more than any that is taken ([`SMTP_HEADER_BYTES_MAX`]),
+/// also when every stray line end in it has become two bytes.
+pub const DKIM_HEADER_BYTES_MAX: usize = 2 * SMTP_HEADER_BYTES_MAX + 4096;
+/// Names in `h=`: twice what a message from a list has. Each costs its name in the signature.
+pub const DKIM_FIELDS_MAX: usize = 80;
+/// Keys that sign each message: one of each kind, and their successors while receivers learn them.
+pub const DKIM_KEYS_MAX: usize = 4;
+/// Bytes of the signatures of one message: four of the largest, with every name in `h=`.
+pub const DKIM_SIGNATURES_BYTES_MAX: usize = 12 << 10;
+/// Bytes of a file with a private key: an RSA key of 4096 bits takes 3,300.
+pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+
 // ---- addresses
 
 /// Letters of the keyed hash in a rewritten sender, five bits each: 2^30 guesses, each a refused recipient, for one bounce to

@@ -6,6 +6,7 @@
 pub mod addressbook;
 pub mod bounce;
 pub mod credential;
+pub mod dkim;
 pub mod index;
 pub mod meaning;
 pub mod message;
