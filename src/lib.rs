@@ -28,6 +28,7 @@
 //! [`store::Snapshot::changes_since`] → [`mail::view`] → `* 24 EXISTS`.
 //!
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
+//! hashed on its way in and signed ([`mail::dkim`]; the signatures go ahead of the message and are not in its body) →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
 //! [`mail::route`] → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time,
 //! or bounced into the owner's inbox in the same Op.

@@ -139,21 +139,21 @@ impl Digest {
         field.word(&format!("a={};", key.algorithm().tag()));
         field.word("c=relaxed/relaxed;");
         field.word(&format!("d={domain};"));
-        field.word(&format!("s={};", key.selector()));
+        field.line(&format!("s={};", key.selector()));
         if let Some(at) = at.filter(|at| at.seconds() > 0) {
             field.word(&format!("t={};", at.seconds()));
         }
         let mut before = "h=";
         for name in &self.fields.names {
             match before {
-                "h=" => field.word(&format!("h={name}")),
+                "h=" => field.line(&format!("h={name}")),
                 _ => field.glue(&format!(":{name}")),
             }
             before = ":";
         }
         field.glue(";");
-        field.word(&format!("bh={};", STANDARD.encode(self.body)));
-        field.word("b=");
+        field.line(&format!("bh={};", STANDARD.encode(self.body)));
+        field.line("b=");
         // RFC 6376 section 3.7: this field too, with an empty signature and without its line end.
         let mut signed = Vec::with_capacity(self.fields.canonical.len() + field.text.len());
         signed.extend_from_slice(&self.fields.canonical);
@@ -185,6 +185,11 @@ impl Folding {
     fn word(&mut self, word: &str) {
         let between = if self.column + 1 + word.len() > COLUMNS_MAX { "\r\n " } else { " " };
         self.add(between, word);
+    }
+
+    /// Adds a word on a new line.
+    fn line(&mut self, word: &str) {
+        self.add("\r\n ", word);
     }
 
     /// Adds what belongs to the word before, on a new line if need be.

@@ -3,6 +3,7 @@
 mod queue;
 
 use crate::node::failure::{Exit, Failure};
+use crate::node::site::read_signing_keys;
 use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
 use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, trial};
@@ -10,7 +11,7 @@ use argh::FromArgs;
 use log::LevelFilter;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A mail server of one's own: receives, sends, and serves your mail over IMAP and POP3.
 #[derive(FromArgs, Debug)]
@@ -211,7 +212,8 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
         }
         Asked::Command(Command::Config(Config { check: None })) => print(&configuration::sample(&[])),
         Asked::Command(Command::Config(Config { check: Some(path) })) => {
-            configuration::read_file(&path)?;
+            let settings = configuration::read_file(&path)?;
+            read_signing_keys(&settings, path.parent().unwrap_or(Path::new("")))?;
             print(&format!("{}: all is well\n", path.display()))
         }
         Asked::Command(Command::Check(arguments)) => {

@@ -152,6 +152,7 @@ fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
         Slot::Addresses(place) => place(before) != place(after),
         Slot::Text(place) => place(before) != place(after),
         Slot::Path(place) => place(before) != place(after),
+        Slot::Paths(place) => place(before) != place(after),
         Slot::Sockets(place) => place(before) != place(after),
         Slot::Socket(place) => place(before) != place(after),
         Slot::Ranges(place) => place(before) != place(after),

@@ -51,6 +51,8 @@ pub struct Settings {
     pub tls_cert: PathBuf,
     /// `tls.key`
     pub tls_key: PathBuf,
+    /// `dkim.keys`
+    pub dkim_keys: Vec<PathBuf>,
     /// `limits.message_bytes_max`
     pub message_bytes_max: u64,
     /// `limits.sessions`
@@ -182,6 +184,8 @@ pub enum Slot<S: 'static = Settings> {
     Text(fn(&mut S) -> &mut String),
     /// A file name; relative ones start at the folder of the configuration file.
     Path(fn(&mut S) -> &mut PathBuf),
+    /// A list of file names, as [`Slot::Path`].
+    Paths(fn(&mut S) -> &mut Vec<PathBuf>),
     /// A list of `address:port`.
     Sockets(fn(&mut S) -> &mut Vec<SocketAddr>),
     /// A list of addresses and ranges of them.
@@ -372,6 +376,14 @@ pub const KEYS: &[Key] = &[
     ),
     key("tls.key", r#""key.pem""#, "Its private key in PEM form.", Slot::Path(|s| &mut s.tls_key)),
     key(
+        "dkim.keys",
+        "[]",
+        "The private keys that sign what you send, so that others can tell it from forgeries (DKIM). `hauspost dkim`\n\
+         makes keys: the one in dkim-NAME.pem is called NAME in DNS (its selector), and `hauspost dns` prints what\n\
+         DNS has to say about it. Empty: your mail is not signed.",
+        Slot::Paths(|s| &mut s.dkim_keys),
+    ),
+    key(
         "limits.message_bytes_max",
         r#""50MB""#,
         "The largest message that is taken.",
@@ -464,6 +476,7 @@ impl Settings {
             listen: Listen::default(),
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),
+            dkim_keys: Vec::new(),
             message_bytes_max: 0,
             sessions: 0,
             sessions_per_peer: 0,

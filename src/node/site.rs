@@ -1,5 +1,7 @@
 //! From settings and files to the configuration that sessions see.
 
+use crate::limits::{DKIM_KEY_FILE_BYTES_MAX, DKIM_KEYS_MAX};
+use crate::mail::dkim::Key;
 use crate::net::{Net, tls};
 use crate::node::directory::make_book;
 use crate::node::failure::{Exit, Failure};
@@ -37,6 +39,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         channel_binding: settings.channel_binding,
         sent_copy: settings.sent_copy,
         submission_shows_client: settings.submission_shows_client,
+        signing_keys: read_signing_keys(settings, base)?.into(),
         relay: RelayPolicy {
             smarthost,
             private_targets: false,
@@ -70,6 +73,34 @@ fn read_trust(ca_file: &Path, base: &Path, net: &Net) -> Result<Arc<rustls::Clie
     let pem = read_bounded(&path, PEM_BYTES_MAX)?;
     tls::client_verified(Some(&pem), net.clock())
         .map_err(|e| Failure::new(Exit::Configuration, format!("{}: {e}", path.display())))
+}
+
+/// The keys that sign outgoing mail.
+pub fn read_signing_keys(settings: &Settings, base: &Path) -> Result<Vec<Key>, Failure> {
+    let mut keys: Vec<Key> = Vec::new();
+    if settings.dkim_keys.len() > DKIM_KEYS_MAX {
+        let sentence = format!("dkim.keys: at most {DKIM_KEYS_MAX} keys sign a message");
+        return Err(Failure::new(Exit::Configuration, sentence));
+    }
+    for name in &settings.dkim_keys {
+        let key = read_signing_key(&base.join(name))?;
+        if keys.iter().any(|known| known.selector() == key.selector()) {
+            let sentence = format!("dkim.keys: two keys have the selector {}", key.selector());
+            return Err(Failure::new(Exit::Configuration, sentence));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// One such key. In a file `dkim-NAME.pem`, or `NAME.pem`, its selector is NAME.
+pub fn read_signing_key(path: &Path) -> Result<Key, Failure> {
+    let wrong = |why: String| Failure::new(Exit::Configuration, format!("dkim.keys: {}: {why}", path.display()));
+    let pem = read_bounded(path, DKIM_KEY_FILE_BYTES_MAX)
+        .map_err(|failure| Failure::new(Exit::Configuration, format!("dkim.keys: {}", failure.sentence)))?;
+    let selector = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".pem"));
+    let selector = selector.ok_or_else(|| wrong("the file of a key is called dkim-NAME.pem".to_owned()))?;
+    Key::from_pem(selector.strip_prefix("dkim-").unwrap_or(selector), &pem).map_err(wrong)
 }
 
 fn read_relay_login(settings: &Settings, base: &Path) -> Result<Option<(String, String)>, Failure> {

@@ -37,6 +37,7 @@ impl<S> Slot<S> {
                 let path = text.filter(|text| !text.contains('\0')).map(Into::into);
                 put(place(settings), path, "a file name in quotes")
             }
+            Slot::Paths(place) => put(place(settings), list(value, parse_file_name), FILES_EXPECTED),
             Slot::Sockets(place) => put(place(settings), list(value, |text| text.parse().ok()), SOCKETS_EXPECTED),
             Slot::Ranges(place) => put(place(settings), list(value, |text| text.parse().ok()), RANGES_EXPECTED),
             Slot::Socket(place) => {
@@ -92,6 +93,7 @@ const RECIPIENT_EXPECTED: &str = "an address in quotes, like \"me@example.org\""
 const HOST_EXPECTED: &str = "a server, like \"192.168.1.5:25\" or \"mail.home\"";
 const GATEWAY_TLS_EXPECTED: &str = "\"offered\", \"plain\", \"starttls\" or \"tls\"";
 const RANGES_EXPECTED: &str = "a list of addresses and ranges, like [\"192.0.2.1\", \"10.0.0.0/8\"]";
+const FILES_EXPECTED: &str = "a list of file names, like [\"dkim-rsa1.pem\"]";
 const SOCKETS_EXPECTED: &str = "a list of addresses with ports, like [\"[::]:25\", \"192.0.2.1:25\"]";
 const WAITS_EXPECTED: &str = "a list of durations above zero, like [\"5m\", \"1h\"], at least one";
 
@@ -110,6 +112,10 @@ fn parse_socket(text: &str) -> Option<Option<SocketAddr>> {
 fn put<T>(place: &mut T, value: Option<T>, expected: &str) -> Result<(), String> {
     *place = value.ok_or(expected)?;
     Ok(())
+}
+
+fn parse_file_name(text: &str) -> Option<std::path::PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| text.into())
 }
 
 fn parse_security(text: &str) -> Option<SmarthostSecurity> {

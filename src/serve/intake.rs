@@ -3,6 +3,7 @@
 //! Receives a message's bytes, our own header fields first, however they are cut; hands on a body ready for an Op. Not
 //! durable by itself: until an Op takes the body, dropping it gives everything back.
 
+use crate::mail::dkim::{Digest, Hasher};
 use crate::mail::index::Indexer;
 use crate::serve::sent::{Fingerprint, Fingerprinting};
 use crate::store::{BodyWriter, NewBody, Store, Trouble};
@@ -12,17 +13,33 @@ pub struct Intake {
     writer: BodyWriter,
     indexer: Indexer,
     fingerprinting: Option<Fingerprinting>,
+    hasher: Option<Box<Hasher>>,
+}
+
+/// A message that is complete.
+pub struct Whole {
+    /// It itself.
+    pub body: NewBody,
+    /// What it is known by, if that was asked for and it has a Message-ID.
+    pub fingerprint: Option<Fingerprint>,
+    /// What its signatures are made of, if that was asked for and it can be signed.
+    pub digest: Option<Digest>,
 }
 
 impl Intake {
     /// Begins a message.
     pub fn new(store: &Store) -> Intake {
-        Intake { writer: store.body_writer(), indexer: Indexer::new(), fingerprinting: None }
+        Intake { writer: store.body_writer(), indexer: Indexer::new(), fingerprinting: None, hasher: None }
     }
 
     /// Begins a message that is to be known again ([`crate::serve::SentCopies`]).
     pub fn fingerprinting(store: &Store) -> Intake {
         Intake { fingerprinting: Some(Fingerprinting::default()), ..Intake::new(store) }
+    }
+
+    /// Hashes it as well, for signatures.
+    pub fn hashing(self) -> Intake {
+        Intake { hasher: Some(Box::default()), ..self }
     }
 
     /// Appends bytes.
@@ -34,6 +51,9 @@ impl Intake {
         if let Some(fingerprinting) = &mut self.fingerprinting {
             fingerprinting.push(bytes);
         }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.push(bytes);
+        }
         self.writer.write(bytes).await
     }
 
@@ -42,16 +62,17 @@ impl Intake {
     /// # Errors
     /// As [`Intake::write`].
     pub async fn finish(self) -> Result<NewBody, Trouble> {
-        self.finish_known().await.map(|(body, _)| body)
+        self.finish_whole().await.map(|whole| whole.body)
     }
 
-    /// Ends the message; tells what it is known by, if that was asked for and it has a Message-ID.
+    /// Ends the message; tells what else was asked for.
     ///
     /// # Errors
     /// As [`Intake::write`].
-    pub async fn finish_known(self) -> Result<(NewBody, Option<Fingerprint>), Trouble> {
+    pub async fn finish_whole(self) -> Result<Whole, Trouble> {
         let index = self.indexer.finish();
         let fingerprint = self.fingerprinting.and_then(|printing| printing.finish(index.message_id));
-        Ok((self.writer.finish(index).await?, fingerprint))
+        let digest = self.hasher.and_then(|hasher| hasher.finish());
+        Ok(Whole { body: self.writer.finish(index).await?, fingerprint, digest })
     }
 }

@@ -13,15 +13,17 @@ pub mod queue;
 pub mod reception;
 pub mod relay;
 mod sent;
+mod signing;
 mod site;
 pub mod smtp;
 mod srs;
 
 pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
 pub use inquiries::Inquiries;
-pub use intake::Intake;
+pub use intake::{Intake, Whole};
 pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
 pub use sent::SentCopies;
+pub use signing::sign_message;
 pub use site::*;
 
 use crate::net::Net;

@@ -7,6 +7,7 @@ use crate::limits::{BOUNCE_HEADER_BYTES, BOUNCE_MESSAGE_BYTES_MAX};
 use crate::mail::bounce::{Bounce, Failure, Returned, Success, encode_bounce};
 use crate::mail::message::{BodyId, Flags, INBOX, QueueId};
 use crate::mail::srs;
+use crate::serve::signing::sign_message;
 use crate::serve::srs::read_srs;
 use crate::serve::{Context, Intake, Site};
 use crate::store::{NewBody, NoticeTo, Outgoing, QueueEntry, Store, Target, Trouble};
@@ -113,10 +114,15 @@ pub(super) async fn write_notice(
         successes: &news.successes,
         returned,
     };
+    let message = encode_bounce(&bounce);
     let mut intake = Intake::new(&context.store);
-    intake.write(&encode_bounce(&bounce)).await?;
+    intake.write(&message).await?;
     let body = intake.finish().await?;
-    Ok(Some((body, notice_to(site, subject, to, now))))
+    let mut notice_to = notice_to(site, subject, to, now);
+    if let NoticeTo::Sender(outgoing) = &mut notice_to {
+        outgoing.signatures = sign_message(context, site, &message).await;
+    }
+    Ok(Some((body, notice_to)))
 }
 
 /// RET=FULL (RFC 3461 section 4.3), for text of some size. A message that needs TLS does not come back whole (RFC 8689

@@ -1,6 +1,7 @@
 //! The configuration as sessions see it: checked, complete, immutable.
 
 use crate::mail::addressbook::AddressBook;
+use crate::mail::dkim::Key;
 use crate::serve::AddressRange;
 use crate::wire::address::{Address, Domain};
 use crate::wire::sasl::ChannelBindings;
@@ -33,6 +34,8 @@ pub struct Site {
     pub sent_copy: bool,
     /// Name the owner's device in the Received field of what it sends.
     pub submission_shows_client: bool,
+    /// What signs the mail that leaves (DKIM), at most [`crate::limits::DKIM_KEYS_MAX`]; empty: it is not signed.
+    pub signing_keys: Arc<[Key]>,
     /// How mail leaves.
     pub relay: RelayPolicy,
     /// Sessions at once.

@@ -246,7 +246,7 @@ impl Session {
     }
 
     fn begin_message(&mut self) {
-        let begun = Incoming::begin(&self.context, self.role, self.peer.ip(), self.tls.clone());
+        let begun = Incoming::begin(&self.context, &self.site, self.role, self.peer.ip(), self.tls.clone());
         let answer = begun.map(|incoming| self.incoming = Some(Box::new(incoming)));
         self.server.answer_data(answer, &mut self.out);
     }

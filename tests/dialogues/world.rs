@@ -136,6 +136,8 @@ impl World {
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).map_err(|e| e.to_string());
         write("cert.pem", &own.certificate_pem)?;
         write("key.pem", &own.key_pem)?;
+        write("dkim-rsa1.pem", include_str!("keys/home-rsa.pem"))?;
+        write("dkim-ed1.pem", include_str!("keys/home-ed25519.pem"))?;
         let remotes = ["example", "test"].iter().flat_map(|top| [format!("*.{top}"), format!("*.far.{top}")]);
         let remote_pem = tls::self_signed(&remotes.collect::<Vec<_>>(), net.clock())?;
         write("world.pem", &remote_pem.certificate_pem)?;

@@ -3,8 +3,8 @@
 use super::failure::{Failure, words};
 use super::{Next, Session};
 use crate::mail::message::{MailboxId, Uid, UidValidity};
-use crate::serve::Intake;
 use crate::serve::sent::{Fingerprint, Found, Hand, sent_mailbox};
+use crate::serve::{Intake, Whole};
 use crate::store::{Deliver, Done, Expunge, Expungeable, FlagChange, NewBody, Op, SetFlags, Target, Trouble};
 use crate::wire::imap::Code;
 use crate::wire::imap::command::{Append, Tag};
@@ -61,9 +61,10 @@ impl Session {
         let Some(Arriving { append, mailbox, uid_validity, intake }) = self.arriving.take() else {
             return Err(Trouble::Failed("an APPEND ended that had not begun".to_owned()).into());
         };
-        let uid = match intake.finish_known().await? {
-            (body, None) => self.deliver(append, mailbox, body).await?,
-            (body, Some(fingerprint)) => self.file_as_sent(append, mailbox, body, fingerprint).await?,
+        let Whole { body, fingerprint, .. } = intake.finish_whole().await?;
+        let uid = match fingerprint {
+            None => self.deliver(append, mailbox, body).await?,
+            Some(fingerprint) => self.file_as_sent(append, mailbox, body, fingerprint).await?,
         };
         let code = uid.map_or(Code::None, |uid| Code::AppendUid { uid_validity: uid_validity.0, uid: uid.0 });
         self.finish_added(tag, code, "APPEND completed").await?;

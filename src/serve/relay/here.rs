@@ -81,7 +81,7 @@ async fn settle(
         parameters: entry.parameters.clone(),
         recipients: here.iter().map(|(_, one)| recipient(one)).collect(),
     };
-    let released = release(&relay.context, site, &envelope).await?;
+    let released = release(&relay.context, site, &envelope, &entry.signatures).await?;
     let has_it = |address: &Address| !released.refused.iter().any(|(refused, _)| refused.same_as(address));
     let addresses = here.iter().map(|(_, one)| one.address.clone()).filter(has_it);
     let outcomes: Vec<(Address, Outcome)> = addresses.map(|address| (address, Outcome::Delivered)).collect();

@@ -138,8 +138,14 @@ impl Session {
         })
     }
 
-    /// Sends one message to some recipients; `recipients` are those of the entry in its envelope. One verdict each.
-    pub async fn send(&mut self, store: &Store, body: BodyId, mut envelope: Envelope) -> Vec<Verdict> {
+    /// Sends one message, with its signatures ahead of it, to the recipients in its envelope. One verdict each.
+    pub async fn send(
+        &mut self,
+        store: &Store,
+        body: BodyId,
+        mut envelope: Envelope,
+        signatures: &[u8],
+    ) -> Vec<Verdict> {
         let recipients = envelope.recipients.len();
         let mut pieces = BodyPieces { store, body, bytes: envelope.bytes, at: 0 };
         let mut piece = match pieces.next().await {
@@ -153,6 +159,9 @@ impl Session {
         // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
         envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
         envelope.eight_bit_header = !header_of(&piece).is_ascii();
+        // The receiver counts all that it gets.
+        envelope.bytes = envelope.bytes.saturating_add(u64::try_from(signatures.len()).unwrap_or(0));
+        piece.splice(0..0, signatures.iter().copied());
         self.client.begin(envelope, &mut self.out);
         self.hear().await;
         while self.client.want() == Want::Content {

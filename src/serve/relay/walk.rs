@@ -86,7 +86,7 @@ async fn transact(
         eight_bit: false,
         eight_bit_header: false,
     };
-    let verdicts = session.send(&relay.context.store, entry.body, envelope).await;
+    let verdicts = session.send(&relay.context.store, entry.body, envelope, &entry.signatures).await;
     if session.knows_no_chunks() {
         relay.backoff.borrow_mut().note_no_chunks(session.address());
     }

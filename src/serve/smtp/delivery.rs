@@ -7,9 +7,11 @@ use super::filing::Filing;
 use super::incoming::{distinct, reply_of};
 use crate::mail::addressbook::{Place, Refusal, Ways};
 use crate::mail::bounce::{How, Success, tells_success};
+use crate::mail::dkim::Digest;
 use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId};
 use crate::mail::srs::{self, SrsTrouble};
 use crate::serve::notice::{News, Original, Subject, write_notice};
+use crate::serve::signing::sign;
 use crate::serve::srs::read_srs;
 use crate::serve::{Context, Site};
 use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Outgoing, Recipient, Store, Target, Trouble};
@@ -91,17 +93,26 @@ pub(super) fn traced<'e>(site: &Site, envelope: &'e Envelope) -> Vec<&'e Address
     traced
 }
 
-/// The one Op of a message. `filing`: the owner's copy of what is sent. `header`: the message's own, where somebody may want to
-/// be told of its delivery.
+/// A message that was taken in.
+pub(super) struct Taken<'a> {
+    pub body: NewBody,
+    /// The owner's copy of what is sent.
+    pub filing: Option<&'a Filing>,
+    /// What is signed when it is sent.
+    pub digest: Option<Digest>,
+    /// Its header, where somebody may want to be told of its delivery.
+    pub header: &'a [u8],
+}
+
+/// The one Op of a message.
 pub(super) async fn make_op(
     context: &Context,
     site: &Site,
     role: Role,
     envelope: &Envelope,
-    body: NewBody,
-    filing: Option<&Filing>,
-    header: &[u8],
+    taken: Taken<'_>,
 ) -> Result<Op, Failing> {
+    let Taken { body, filing, digest, header } = taken;
     let mut ways = Ways::default();
     let mut news = News::default();
     let now = context.net.clock().now();
@@ -123,7 +134,11 @@ pub(super) async fn make_op(
     let mut copies = targets(&context.store, &ways.places).await?;
     copies.extend(filing.map(Filing::target));
     let not_before = envelope.parameters.hold.map_or(now, |hold| hold.release(now));
-    let outgoing = outgoing(context, site, envelope, ways, not_before).await?;
+    let mut outgoing = outgoing(context, site, envelope, ways, not_before).await?;
+    if role == Role::Submission && !outgoing.is_empty() {
+        let signatures = sign(context, site, digest.as_ref()).await;
+        outgoing.iter_mut().for_each(|one| one.signatures.clone_from(&signatures));
+    }
     let change = match outgoing.is_empty() {
         true => Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }),
         false => Op::Enqueue(Enqueue { body, outgoing, copies, now }),
@@ -157,11 +172,12 @@ pub(in crate::serve) struct Released {
 
 /// Leads mail that has waited to its recipients, all of domains here and none inside. It goes the ways of the address book as
 /// it is now, as it would have gone without waiting; like all that the owner sends it gets no Return-Path and no Delivered-To,
-/// for the copy in Sent and what other servers get are the same bytes.
+/// for the copy in Sent and what other servers get are the same bytes. `signatures`: those it has got.
 pub(in crate::serve) async fn release(
     context: &Context,
     site: &Site,
     envelope: &Envelope,
+    signatures: &[u8],
 ) -> Result<Released, Trouble> {
     let now = context.net.clock().now();
     let (mut ways, mut released) = (Ways::default(), Released::default());
@@ -179,6 +195,7 @@ pub(in crate::serve) async fn release(
     }
     released.file = targets(&context.store, &ways.places).await?;
     released.forward = outgoing(context, site, envelope, ways, now).await?;
+    released.forward.iter_mut().for_each(|one| one.signatures = signatures.to_vec());
     Ok(released)
 }
 

@@ -3,14 +3,14 @@
 //! The header is kept until it is complete, judged, mended and written with our fields on top; the rest streams through.
 //! A refusal found on the way is kept until the message ends, because only then can it be said.
 
-use super::delivery::{self, Failing};
+use super::delivery::{self, Failing, Taken};
 use super::filing::Filing;
 use crate::limits::{BOUNCE_HEADER_BYTES, SMTP_HEADER_BYTES_MAX};
 use crate::mail::bounce::tells_success;
 use crate::mail::received::{self, Origin, Received};
 use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
-use crate::serve::{Context, Intake, Site};
+use crate::serve::{Context, Intake, Site, Whole};
 use crate::store::{Done, Trouble};
 use crate::wire::smtp::{Body, Envelope, Recipient, Reply, Role, Server, replies};
 use std::net::IpAddr;
@@ -39,7 +39,13 @@ enum Stage {
 
 impl Incoming {
     /// Begins a message.
-    pub(super) fn begin(context: &Context, role: Role, peer: IpAddr, tls: Option<TlsFacts>) -> Result<Incoming, Reply> {
+    pub(super) fn begin(
+        context: &Context,
+        site: &Site,
+        role: Role,
+        peer: IpAddr,
+        tls: Option<TlsFacts>,
+    ) -> Result<Incoming, Reply> {
         let number = context.net.random::<8>().map_err(|error| {
             log::error!("event=no-random error={error}");
             replies::FAILED
@@ -47,7 +53,8 @@ impl Incoming {
         let id = format!("{:016x}", u64::from_be_bytes(number));
         let intake = match role {
             Role::Mx => Intake::new(&context.store),
-            Role::Submission => Intake::fingerprinting(&context.store),
+            Role::Submission if site.signing_keys.is_empty() => Intake::fingerprinting(&context.store),
+            Role::Submission => Intake::fingerprinting(&context.store).hashing(),
         };
         Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()), header: Vec::new() })
     }
@@ -175,12 +182,13 @@ impl Incoming {
             return Err(refusal);
         }
         let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
-        let (body, fingerprint) = intake.finish_known().await.map_err(reply_of)?;
+        let Whole { body, fingerprint, digest } = intake.finish_whole().await.map_err(reply_of)?;
         let bytes = body.bytes();
         let files = role == Role::Submission && site.sent_copy;
         let _turn = if files { Some(context.sent.turn().await) } else { None };
         let filing = if files { Filing::plan(context, fingerprint).await.map_err(reply_of)? } else { None };
-        let op = delivery::make_op(context, site, role, envelope, body, filing.as_ref(), &header).await;
+        let taken = Taken { body, filing: filing.as_ref(), digest, header: &header };
+        let op = delivery::make_op(context, site, role, envelope, taken).await;
         let op = op.map_err(Failing::reply)?;
         let done = context.store.apply(op).await.map_err(reply_of)?;
         if let Some(filing) = filing {

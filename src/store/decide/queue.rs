@@ -154,7 +154,7 @@ impl Draft<'_, '_> {
 }
 
 fn check_outgoing(outgoing: &Outgoing) -> Result<(), Trouble> {
-    let Outgoing { parameters, recipients, .. } = outgoing;
+    let Outgoing { parameters, recipients, signatures, .. } = outgoing;
     if recipients.is_empty() {
         return Err(Trouble::Refused("a message needs a recipient"));
     }
@@ -165,6 +165,10 @@ fn check_outgoing(outgoing: &Outgoing) -> Result<(), Trouble> {
     };
     if is_long(&parameters.envelope_id, ENVELOPE_ID_BYTES_MAX) || recipients.iter().any(bad) {
         return Err(Trouble::Refused("a parameter of the envelope is not well formed"));
+    }
+    let is_whole = signatures.is_empty() || signatures.ends_with(b"\r\n");
+    if signatures.len() > DKIM_SIGNATURES_BYTES_MAX || !is_whole {
+        return Err(Trouble::Refused("the signatures of a message are too large, or not whole lines"));
     }
     Ok(())
 }
