@@ -519,6 +519,8 @@ pub const QUEUE_RECIPIENTS_LISTED: usize = 5;
 pub const ADDRESS_CHARACTERS_SHOWN: usize = 200;
 /// Characters of a reply or a header field that are shown.
 pub const REPLY_CHARACTERS_SHOWN: usize = 500;
+/// Seconds that taking a message out of the queue waits for what is being sent of it: most transactions take less.
+pub const QUEUE_REST_SECONDS_MAX: u64 = 10;
 /// Entries that are changed at once when the owner names many: they share their flushes.
 pub const QUEUE_CHANGES_AT_ONCE: usize = 64;
 

@@ -103,6 +103,11 @@ impl Dns {
         read_answer(smol::future::or(asking, late).await)
     }
 
+    /// Drops the resolver with all that it remembers; questions that are under way keep it until they are answered.
+    pub(super) fn forget(&self) {
+        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn resolver(&self) -> Result<Resolver<OnSmol>, String> {
         let config_of = match self.server {
             Some(_) => None,

@@ -139,6 +139,15 @@ impl Net {
         }
     }
 
+    /// What DNS has said is asked anew.
+    pub fn forget_names(&self) {
+        match &self.world {
+            World::System(system) => system.dns.forget(),
+            // Remembers nothing.
+            World::Twin(_) => {}
+        }
+    }
+
     /// Random bytes: from the system, or seeded in the twin.
     ///
     /// # Errors

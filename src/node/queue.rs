@@ -127,13 +127,13 @@ fn not_there(ids: &[QueueId]) -> Failure {
 }
 
 async fn change_these(errand: &Errand, what: Change, ids: &[QueueId], answer: &mut Answer) -> Result<(), Failure> {
-    let (mut missing, mut held, mut failed) = (Vec::new(), Vec::new(), None);
+    let (mut missing, mut undone, mut failed) = (Vec::new(), Vec::new(), None);
     for (id, changed) in change(&errand.context, ids, what).await {
         match changed {
             Ok(Changed::NotThere) => missing.push(id),
             Ok(changed) => {
-                if changed == Changed::IsHeld {
-                    held.push(id);
+                if matches!(changed, Changed::IsHeld | Changed::UnderWay) {
+                    undone.push(id.0.to_string());
                 }
                 answer.say(&format!("{}: {}\n", id.0, outcome(changed, errand.is_running))).await?;
             }
@@ -144,14 +144,11 @@ async fn change_these(errand: &Errand, what: Change, ids: &[QueueId], answer: &m
             }
         }
     }
-    match (failed, missing.is_empty(), held.as_slice()) {
+    match (failed, missing.is_empty(), undone.is_empty()) {
         (Some(failure), ..) => Err(failure),
         (None, false, _) => Err(not_there(&missing)),
-        (None, true, []) => Ok(()),
-        (None, true, held) => {
-            let sentence = format!("{} held: release first", count(held.len(), "message is", "messages are"));
-            Err(Failure::new(Exit::Findings, sentence))
-        }
+        (None, true, false) => Err(Failure::new(Exit::Findings, format!("not done for {}", undone.join(", ")))),
+        (None, true, true) => Ok(()),
     }
 }
 
@@ -162,8 +159,10 @@ fn outcome(changed: Changed, is_running: bool) -> &'static str {
         Changed::Due => "is tried as soon as the server runs",
         Changed::Held => "is held until you release it",
         Changed::HeldBefore => "was held already",
+        Changed::HeldLate => "is held; but it is being sent at this moment, and whom it goes to may still get it",
+        Changed::UnderWay => "is being sent at this moment; it is held now, so ask again to see what came of that",
         Changed::NotHeld => "was not held",
-        Changed::IsHeld => "is held, so it is not tried",
+        Changed::IsHeld => "is held, so it is not tried: release it first",
         Changed::Removed => "removed; nobody is told",
         Changed::Bounced => "given up; whoever wrote it is told",
         Changed::BouncedUntold => "given up; nobody is told, because it has no sender or the sender wants no report",
@@ -181,7 +180,7 @@ async fn change_all(errand: &Errand, what: Change, answer: &mut Answer) -> Resul
         for (_, changed) in change(&errand.context, &ids, what).await {
             match changed {
                 Ok(Changed::NotThere | Changed::NotHeld) => {}
-                Ok(Changed::IsHeld | Changed::HeldBefore) => others += 1,
+                Ok(Changed::IsHeld | Changed::HeldBefore | Changed::UnderWay) => others += 1,
                 Ok(_) => done += 1,
                 Err(trouble) => failed = Some(trouble),
             }

@@ -45,6 +45,8 @@ pub struct Context {
     pub sent: Arc<SentCopies>,
     /// What servers inside have said about recipients.
     pub inquiries: Arc<Inquiries>,
+    /// What the relay and those who change its queue tell each other.
+    pub handling: Arc<queue::Handling>,
     /// The place of this session.
     pub seat: Seat,
     /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.

@@ -3,14 +3,18 @@
 //! Receives the ids of entries; hands on entries, and what came of each change. The relay hears of changes by the bell of the queue.
 //! It does not know who asks, and how it is said.
 
-use crate::limits::{BOUNCE_HEADER_BYTES, QUEUE_CHANGES_AT_ONCE, QUEUE_PAGE_ENTRIES};
+mod handling;
+
+use crate::limits::{BOUNCE_HEADER_BYTES, QUEUE_CHANGES_AT_ONCE, QUEUE_PAGE_ENTRIES, QUEUE_REST_SECONDS_MAX};
 use crate::mail::bounce::{Failure, Reason, tells_failure};
 use crate::mail::message::QueueId;
 use crate::serve::Context;
 use crate::serve::notice::{News, Subject, read_beginning, write_notice};
 use crate::store::{Op, QueueEntry, Trouble};
 use crate::wire::date::Timestamp;
+pub use handling::{Handling, UnderWay};
 use smol::LocalExecutor;
+use std::time::Duration;
 
 /// What can be done with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,10 @@ pub enum Changed {
     Due,
     /// It is held; nothing goes out of it any more.
     Held,
+    /// It is held; but it was being sent at this moment, and whom it goes to may still get it.
+    HeldLate,
+    /// It is held and was to go, but is being sent at this moment.
+    UnderWay,
     /// It was held before.
     HeldBefore,
     /// It is not held, and was not before.
@@ -132,6 +140,7 @@ async fn retry(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
         return Ok(Changed::IsHeld);
     }
     let due = context.net.clock().now();
+    context.handling.ask_afresh();
     context.store.apply(Op::Retry { entry: Some(id), due }).await?;
     Ok(Changed::Due)
 }
@@ -139,7 +148,11 @@ async fn retry(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
 async fn hold(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
     let held = entry(context, id).await?.held;
     context.store.apply(Op::Hold { entry: id }).await?;
-    Ok(if held { Changed::HeldBefore } else { Changed::Held })
+    Ok(match (held, context.handling.is_under_way(id)) {
+        (_, true) => Changed::HeldLate,
+        (true, false) => Changed::HeldBefore,
+        (false, false) => Changed::Held,
+    })
 }
 
 async fn release(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
@@ -147,17 +160,32 @@ async fn release(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
         return Ok(Changed::NotHeld);
     }
     let due = context.net.clock().now();
+    context.handling.ask_afresh();
     context.store.apply(Op::Release { entry: id, due }).await?;
     Ok(Changed::Due)
 }
 
 async fn remove(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
+    if !stop(context, id).await? {
+        return Ok(Changed::UnderWay);
+    }
     let now = context.net.clock().now();
     context.store.apply(Op::RemoveQueueEntry { entry: id, notice: None, now }).await?;
     Ok(Changed::Removed)
 }
 
+/// Holds the message and waits until nobody is being sent to, so that what is said of it then stays true. Returns whether that
+/// came in time.
+async fn stop(context: &Context, id: QueueId) -> Result<bool, Trouble> {
+    context.store.apply(Op::Hold { entry: id }).await?;
+    let patience = Duration::from_secs(QUEUE_REST_SECONDS_MAX);
+    Ok(context.net.clock().within(patience, context.handling.rested(id)).await.is_some())
+}
+
 async fn bounce(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
+    if !stop(context, id).await? {
+        return Ok(Changed::UnderWay);
+    }
     let entry = entry(context, id).await?;
     let now = read_time(context).await?;
     let wanted = entry.recipients.iter().filter(|recipient| tells_failure(recipient.parameters.notify));

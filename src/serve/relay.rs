@@ -159,6 +159,9 @@ impl Relay {
     /// Begins a round for each entry that is due, as far as there is room. `None`: there may be more now.
     async fn take_due(self: &Rc<Self>) -> Result<Option<Pause>, Trouble> {
         self.look_again.set(false);
+        if self.context.handling.take_afresh() {
+            self.begin_afresh();
+        }
         let looking = self.looking();
         let found = self.context.store.read(move |snapshot| looking.look(snapshot)).await?;
         let now = self.now();
@@ -175,6 +178,12 @@ impl Relay {
         let wait = found.next_due.map_or(longest, |due| due.since(now).min(longest));
         let gap = if found.passed_over > RELAY_PASSED_OVER_MAX { RELAY_LOOK_GAP_SECONDS } else { 0 };
         Ok(Some(Pause { wait, deaf: Duration::from_secs(gap) }))
+    }
+
+    /// Somebody wants what is due to be tried now, whatever has failed a moment ago.
+    fn begin_afresh(&self) {
+        self.backoff.borrow_mut().forget();
+        self.context.net.forget_names();
     }
 
     fn looking(&self) -> Looking {

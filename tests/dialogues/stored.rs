@@ -4,6 +4,7 @@ use crate::script::unescape;
 use crate::world::{Outcome, World};
 use hauspost::mail::message::{Flags, INBOX, MailboxId, QueueId, SystemFlags, Uid};
 use hauspost::serve::Intake;
+use hauspost::serve::queue::{self, Change, Changed};
 use hauspost::store::{Deliver, Done, Op, Store, Target, Trouble};
 use std::path::Path;
 
@@ -62,12 +63,32 @@ impl World {
         let wanted = match words.as_slice() {
             ["is", "empty"] => 0,
             ["has", count, ..] => count.parse().map_err(|_| "queue has N")?,
-            _ => return Err("queue is empty | queue has N".to_owned()),
+            ["retry", id] => return self.change_queue(Change::Retry, id),
+            ["hold", id] => return self.change_queue(Change::Hold, id),
+            ["release", id] => return self.change_queue(Change::Release, id),
+            ["remove", id] => return self.change_queue(Change::Remove, id),
+            ["bounce", id] => return self.change_queue(Change::Bounce, id),
+            _ => return Err("queue is empty | has N | retry hold release remove bounce ID".to_owned()),
         };
         match entries.len() {
             found if found == wanted => Ok(()),
             found => Err(format!("expected: {wanted} in the queue\n  got:      {found}: {entries:?}")),
         }
+    }
+
+    /// What the owner does by `hauspost queue`.
+    fn change_queue(&mut self, what: Change, id: &str) -> Outcome {
+        let id = QueueId(id.parse().map_err(|_| "a message is named by its number")?);
+        let context = self.context()?;
+        for (_, changed) in self.wait_for(queue::change(&context, &[id], what))? {
+            match changed {
+                Ok(Changed::NotThere | Changed::IsHeld | Changed::UnderWay) | Err(_) => {
+                    return Err(format!("not done: {changed:?}"));
+                }
+                Ok(_) => {}
+            }
+        }
+        self.settle()
     }
 }
 

@@ -31,6 +31,11 @@ impl Backoff {
         self.until.insert(way, (until, reason));
     }
 
+    /// Leaves no address alone any more.
+    pub fn forget(&mut self) {
+        self.until.clear();
+    }
+
     /// The server there offers CHUNKING and does not know it.
     pub fn note_no_chunks(&mut self, address: SocketAddr) {
         if self.no_chunks.len() >= RELAY_BACKOFF_ADDRESSES {
@@ -74,5 +79,7 @@ mod tests {
         }
         assert!(backoff.until.len() <= RELAY_BACKOFF_ADDRESSES);
         assert_eq!(backoff.reason(address(1999), &any, seconds(2)), Some(&refused));
+        backoff.forget();
+        assert_eq!(backoff.reason(address(1999), &any, seconds(2)), None);
     }
 }

@@ -17,6 +17,7 @@ use crate::mail::tls_policy::{Demands, Security};
 use crate::net::{DnsTrouble, Mx};
 use crate::serve::Site;
 use crate::serve::notice::{News, Subject, write_notice};
+use crate::serve::queue::UnderWay;
 use crate::store::{Op, Outcome, QueueEntry, QueueRecipient, Settle, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
@@ -55,25 +56,29 @@ pub(super) enum Fate {
     Temporary(Reason),
 }
 
-/// Counts a delivery that is not settled yet.
-pub(super) struct Unsettled(Rc<Relay>);
+/// Counts a delivery that is not settled yet, and keeps its message under way.
+pub(super) struct Unsettled {
+    relay: Rc<Relay>,
+    #[expect(dead_code, reason = "it counts by being there")]
+    under_way: UnderWay,
+}
 
 impl Unsettled {
-    pub fn new(relay: &Rc<Relay>) -> Unsettled {
+    pub fn new(relay: &Rc<Relay>, under_way: &UnderWay) -> Unsettled {
         relay.unsettled.set(relay.unsettled.get() + 1);
-        Unsettled(relay.clone())
+        Unsettled { relay: relay.clone(), under_way: under_way.clone() }
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.0.unsettled.set(self.0.unsettled.get().saturating_sub(1));
-        self.0.changed.notify(usize::MAX);
+        self.relay.unsettled.set(self.relay.unsettled.get().saturating_sub(1));
+        self.relay.changed.notify(usize::MAX);
     }
 }
 
-/// Runs a round to its end; early only when its jobs are cut because the node stops. Returns whether anybody waits for
-/// another round.
+/// Runs a round to its end; early when its jobs are cut because the node stops, or given up because the message was held or
+/// taken out meanwhile. Returns whether anybody waits for another round.
 pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
     let round = Rc::new(Round { entry, site: relay.context.site() });
     let filed = file(relay, &round.site, &round.entry).await;
@@ -104,6 +109,8 @@ pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
         let wait = next_wait(relay, &round, &waiting);
         let next_due = relay.now().plus(wait);
         settle(relay, &round, &waiting, next_due).await;
+    } else if !waiting.is_empty() && !relay.context.stopping.is_set() {
+        settle(relay, &round, &waiting, round.entry.due).await;
     }
     open > 0 || waiting.iter().any(|report| matches!(report.fate, Fate::Temporary(_)))
 }

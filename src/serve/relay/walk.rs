@@ -17,6 +17,7 @@ use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
 use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, Unfit, decide_tls};
 use crate::net::{DnsTrouble, Secured};
+use crate::serve::queue::UnderWay;
 use crate::serve::{Site, SmarthostSecurity};
 use crate::store::QueueRecipient;
 use crate::wire::address::Domain;
@@ -35,7 +36,8 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
     let mut walk = Walk::new(relay, site, destination, job);
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
-        transact(relay, used, (destination, job), &mut open, &mut walk.last).await;
+        let Some(under_way) = permit(relay, job).await else { return };
+        transact(relay, used, (destination, job, &under_way), &mut open, &mut walk.last).await;
     }
     while !open.is_empty() {
         let left = session.take();
@@ -43,7 +45,12 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
             left.quit().await;
         }
         let Some(mut next) = walk.next(relay, site).await else { break };
-        transact(relay, &mut next, (destination, job), &mut open, &mut walk.last).await;
+        let Some(under_way) = permit(relay, job).await else {
+            *session = Some(next);
+            return;
+        };
+        transact(relay, &mut next, (destination, job, &under_way), &mut open, &mut walk.last).await;
+        drop(under_way);
         walk.try_again_without_chunks(&next);
         *session = Some(next);
     }
@@ -62,6 +69,22 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
     }
 }
 
+/// Leave to send the message now. `None`: it was held or taken out since its round began, and nobody is reported.
+async fn permit(relay: &Relay, job: &Job) -> Option<UnderWay> {
+    let id = job.round.entry.id;
+    let under_way = relay.context.handling.begin(id);
+    let entry = relay.context.store.read(move |snapshot| snapshot.queue_entry(id)).await;
+    let may = match entry {
+        Ok(entry) => entry.is_some_and(|entry| !entry.held),
+        // A store in trouble says nothing about the message.
+        Err(_) => true,
+    };
+    if !may {
+        log::info!("event=withdrawn queue={}", id.0);
+    }
+    may.then_some(under_way)
+}
+
 /// Why the last server did not decide, and its name.
 type Last = Option<(Reason, Option<String>)>;
 
@@ -69,7 +92,7 @@ type Last = Option<(Reason, Option<String>)>;
 async fn transact(
     relay: &Rc<Relay>,
     session: &mut Session,
-    (destination, job): (&Destination, &Job),
+    (destination, job, under_way): (&Destination, &Job, &UnderWay),
     open: &mut Vec<usize>,
     last: &mut Last,
 ) {
@@ -127,7 +150,7 @@ async fn transact(
                 continue;
             }
         };
-        let unsettled = matches!(fate, Fate::Delivered(_)).then(|| Unsettled::new(relay));
+        let unsettled = matches!(fate, Fate::Delivered(_)).then(|| Unsettled::new(relay, under_way));
         let will_report = session.offers_dsn();
         report(job, Report { recipient, fate, host: Some(host.clone()), will_report, unsettled });
     }
