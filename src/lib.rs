@@ -37,6 +37,9 @@
 //! entries, one body, one Op; a forward's sender rewritten by [`mail::srs`]) → 250 → the relay, as above; its bounce goes to
 //! whoever wrote, through the queue. A bounce to a rewritten sender is unwrapped at RCPT and goes on to whom it stands for.
 //!
+//! *Terminal to queue.* `hauspost queue hold 12` → [`node::control`] (a Unix socket in the data folder; or, where no node runs, the
+//! store itself) → [`serve::queue`] → [`store::Op::Hold`] → bell → the relay, which looks once more before each transaction.
+//!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!
 //! # Decided by measurement
@@ -65,6 +68,9 @@
 //! | journal lost, or another store's, before a clean close | nowhere | the store says so and does not open |
 //! | checkpointed | redb | there |
 //! | message queued | queue rows | tried again when due |
+//! | message held by the owner | its queue row | held until it is released, whatever time passes |
+//! | command over the control socket | memory, and Ops one by one | what was done is there; its client is told that the node broke off |
+//! | control socket | the data folder | a dead one stays after a kill; commands pass it over, the next start replaces it |
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |

@@ -4,6 +4,7 @@
 
 mod peer;
 mod process;
+mod remote;
 
 mod card;
 mod end;
