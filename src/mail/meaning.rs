@@ -8,7 +8,7 @@ use crate::wire::smtp::client::Status;
 /// The sentence for a line: a reply with its codes (RFC 5321 section 4.2, RFC 3463), or what happened instead of one.
 pub fn meaning(last_reply: &str) -> &'static str {
     let Some((code, status)) = read_codes(last_reply) else {
-        return "No answer was got from a server. That is nothing about the message: it is tried again by itself.";
+        return "No server gave an answer. Nothing is wrong with the message: it is tried again by itself.";
     };
     let lower = last_reply.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -92,7 +92,7 @@ mod tests {
             ("451 4.3.0 oops", "busy"),
             ("450 4.1.8 sender", "sender's address"),
             ("450 wait", "without saying why"),
-            ("connection to mx.far.example was lost: timed out", "No answer"),
+            ("connection to mx.far.example was lost: timed out", "No server gave"),
         ] {
             let sentence = meaning(reply);
             assert!(sentence.contains(word) && sentence.ends_with('.'), "{reply}: {sentence}");

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from node import PASSWORD, Node, ProgramTest
+from node import PASSWORD, Node, NodeTest
 
 
 class Host:
@@ -56,11 +56,22 @@ class Host:
         connection.close()
 
 
-class Queue(ProgramTest):
+class QueueTest(NodeTest):
+    """Each test has a node and a host of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        pass
+
     def setUp(self):
         self.host = Host()
         self.node = Node("--relay", "127.0.0.1:%d" % self.host.port)
         self.addCleanup(self.node.stop)
+        self.folder = self.node.folder
 
     def queue(self, *words, exit=0):
         command = [os.environ["HAUSPOST"], "queue", words[0], "--data", self.node.data, *words[1:]]
@@ -73,7 +84,7 @@ class Queue(ProgramTest):
         out = self.run_program(
             "swaks", "--server", "127.0.0.1", "--port", str(self.node.port("submission")), "--from", "me@home.test", "--to",
             "bob@far.example", "--auth-user", "me", "--auth-password", PASSWORD, "--header", "Subject: " + subject)
-        return re.search(r"Queued as (\d+)", out).group(1)
+        return re.search(r"Queued as (\d+)", out.decode()).group(1)
 
     def wait_for(self, what, seconds=20):
         limit = time.monotonic() + seconds
@@ -89,7 +100,7 @@ class Queue(ProgramTest):
         one = self.send("first")
         self.await_tried(1)
         text = self.queue("list")
-        for wanted in (one + "  from me@home.test", "bob@far.example", "tried once", "No answer was got from a server",
+        for wanted in (one + "  from me@home.test", "bob@far.example", "tried once", "No server gave an answer",
                        "1 message in the queue"):
             self.assertIn(wanted, text)
         # The time is that of whoever asks: this zone is an hour ahead of Greenwich.
@@ -101,7 +112,9 @@ class Queue(ProgramTest):
         self.assertIn("+01:00", shown)
         self.assertIn("is held", self.queue("hold", one))
         self.host.start()
+        # A host that has failed a moment ago is left alone for a while, unless its owner knows better.
         two = self.send("second")
+        self.queue("retry", "--all")
         self.wait_for(lambda: len(self.host.messages) == 1)
         self.assertIn(b"Subject: second", self.host.messages[0])
         self.assertIn("no message " + two, self.queue("show", two, exit=1))
