@@ -16,6 +16,7 @@ pub mod route;
 pub mod search;
 pub mod section;
 pub mod srs;
+pub mod sts;
 pub mod submitted;
 pub mod text;
 pub mod tls_policy;

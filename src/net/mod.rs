@@ -5,11 +5,13 @@
 
 mod clock;
 mod dns;
+mod https;
 mod stream;
 pub mod tls;
 pub mod twin;
 
 pub use clock::{Clock, VIRTUAL_START, VirtualClock};
+pub use https::{HttpsRequest, HttpsTrouble};
 pub use stream::{Stream, TlsFacts};
 
 use crate::mail::tls_policy::{Security, Tlsa};

@@ -66,11 +66,16 @@ impl Stream {
     /// A peer that ends a TLS session without close_notify (many do) has ended the stream, too: 0, not an error. The
     /// protocols above mark the end of what they send themselves, so that a cut is never taken for an end.
     pub async fn read(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
-        let read = self.within(wait, |channel, task| channel.poll_read(task, buffer)).await;
-        match read {
+        match self.read_to_true_end(buffer, wait).await {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             other => other,
         }
+    }
+
+    /// As [`Stream::read`], but over TLS an end without close_notify is [`io::ErrorKind::UnexpectedEof`]: for protocols in
+    /// which nothing but the end says where something ends.
+    pub async fn read_to_true_end(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
+        self.within(wait, |channel, task| channel.poll_read(task, buffer)).await
     }
 
     /// Writes and flushes everything.

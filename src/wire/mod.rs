@@ -7,6 +7,7 @@ pub mod address;
 pub mod charset;
 pub mod date;
 pub mod header;
+pub mod http;
 pub mod imap;
 pub mod mime;
 pub mod pop3;
