@@ -75,6 +75,8 @@
 //! | delivery settled with a bounce | one Op | both or neither |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |
 //! | which sent copies were filed | memory | gone; a client may file what it was sending a second time |
+//! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |
+//! | what DNS said of a policy, a policy that could not be fetched | memory | asked again |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]

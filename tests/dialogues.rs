@@ -19,6 +19,8 @@ mod remote;
 mod script;
 #[path = "dialogues/stored.rs"]
 mod stored;
+#[path = "dialogues/web.rs"]
+mod web;
 #[path = "dialogues/world.rs"]
 mod world;
 

@@ -25,7 +25,11 @@ pub const STS_LOOK_SECONDS: u64 = 300;
 /// How long a policy that could not be fetched is left alone, in seconds: RFC 8461 section 3.3 asks for five minutes or more.
 pub const STS_FETCH_AGAIN_SECONDS: u64 = 600;
 /// Policies fetched at once.
-pub const STS_FETCHES_MAX: usize = 4;
+pub const STS_FETCHES_MAX: usize = 8;
+/// How long mail waits for the policy of its domain to be fetched, in seconds, the wait for a turn and for DNS included.
+pub const STS_FETCH_SECONDS_MAX: u64 = 90;
+/// How long a policy that could not be fetched anew is left alone while no mail asks for it, in seconds: a day.
+pub const STS_REFRESH_AGAIN_SECONDS: u64 = 86_400;
 /// How often the relay looks for policies that should be fetched anew, in seconds.
 pub const STS_SWEEP_SECONDS: u64 = 3600;
 /// How far the wall clock may be behind the latest time that is known before certificates are not judged by it, in seconds.

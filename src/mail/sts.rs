@@ -1,10 +1,11 @@
 //! MTA-STS (RFC 8461): what TLS a domain promises for its mail servers, learnt over HTTPS and kept.
 //!
-//! Receives TXT records, policy files and times; hands on policies, which hosts they allow, and when what is kept must be
-//! looked at again. Fetches nothing. What always holds: a policy that is kept is applied until it runs out, whatever the
+//! Receives TXT records, policy files and times; hands on policies and when what is kept must be fetched again. Fetches
+//! nothing; what follows from a policy for a host is decided in [`crate::mail::tls_policy`]. What always holds: a policy that is kept is applied until it runs out, whatever the
 //! network says meanwhile, unless a newer one was fetched over a connection that proved whose it is.
 
 use crate::limits::*;
+use crate::mail::tls_policy::{StsMode, StsPolicy};
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
 use std::fmt::Write;
@@ -22,7 +23,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    /// As policies spell it.
+    pub fn name(self) -> &'static str {
         match self {
             Mode::Enforce => "enforce",
             Mode::Testing => "testing",
@@ -44,14 +46,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether one of the patterns fits the host (RFC 8461 section 4.1): a wildcard stands for exactly one label.
-    pub fn allows(&self, host: &Domain) -> bool {
-        self.mx.iter().any(|pattern| match pattern.strip_prefix("*.") {
-            Some(parent) => {
-                host.as_str().split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
-            }
-            None => pattern == host.as_str(),
-        })
+    /// What it asks of the domain's hosts; nothing in mode `none`.
+    pub fn demand(&self) -> Option<StsPolicy> {
+        let mode = match self.mode {
+            Mode::Enforce => StsMode::Enforce,
+            Mode::Testing => StsMode::Testing,
+            Mode::None => return None,
+        };
+        Some(StsPolicy { mode, mx: self.mx.clone() })
     }
 
     /// Its lines, as a report shows it (RFC 8460 section 4.5).
@@ -336,11 +338,11 @@ mod tests {
     fn hosts() {
         let policy = parse_policy(EXAMPLE.as_bytes()).unwrap();
         for host in ["mail.example.com", "MAIL.example.COM", "a.example.net", "backupmx.example.com"] {
-            assert!(policy.allows(&Domain::new(host)), "{host}");
+            assert!(policy.demand().unwrap().names(&Domain::new(host)), "{host}");
         }
         // Section 4.1: "*.example.com" matches neither "example.com" nor "foo.bar.example.com".
         for host in ["example.net", "a.b.example.net", "xmail.example.com", "example.com", ".example.net", ""] {
-            assert!(!policy.allows(&Domain::new(host)), "{host}");
+            assert!(!policy.demand().unwrap().names(&Domain::new(host)), "{host}");
         }
     }
 
@@ -400,7 +402,7 @@ mod tests {
         #[test]
         fn a_wildcard_is_one_label(label in "[a-z]{1,8}", more in "[a-z]{1,8}", parent in "[a-z]{1,8}\\.[a-z]{2,4}") {
             let policy = Policy { mode: Mode::Enforce, mx: vec![format!("*.{parent}")], max_age: 1 };
-            let allows = |host: String| policy.allows(&Domain::new(&host));
+            let allows = |host: String| policy.demand().unwrap().names(&Domain::new(&host));
             let child = format!("{label}.{parent}");
             prop_assert!(allows(child));
             let others = [format!("{label}.{more}.{parent}"), parent.clone(), format!("{label}{parent}")];

@@ -86,6 +86,8 @@ impl StsPolicy {
 pub struct Demands {
     /// The message requires TLS (RFC 8689).
     pub require_tls: bool,
+    /// The message is to arrive whatever is wrong with TLS (RFC 8689 section 4.2.2): nothing else counts.
+    pub tls_optional: bool,
     /// How sure it is that the hosts are those of the domain: the security of its MX records, or of there being none.
     pub mx: Security,
     /// The domain, and the name it is an alias of; empty where nothing depends on them, so that domains share connections.
@@ -227,6 +229,9 @@ pub enum Unfit {
 /// # Errors
 /// The host may not be used; another of the domain may be.
 pub fn decide_tls(demands: &Demands, host: &Domain, tlsa: TlsaAnswer) -> Result<HostTls, Unfit> {
+    if demands.tls_optional {
+        return Ok(HostTls::Opportunistic);
+    }
     let sts = demands.sts.as_deref();
     let enforced = sts.is_some_and(|policy| policy.mode == StsMode::Enforce);
     let named = sts.is_some_and(|policy| policy.names(host));
@@ -343,6 +348,15 @@ mod tests {
         let testing = with(Security::Insecure, StsMode::Testing, own);
         assert_eq!(decided(&testing, TlsaAnswer::None), Ok(HostTls::Tested));
         assert_eq!(policy_kind(&testing, &HostTls::Tested), PolicyKind::Sts);
+    }
+
+    #[test]
+    fn what_may_go_in_plain_is_held_up_by_nothing() {
+        let sts = sts(StsMode::Enforce, "mx.other.example");
+        let optional = Demands { tls_optional: true, sts, ..demands(Security::Secure) };
+        for tlsa in [TlsaAnswer::None, found(&[key(3)]), TlsaAnswer::Failed("SERVFAIL".into())] {
+            assert_eq!(decided(&optional, tlsa), Ok(HostTls::Opportunistic));
+        }
     }
 
     #[test]

@@ -123,6 +123,11 @@ impl Twin {
         self.inner().texts.entry(name.clone()).or_default().push(text.to_vec());
     }
 
+    /// Removes the TXT records of a name.
+    pub fn remove_texts(&self, name: &Domain) {
+        self.inner().texts.remove(name);
+    }
+
     /// Every question about this name fails in this way; `None` ends it.
     pub fn set_trouble(&self, name: &Domain, trouble: Option<DnsTrouble>) {
         match trouble {

@@ -80,6 +80,12 @@ pub struct Try {
     /// port of other servers' MX, for tests
     #[argh(option, default = "25", hidden_help)]
     pub mx_port: u16,
+    /// port of web servers with policies and for reports, for tests
+    #[argh(option, default = "443", hidden_help)]
+    pub https_port: u16,
+    /// certificates that other servers are believed by too, for tests
+    #[argh(option, hidden_help)]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Make the data folder of a new mail server, with configuration, password and certificate.

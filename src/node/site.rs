@@ -44,6 +44,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             smarthost,
             private_targets: false,
             mx_port: 25,
+            https_port: 443,
             tls_verified: read_trust(&relay.ca_file, base, net)?,
             tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
             retry_after: relay.retry_after.clone(),

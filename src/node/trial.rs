@@ -37,6 +37,10 @@ pub fn run(arguments: &Try) -> Result<(), Failure> {
         settings.relay.port = u64::from(relay.port);
         settings.relay.security = SmarthostSecurity::Plain;
     }
+    if let Some(file) = &arguments.ca_file {
+        let absolute = std::path::absolute(file);
+        settings.relay.ca_file = absolute.map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", file.display())))?;
+    }
     let given = arguments.password.clone().or_else(|| std::env::var("HAUSPOST_PASSWORD").ok());
     let password = match &given {
         Some(password) => password.clone(),
@@ -82,8 +86,8 @@ fn run_in(
         folder.ensure_certificate(&names, net.clock())?;
         let reload = {
             let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
-            let mx_port = arguments.mx_port;
-            move || make_trial_site(&settings, &folder, &net, mx_port)
+            let ports = (arguments.mx_port, arguments.https_port);
+            move || make_trial_site(&settings, &folder, &net, ports)
         };
         let site = reload()?;
         let address = site.addresses.first().cloned().ok_or_else(|| Failure::new(Exit::System, "no address"))?;
@@ -115,10 +119,10 @@ fn run_in(
     supervise::run(node, || tell(arguments, folder, shown))
 }
 
-fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, mx_port: u16) -> Result<Site, Failure> {
+fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, ports: (u16, u16)) -> Result<Site, Failure> {
     let mut site = make_site(settings, &folder.0, net)?;
     site.relay.private_targets = true;
-    site.relay.mx_port = mx_port;
+    (site.relay.mx_port, site.relay.https_port) = ports;
     Ok(site)
 }
 

@@ -19,6 +19,7 @@ mod look;
 mod policy;
 mod round;
 mod session;
+mod sts;
 mod walk;
 
 use crate::limits::*;
@@ -59,10 +60,12 @@ pub async fn run_relay(context: Context) {
         desks: RefCell::default(),
         backoff: RefCell::default(),
         lookups: Semaphore::new(RELAY_LOOKUPS_MAX),
+        policies: sts::Policies::default(),
         unsettled: Cell::new(0),
         look_again: Cell::new(false),
         changed: Event::new(),
     });
+    relay.spawn(sts::keep_fresh(relay.clone()));
     executor.run(relay.work()).await;
 }
 
@@ -76,6 +79,7 @@ struct Relay {
     desks: RefCell<Desks>,
     backoff: RefCell<Backoff>,
     lookups: Semaphore,
+    policies: sts::Policies,
     unsettled: Cell<usize>,
     /// An entry has become due later in a way that the last look did not see.
     look_again: Cell<bool>,

@@ -70,6 +70,8 @@ pub struct RelayPolicy {
     pub private_targets: bool,
     /// Port of other servers' MX, 25 in the world.
     pub mx_port: u16,
+    /// Port of web servers that serve policies and take reports, 443 in the world.
+    pub https_port: u16,
     /// TLS as a client, verified.
     pub tls_verified: Arc<rustls::ClientConfig>,
     /// TLS as a client, opportunistic (RFC 7435): any certificate.

@@ -280,6 +280,22 @@ impl Snapshot {
     pub fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, Trouble> {
         SETTINGS.get(&self.table(SETTINGS.table)?, &key, |value| Ok(value.to_vec()))
     }
+    /// The settings whose keys begin with this, at most `limit`, by key; those that are damaged are left out.
+    pub fn settings_under(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+        let table = self.table(SETTINGS.table)?;
+        let mut found = Vec::new();
+        for row in table.range(prefix..)? {
+            let (key, bytes) = row?;
+            let key = key.value();
+            if found.len() >= limit || !key.starts_with(prefix) {
+                break;
+            }
+            if let Ok(value) = SETTINGS.decode(&key, bytes.value(), |value| Ok(value.to_vec())) {
+                found.push((key.to_owned(), value));
+            }
+        }
+        Ok(found)
+    }
     /// The latest wall clock time any Op has carried: the clock guard's floor.
     pub fn latest_time(&self) -> Result<Timestamp, Trouble> {
         Ok(self.meta()?.latest_time)

@@ -3,6 +3,7 @@
 use crate::pattern::matches_and_learns;
 use crate::remote::{Action, Remote, Rule};
 use crate::script::unescape;
+use crate::web::read_attached;
 use crate::world::{Outcome, World};
 use hauspost::net::{DnsTrouble, tls};
 use hauspost::wire::address::Domain;
@@ -22,6 +23,11 @@ impl World {
                 self.twin.add_address(&Domain::new(name), address);
             }
             [name, "TXT", text] => self.twin.add_text(&Domain::new(name), text.as_bytes()),
+            [name, "TXT", "only", text] => {
+                self.twin.remove_texts(&Domain::new(name));
+                self.twin.add_text(&Domain::new(name), text.as_bytes());
+            }
+            [name, "TXT", "no", "more"] => self.twin.remove_texts(&Domain::new(name)),
             [name, "nxdomain"] => self.twin.set_trouble(&Domain::new(name), Some(DnsTrouble::NoSuchName)),
             [name, "servfail"] => {
                 let trouble = DnsTrouble::Temporary("SERVFAIL".to_owned());
@@ -168,6 +174,9 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
         ["received", "lacks", text] => {
             let text = unescape(text)?;
             !received.iter().any(|mail| mail.bytes.windows(text.len().max(1)).any(|window| window == text))
+        }
+        ["received", "attached", text] => {
+            received.iter().filter_map(|mail| read_attached(&mail.bytes)).any(|attached| attached.contains(text))
         }
         ["received", text] => {
             let text = unescape(text)?;

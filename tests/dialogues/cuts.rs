@@ -73,6 +73,7 @@ fn again(before: &World, above: &[Step], disk: MemoryDisk, events: usize, mail: 
         let sets_up = match &step.what {
             What::Dns(_) | What::Set(_) => true,
             What::Mx(words) => !matches!(words.get(1).map(String::as_str), Some("received" | "heard")),
+            What::Web(words) => !matches!(words.get(1).map(String::as_str), Some("asked" | "received" | "lacks")),
             _ => false,
         };
         if sets_up {

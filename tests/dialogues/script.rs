@@ -83,6 +83,8 @@ pub enum What {
     Dns(Vec<String>),
     /// `mx mx.far.example replies RCPT "451 4.7.1 later"`; the words after `mx`.
     Mx(Vec<String>),
+    /// `web mta-sts.far.example serves /path "text"`; the words after `web`.
+    Web(Vec<String>),
     /// `set sent_copy off`; the words after `set`.
     Set(Vec<String>),
     /// `inbox has 2 messages`, `mailbox Sent holds "text"`.
@@ -224,6 +226,7 @@ fn parse_step(line: &str) -> Result<What, String> {
         ["restart"] => What::Restart,
         ["dns", ..] => What::Dns(rest(1)),
         ["mx", ..] => What::Mx(rest(1)),
+        ["web", ..] => What::Web(rest(1)),
         ["set", ..] => What::Set(rest(1)),
         ["queue", ..] => What::Queue(rest(1)),
         ["inbox", ..] => What::Mailbox { name: "INBOX".to_owned(), check: rest(1) },

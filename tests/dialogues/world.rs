@@ -9,6 +9,7 @@ use crate::pipeline::pipeline;
 use crate::remote::Remote;
 use crate::script::{Mode, Script, Service, Step, What};
 use crate::stored::read_mail;
+use crate::web::Web;
 use hauspost::net::twin::Twin;
 use hauspost::net::{Net, tls};
 use hauspost::node::{configuration, site};
@@ -71,6 +72,7 @@ pub struct World {
     pub remote_pem: tls::SelfSigned,
     clients: BTreeMap<String, Client>,
     pub remotes: BTreeMap<String, Remote>,
+    pub webs: BTreeMap<String, Web>,
     next_client_port: u16,
     pub words: Words,
     transcript: String,
@@ -139,6 +141,8 @@ impl World {
         write("dkim-rsa1.pem", include_str!("keys/home-rsa.pem"))?;
         write("dkim-ed1.pem", include_str!("keys/home-ed25519.pem"))?;
         let remotes = ["example", "test"].iter().flat_map(|top| [format!("*.{top}"), format!("*.far.{top}")]);
+        let remotes =
+            remotes.chain(["one", "two", "three", "four", "five", "six"].map(|name| format!("*.{name}.example")));
         let remote_pem = tls::self_signed(&remotes.collect::<Vec<_>>(), net.clock())?;
         write("world.pem", &remote_pem.certificate_pem)?;
         let mut world = World {
@@ -157,6 +161,7 @@ impl World {
             folder,
             clients: BTreeMap::new(),
             remotes: BTreeMap::new(),
+            webs: BTreeMap::new(),
             next_client_port: 40_000,
             words: Words::new(),
             transcript: String::new(),
@@ -210,6 +215,7 @@ impl World {
             What::Restart => self.restart(),
             What::Dns(words) => self.script_dns(words),
             What::Mx(words) => self.script_mx(words),
+            What::Web(words) => self.script_web(words),
             What::Set(words) => match words.as_slice() {
                 [key, ..] => {
                     let value = step.text.split_once(key.as_str()).map_or("", |(_, value)| value.trim());

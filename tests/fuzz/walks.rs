@@ -447,6 +447,7 @@ fn envelope(dice: &mut Dice) -> client::Envelope {
         smtp_utf8: yes(),
         body: if yes() { Body::BinaryMime } else { Body::SevenBit },
         require_tls: yes(),
+        tls_optional: false,
         hold: None,
     };
     client::Envelope {

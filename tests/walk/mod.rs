@@ -483,6 +483,7 @@ impl Walk {
             smtp_utf8: self.chance.below(4) == 0,
             body: self.chance.pick(&[BodyKind::SevenBit, BodyKind::EightBitMime]),
             require_tls: self.chance.below(4) == 0,
+            tls_optional: self.chance.below(4) == 0,
             hold: self.chance.pick(&[None, None, Some(Hold::Until(Timestamp(1_700_000_000_000)))]),
         };
         Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before: self.time() }

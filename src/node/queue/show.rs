@@ -149,6 +149,7 @@ mod tests {
             parameters: MailParameters {
                 envelope_id: Some("Q\x07".into()),
                 require_tls: true,
+                tls_optional: false,
                 smtp_utf8: true,
                 return_full: Some(false),
                 body: Body::EightBitMime,

@@ -3,13 +3,14 @@
 //! Receives domains and hosts; hands on what `mail::tls_policy` decides about them. Every attempt at TLS, whether it went well
 //! or not, comes by [`tell`] once.
 
-use super::Relay;
 use super::desk::Destination;
+use super::{Relay, sts};
 use crate::mail::tls_policy::{HostTls, StsPolicy, TlsFailure, TlsaAnswer, policy_kind};
 use crate::net::{DnsTrouble, Secured};
 use crate::serve::Site;
 use crate::wire::address::Domain;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What became of TLS with one server (RFC 8460 section 4.3); `Ok`: the session is as its policy wants it.
@@ -30,8 +31,8 @@ pub(super) struct TlsAttempt<'a> {
 
 /// The MTA-STS policy of a domain, from memory or fetched; `None` when it has none, or none that can be had (RFC 8461 section
 /// 5.1). Asked once per round and domain, before connections are shared out; whoever waits here holds up that domain alone.
-pub(super) async fn sts_policy(_relay: &Relay, _site: &Site, _domain: &Domain) -> Option<Arc<StsPolicy>> {
-    None
+pub(super) async fn sts_policy(relay: &Rc<Relay>, site: &Site, domain: &Domain) -> Option<Arc<StsPolicy>> {
+    sts::find(relay, site, domain).await
 }
 
 /// Takes note of what became of TLS with a server.

@@ -197,13 +197,14 @@ fn requires_tls(entry: &QueueEntry) -> bool {
     entry.parameters.require_tls && entry.reverse_path != ReversePath::Null
 }
 
-async fn route(relay: &Relay, round: &Round, domain: &Domain) -> Result<Destination, Blocked> {
+async fn route(relay: &Rc<Relay>, round: &Round, domain: &Domain) -> Result<Destination, Blocked> {
     let site = &round.site;
     if let Some(literal) = literal_address(domain) {
         return literal.map(|ip| named(round, Place::Address(ip)));
     }
-    let _turn = relay.lookups.acquire().await;
-    let mut demands = Demands { require_tls: requires_tls(&round.entry), ..Demands::default() };
+    let turn = relay.lookups.acquire().await;
+    let tls_optional = round.entry.parameters.tls_optional && !requires_tls(&round.entry);
+    let mut demands = Demands { require_tls: requires_tls(&round.entry), tls_optional, ..Demands::default() };
     let looked = match relay.context.net.mx_secured(domain).await {
         Ok(answer) => {
             demands.mx = answer.security;
@@ -217,7 +218,12 @@ async fn route(relay: &Relay, round: &Round, domain: &Domain) -> Result<Destinat
     };
     let own = Own { hostname: &site.hostname, domains: &site.domains };
     let exchanges = route_domain(domain, looked, own)?;
-    demands.sts = sts_policy(relay, site, domain).await;
+    drop(turn);
+    if tls_optional {
+        demands = Demands { tls_optional, ..Demands::default() };
+    } else {
+        demands.sts = sts_policy(relay, site, domain).await;
+    }
     if demands.mx == Security::Insecure && demands.sts.is_none() && !demands.require_tls {
         // Nothing depends on the domain: others with the same hosts share their connections.
         demands.names.clear();

@@ -327,7 +327,7 @@ impl Walk<'_> {
             Err(looked) => return self.take_addresses(host, looked, site),
         };
         self.take_addresses(host.clone(), Looked::Found(found.found.clone()), site);
-        if self.addresses.is_empty() || self.destination.place.is_named() {
+        if self.addresses.is_empty() || self.destination.place.is_named() || self.destination.demands.tls_optional {
             return;
         }
         let tlsa = {

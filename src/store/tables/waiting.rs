@@ -63,7 +63,7 @@ pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
             put_address(&mut out, address);
         }
     }
-    let MailParameters { envelope_id, return_full, smtp_utf8, body, require_tls, hold } = parameters;
+    let MailParameters { envelope_id, return_full, smtp_utf8, body, require_tls, tls_optional, hold } = parameters;
     let body = match body {
         Body::SevenBit => 0,
         Body::EightBitMime => 1,
@@ -86,7 +86,8 @@ pub fn encode_queue_entry(entry: &QueueEntry) -> Vec<u8> {
     }
     put_varint(&mut out, recipients.len() as u64);
     recipients.iter().for_each(|recipient| put_recipient(&mut out, recipient));
-    out.push(u8::from(*delay_told) | u8::from(outbox.is_some()) << 1 | u8::from(sent_copy.is_some()) << 2);
+    let shown = u8::from(outbox.is_some()) << 1 | u8::from(sent_copy.is_some()) << 2;
+    out.push(u8::from(*delay_told) | shown | u8::from(*tls_optional) << 3);
     put_bytes(&mut out, signatures);
     if let Some(uid) = outbox {
         put_varint(&mut out, uid.0.into());
@@ -127,6 +128,7 @@ pub fn decode_queue_entry(id: QueueId, bytes: &[u8]) -> Result<QueueEntry, Malfo
             _ => return Err(Malformed),
         },
         require_tls: bits & 4 != 0,
+        tls_optional: false,
         hold: if bits & 0x80 != 0 { Some(read_hold(&mut decoder)?) } else { None },
     };
     let recipients = (0..decoder.count()?).map(|_| read_recipient(&mut decoder)).collect::<Result<_, Malformed>>()?;
@@ -156,6 +158,7 @@ pub fn decode_queue_entry(id: QueueId, bytes: &[u8]) -> Result<QueueEntry, Malfo
 fn read_later_fields(decoder: &mut Decoder<'_>, entry: &mut QueueEntry) -> Result<(), Malformed> {
     let bits = decoder.byte()?;
     entry.delay_told = bits & 1 != 0;
+    entry.parameters.tls_optional = bits & 8 != 0;
     entry.signatures = decoder.bytes()?.to_vec();
     if bits & 2 != 0 {
         entry.outbox = Some(Uid(decoder.varint32()?));
@@ -230,6 +233,7 @@ mod tests {
                 smtp_utf8: true,
                 body: Body::BinaryMime,
                 require_tls: false,
+                tls_optional: true,
                 hold: Some(Hold::Until(Timestamp(-8))),
             },
             recipients: vec![plain, told],

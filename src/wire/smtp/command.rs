@@ -397,6 +397,7 @@ mod tests {
             smtp_utf8: true,
             body: Body::BinaryMime,
             require_tls: true,
+            tls_optional: false,
             hold: Some(Hold::For(Duration::from_secs(7))),
         };
         assert_eq!(mail.parameters, wanted);

@@ -18,6 +18,9 @@ pub struct MailParameters {
     pub body: Body,
     /// REQUIRETLS (RFC 8689 section 4).
     pub require_tls: bool,
+    /// The message is to arrive whatever is wrong with TLS: `TLS-Required: No` stands in its header (RFC 8689 section 5), or it
+    /// is a report about just that (RFC 8460 section 3). Said by no command.
+    pub tls_optional: bool,
     /// HOLDFOR or HOLDUNTIL (RFC 4865 section 3).
     pub hold: Option<Hold>,
 }
