@@ -13,6 +13,7 @@ pub mod message;
 pub mod received;
 pub mod retry;
 pub mod route;
+pub mod scope;
 pub mod search;
 pub mod section;
 pub mod srs;

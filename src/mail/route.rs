@@ -143,6 +143,11 @@ pub fn literal_address(domain: &Domain) -> Option<Result<IpAddr, Blocked>> {
     Some(read.ok_or_else(|| Blocked::Never(Answer::ours(550, Status(5, 1, 2), text))))
 }
 
+/// Whether an address is this machine's own or of the inside of some network.
+pub fn is_private(ip: IpAddr) -> bool {
+    reach_of(ip) != Reach::World
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// Any host in the world, as far as the address tells.

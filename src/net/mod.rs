@@ -19,6 +19,7 @@ use crate::wire::address::Domain;
 use dns::Dns;
 use ring::rand::{SecureRandom, SystemRandom};
 use smol::Async;
+use socket2::{Domain as SocketDomain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -70,13 +71,38 @@ impl Net {
     /// # Errors
     /// As the system gives them; [`io::ErrorKind::TimedOut`] after `wait`.
     pub async fn connect(&self, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
-        match &self.world {
-            World::System(_) => {
+        self.connect_from(None, to, wait).await
+    }
+
+    /// Opens a TCP connection from an address of this machine; `None`: the system chooses.
+    ///
+    /// # Errors
+    /// As [`Net::connect`]; [`io::ErrorKind::AddrNotAvailable`] when the address is not this machine's any more.
+    pub async fn connect_from(&self, source: Option<IpAddr>, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
+        match (&self.world, source) {
+            (World::System(_), None) => {
                 let connecting = Async::<TcpStream>::connect(to);
                 let socket = self.clock.within(wait, connecting).await.ok_or(io::ErrorKind::TimedOut)??;
                 Stream::over_tcp(socket, self.clock.clone())
             }
-            World::Twin(twin) => twin.connect(to, wait).await,
+            (World::System(_), Some(source)) => {
+                let socket = begin_connecting(source, to)?;
+                let connected = async {
+                    socket.writable().await?;
+                    socket.get_ref().take_error()?.map_or(Ok(()), Err)
+                };
+                self.clock.within(wait, connected).await.ok_or(io::ErrorKind::TimedOut)??;
+                Stream::over_tcp(socket, self.clock.clone())
+            }
+            (World::Twin(twin), source) => twin.connect(source, to, wait).await,
+        }
+    }
+
+    /// Whether an address is one of this machine's own.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        match &self.world {
+            World::System(_) => is_own_address(address),
+            World::Twin(_) => address.is_loopback(),
         }
     }
 
@@ -164,6 +190,24 @@ impl Net {
     }
 }
 
+/// A socket that is bound and on its way.
+fn begin_connecting(source: IpAddr, to: SocketAddr) -> io::Result<Async<TcpStream>> {
+    let socket = Socket::new(SocketDomain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    match socket.connect(&to.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}
+        Err(error) => return Err(error),
+    }
+    Async::new_nonblocking(socket.into())
+}
+
+/// Whether an address is one of this machine's own: nothing else can be bound to. Sends nothing.
+pub fn is_own_address(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+}
+
 fn no_randomness() -> io::Error {
     io::Error::other("the system gives no random numbers")
 }
@@ -218,4 +262,27 @@ pub enum DnsTrouble {
     NoSuchName,
     /// No server answered in time, or it failed: worth another try later.
     Temporary(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn goes_out_from_the_address_it_is_told() {
+        let net = Net::system(None).unwrap();
+        let (listener, second) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), Ipv4Addr::new(127, 0, 0, 2));
+        let to = listener.local_addr().unwrap();
+        let wait = Duration::from_secs(5);
+        let stream = smol::block_on(net.connect_from(Some(second.into()), to, wait)).unwrap();
+        assert_eq!((stream.local().ip(), stream.peer()), (IpAddr::V4(second), to));
+        assert_eq!(listener.accept().unwrap().1.ip(), IpAddr::V4(second));
+        drop(listener);
+        let refused = smol::block_on(net.connect_from(Some(second.into()), to, wait)).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let foreign = smol::block_on(net.connect_from(Some([192, 0, 2, 1].into()), to, wait)).err().unwrap();
+        assert_eq!(foreign.kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(net.is_own(second.into()) && !net.is_own([192, 0, 2, 1].into()));
+    }
 }

@@ -136,11 +136,12 @@ impl Twin {
         };
     }
 
-    pub(super) async fn connect(&self, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
+    pub(super) async fn connect(&self, source: Option<IpAddr>, to: SocketAddr, wait: Duration) -> io::Result<Stream> {
         let (listener, from, node_pipe_bytes) = {
             let mut inner = self.inner();
             inner.next_port = inner.next_port.checked_add(1).unwrap_or(49152);
-            let from = SocketAddr::from((Ipv4Addr::LOCALHOST, inner.next_port));
+            let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let from = SocketAddr::new(source, inner.next_port);
             match inner.places.get(&to) {
                 Some(Place::Listening(sender)) => (Some(sender.clone()), from, inner.node_pipe_bytes),
                 Some(Place::Silent) => (None, from, 0),

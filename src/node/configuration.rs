@@ -8,8 +8,8 @@ use crate::node::directory::{
 };
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::{KEYS, Key, Settings, Slot};
+use crate::node::smarthosts::{self, SMARTHOST_KEYS, SmarthostTable};
 use crate::node::values::{parse_domain, parse_tagged};
-use crate::serve::SmarthostSecurity;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -66,10 +66,12 @@ pub fn parse(name: &str, text: &str) -> Result<Settings, Failure> {
         let path: Vec<&str> = key.split('.').collect();
         source.wrong(source.find(&path), format!("{key}: {trouble}"))
     })?;
-    directory::check(&settings).map_err(|Contradiction { path, trouble }| {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        source.wrong(source.find(&path), format!("{}: {trouble}", encode_path(&path)))
-    })?;
+    directory::check(&settings).and_then(|()| smarthosts::check(&settings)).map_err(
+        |Contradiction { path, trouble }| {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            source.wrong(source.find(&path), format!("{}: {trouble}", encode_path(&path)))
+        },
+    )?;
     Ok(settings)
 }
 
@@ -117,7 +119,7 @@ pub fn sample(given: &[(&str, String)]) -> String {
 /// The tables that the owner names, as examples behind `# `: without that they are TOML.
 fn sample_of_tables() -> String {
     let mut text = String::from(
-        "\n# Aliases and more: tables that are named after an address or a domain, as many as you need. These are examples;\n\
+        "\n# Aliases and more: tables that are named after an address, a domain or a server, as many as you need. These are examples;\n\
          # to use one, remove \"# \" from its lines.\n",
     );
     let doc = |text: &mut String, doc: &str| doc.lines().for_each(|line| text.push_str(&format!("# # {line}\n")));
@@ -126,8 +128,9 @@ fn sample_of_tables() -> String {
     text.push_str(&format!("# {}\n", directory::ALIASES_EXAMPLE));
     let addresses = ADDRESS_KEYS.iter().map(|row| (row.table, row.key.name, row.key.default, row.key.doc));
     let domains = DOMAIN_KEYS.iter().map(|row| (row.table, row.key.name, row.key.default, row.key.doc));
+    let smarthosts = SMARTHOST_KEYS.iter().map(|row| (row.table, row.key.name, row.key.default, row.key.doc));
     let mut table = "";
-    for (of, name, example, about) in addresses.chain(domains) {
+    for (of, name, example, about) in addresses.chain(domains).chain(smarthosts) {
         if of != table {
             text.push_str(&format!("#\n# [{of}]\n"));
             table = of;
@@ -160,6 +163,10 @@ fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
         Slot::Count(place, ..) | Slot::Size(place, ..) => place(before) != place(after),
         Slot::Wait(place, ..) => place(before) != place(after),
         Slot::Waits(place) => place(before) != place(after),
+        Slot::Name(place) => place(before) != place(after),
+        Slot::Patterns(place) => place(before) != place(after),
+        Slot::Ips(place) => place(before) != place(after),
+        Slot::Route(place) => place(before) != place(after),
         Slot::Security(place) => place(before) != place(after),
         Slot::Level(place) => place(before) != place(after),
         Slot::Separators(place) => place(before) != place(after),
@@ -208,7 +215,7 @@ impl Source<'_> {
 }
 
 /// Tables whose names are the owner's.
-const DIRECTORY: [&str; 3] = ["aliases", "address", "domain"];
+const DIRECTORY: [&str; 4] = ["aliases", "address", "domain", "smarthost"];
 
 /// A path as TOML writes it.
 fn encode_path(path: &[&str]) -> String {
@@ -262,6 +269,13 @@ fn read_named(
         directory.domains.push(read);
         return Ok(());
     }
+    if table == "smarthost" {
+        let mut read = SmarthostTable::new(written);
+        let keys = value.get_ref().as_table().ok_or_else(a_table)?;
+        read_table(source, &full, SMARTHOST_KEYS, keys, &mut read)?;
+        settings.smarthosts.push(read);
+        return Ok(());
+    }
     let address = parse_tagged(written).ok_or_else(|| misnamed("an address, like \"shop@example.org\""))?;
     if table == "aliases" {
         let own = value.get_ref().as_str().and_then(parse_tagged);
@@ -306,14 +320,6 @@ fn check(settings: &Settings) -> Result<(), (&'static str, String)> {
     }
     if settings.user.is_empty() && !settings.group.is_empty() {
         return Err(("group", "a group needs a user too".into()));
-    }
-    let relay = &settings.relay;
-    let has_password = !relay.password_file.as_os_str().is_empty();
-    if relay.login.is_empty() == has_password {
-        return Err(("relay.login", "a login needs relay.password_file, and the other way round".into()));
-    }
-    if has_password && relay.security == SmarthostSecurity::Plain {
-        return Err(("relay.security", "a password is not sent without TLS".into()));
     }
     Ok(())
 }
@@ -385,7 +391,7 @@ mod tests {
         let text = sample(&[("hostname", "\"a.example\"".into()), ("relay.port", "587".into())]);
         let settings = parse("x", &text).unwrap();
         assert_eq!(settings.hostname.as_str(), "a.example");
-        assert_eq!(settings.relay.port, 587);
+        assert_eq!(settings.relay.server.port, 587);
     }
 
     #[test]

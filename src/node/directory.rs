@@ -98,7 +98,7 @@ pub struct Contradiction {
     pub trouble: String,
 }
 
-const fn row<S>(
+pub(super) const fn row<S>(
     table: &'static str,
     name: &'static str,
     example: &'static str,
@@ -285,7 +285,7 @@ pub fn check(settings: &Settings) -> Result<(), Contradiction> {
     directory.addresses.iter().enumerate().try_for_each(|(at, table)| check_address(settings, at, table))
 }
 
-fn wrong(path: &[&str], trouble: impl Into<String>) -> Result<(), Contradiction> {
+pub(super) fn wrong(path: &[&str], trouble: impl Into<String>) -> Result<(), Contradiction> {
     Err(Contradiction { path: path.iter().map(|name| (*name).to_owned()).collect(), trouble: trouble.into() })
 }
 

@@ -34,6 +34,7 @@ pub mod rescue;
 pub mod settings;
 pub mod setup;
 pub mod site;
+pub mod smarthosts;
 pub mod sockets;
 pub mod supervise;
 pub mod trial;

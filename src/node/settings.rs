@@ -4,13 +4,15 @@
 //! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
 
 use crate::mail::addressbook::{GatewayTls, SenderPattern};
+use crate::mail::scope::DomainPattern;
 use crate::node::directory::Directory;
 use crate::node::failure::{Exit, Failure};
-use crate::serve::{AddressRange, Service, SmarthostSecurity};
+use crate::node::smarthosts::{ServerKeys, SmarthostTable};
+use crate::serve::{AddressRange, RoutePolicy, Service, SmarthostSecurity};
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
 use log::LevelFilter;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// `store.journal_bytes`
     pub journal_bytes: u64,
+    /// `[smarthost."..."]`, in the order of the file's names.
+    pub smarthosts: Vec<SmarthostTable>,
     /// The tables that the owner names: `[aliases]`, `[address."..."]`, `[domain."..."]`.
     pub directory: Directory,
 }
@@ -135,18 +139,14 @@ pub const PORTS: [Port; 7] = [
 /// `relay.*`: how mail leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
-    /// `relay.host`; empty: direct to the MX of each domain.
-    pub host: String,
-    /// `relay.port`
-    pub port: u64,
-    /// `relay.security`
-    pub security: SmarthostSecurity,
-    /// `relay.login`; empty: none.
-    pub login: String,
-    /// `relay.password_file`
-    pub password_file: PathBuf,
-    /// `relay.ca_file`; empty: none.
-    pub ca_file: PathBuf,
+    /// `relay.host` and what belongs to it; without a host: direct to the MX of each domain. Its `ca_file` is for all servers.
+    pub server: ServerKeys,
+    /// `relay.route`; `None`: through the host if there is one.
+    pub route: Option<RoutePolicy>,
+    /// `relay.hello`; `None`: the hostname.
+    pub hello: Option<Domain>,
+    /// `relay.source_address`
+    pub source_address: Vec<IpAddr>,
     /// `relay.retry_after`
     pub retry_after: Vec<Duration>,
     /// `relay.give_up_after`
@@ -202,6 +202,14 @@ pub enum Slot<S: 'static = Settings> {
     Wait(fn(&mut S) -> &mut Duration, u64, u64),
     /// A list of durations, at least one.
     Waits(fn(&mut S) -> &mut Vec<Duration>),
+    /// A host name, or none.
+    Name(fn(&mut S) -> &mut Option<Domain>),
+    /// A list of domains, with or without a star.
+    Patterns(fn(&mut S) -> &mut Vec<DomainPattern>),
+    /// A list of IP addresses.
+    Ips(fn(&mut S) -> &mut Vec<IpAddr>),
+    /// Which way mail goes, or nothing.
+    Route(fn(&mut S) -> &mut Option<RoutePolicy>),
     /// How a smarthost speaks TLS.
     Security(fn(&mut S) -> &mut SmarthostSecurity),
     /// How much is logged.
@@ -400,28 +408,55 @@ pub const KEYS: &[Key] = &[
         "relay.host",
         r#""""#,
         "Send all mail through this server, usually your provider's. Empty: directly to each domain's own server.",
-        Slot::Text(|s| &mut s.relay.host),
+        Slot::Text(|s| &mut s.relay.server.host),
     ),
-    key("relay.port", "465", "Its port.", Slot::Count(|s| &mut s.relay.port, 1, 65_535)),
+    key(
+        "relay.route",
+        r#""""#,
+        "\"smarthost\": all mail goes through relay.host; \"direct\": to each domain's own server; \"auto\": directly, but\n\
+         through relay.host where others do not take mail from your line, which is found out and remembered (see\n\
+         `hauspost routes`). Empty: \"smarthost\" if there is a host, else \"direct\".",
+        Slot::Route(|s| &mut s.relay.route),
+    ),
+    key("relay.port", "465", "Its port.", Slot::Count(|s| &mut s.relay.server.port, 1, 65_535)),
     key(
         "relay.security",
         r#""tls""#,
         "\"tls\" from the start (port 465), \"starttls\" (port 587), or \"plain\" in a network you trust entirely.",
-        Slot::Security(|s| &mut s.relay.security),
+        Slot::Security(|s| &mut s.relay.server.security),
     ),
-    key("relay.login", r#""""#, "Login at that server. Empty: none is needed.", Slot::Text(|s| &mut s.relay.login)),
+    key(
+        "relay.login",
+        r#""""#,
+        "Login at that server. Empty: none is needed.",
+        Slot::Text(|s| &mut s.relay.server.login),
+    ),
     key(
         "relay.password_file",
         r#""""#,
         "A file that holds the password for it, on one line, readable by nobody else.",
-        Slot::Path(|s| &mut s.relay.password_file),
+        Slot::Path(|s| &mut s.relay.server.password_file),
     ),
     key(
         "relay.ca_file",
         r#""""#,
         "Certificates of authorities of your own in PEM form, believed besides the public ones wherever the certificate\n\
          of another server has to be good.",
-        Slot::Path(|s| &mut s.relay.ca_file),
+        Slot::Path(|s| &mut s.relay.server.ca_file),
+    ),
+    key(
+        "relay.hello",
+        r#""""#,
+        "The name to greet other servers with (EHLO): best the one that the DNS gives for your line's address.\n\
+         Empty: hostname.",
+        Slot::Name(|s| &mut s.relay.hello),
+    ),
+    key(
+        "relay.source_address",
+        "[]",
+        "Addresses of this machine to send from, one IPv4 and one IPv6 at most: [\"192.0.2.5\", \"2001:db8::5\"].\n\
+         A kind that is not named goes out from where the system chooses.",
+        Slot::Ips(|s| &mut s.relay.source_address),
     ),
     key(
         "relay.retry_after",
@@ -481,18 +516,17 @@ impl Settings {
             sessions: 0,
             sessions_per_peer: 0,
             relay: Relay {
-                host: String::new(),
-                port: 0,
-                security: SmarthostSecurity::Implicit,
-                login: String::new(),
-                password_file: PathBuf::new(),
-                ca_file: PathBuf::new(),
+                server: SmarthostTable::new("").server,
+                route: None,
+                hello: None,
+                source_address: Vec::new(),
                 retry_after: Vec::new(),
                 give_up_after: Duration::ZERO,
             },
             checkpoint_after: Duration::ZERO,
             cache_bytes: 0,
             journal_bytes: 0,
+            smarthosts: Vec::new(),
             directory: Directory::default(),
         }
     }

@@ -6,9 +6,8 @@ use crate::net::{Net, tls};
 use crate::node::directory::make_book;
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Settings;
-use crate::serve::{AdmissionLimits, RelayPolicy, Site, Smarthost};
-use std::fs::File;
-use std::io::Read;
+use crate::node::smarthosts::{make_smarthosts, make_sources, read_bounded, read_trust, route_policy};
+use crate::serve::{AdmissionLimits, RelayPolicy, Site};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,15 +17,8 @@ const PEM_BYTES_MAX: u64 = 256 << 10;
 /// Makes the site of these settings. Relative file names start at `base`.
 pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Failure> {
     let relay = &settings.relay;
-    let smarthost = match relay.host.as_str() {
-        "" => None,
-        host => Some(Smarthost {
-            host: host.to_string(),
-            port: u16::try_from(relay.port).unwrap_or(u16::MAX),
-            security: relay.security,
-            login: read_relay_login(settings, base)?,
-        }),
-    };
+    let tls_verified = read_trust(&[&relay.server.ca_file], base, net)?;
+    let smarthosts = make_smarthosts(settings, base, net, &tls_verified)?;
     Ok(Site {
         hostname: settings.hostname.clone(),
         domains: settings.local_domains(),
@@ -41,11 +33,15 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         submission_shows_client: settings.submission_shows_client,
         signing_keys: read_signing_keys(settings, base)?.into(),
         relay: RelayPolicy {
-            smarthost,
+            route: route_policy(settings),
+            smarthost: smarthosts.default,
+            scoped: smarthosts.scoped,
+            hello: relay.hello.clone().unwrap_or_else(|| settings.hostname.clone()),
+            source: make_sources(settings)?,
             private_targets: false,
             mx_port: 25,
             https_port: 443,
-            tls_verified: read_trust(&relay.ca_file, base, net)?,
+            tls_verified,
             tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
             retry_after: relay.retry_after.clone(),
             give_up_after: relay.give_up_after,
@@ -63,17 +59,6 @@ fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<tls::Server
     let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
     tls::server_config(&pem.0, &pem.1, net.clock())
         .map_err(|e| Failure::new(Exit::Configuration, format!("{} and {}: {e}", certificate.display(), key.display())))
-}
-
-/// TLS towards servers that must prove who they are: to the public authorities, or to those in this file when it is named.
-fn read_trust(ca_file: &Path, base: &Path, net: &Net) -> Result<Arc<rustls::ClientConfig>, Failure> {
-    if ca_file.as_os_str().is_empty() {
-        return tls::client_verified(None, net.clock()).map_err(in_tls);
-    }
-    let path = base.join(ca_file);
-    let pem = read_bounded(&path, PEM_BYTES_MAX)?;
-    tls::client_verified(Some(&pem), net.clock())
-        .map_err(|e| Failure::new(Exit::Configuration, format!("{}: {e}", path.display())))
 }
 
 /// The keys that sign outgoing mail.
@@ -102,28 +87,6 @@ pub fn read_signing_key(path: &Path) -> Result<Key, Failure> {
     let selector = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".pem"));
     let selector = selector.ok_or_else(|| wrong("the file of a key is called dkim-NAME.pem".to_owned()))?;
     Key::from_pem(selector.strip_prefix("dkim-").unwrap_or(selector), &pem).map_err(wrong)
-}
-
-fn read_relay_login(settings: &Settings, base: &Path) -> Result<Option<(String, String)>, Failure> {
-    let relay = &settings.relay;
-    if relay.login.is_empty() {
-        return Ok(None);
-    }
-    let path = base.join(&relay.password_file);
-    let text = String::from_utf8(read_bounded(&path, 4096)?)
-        .map_err(|_| Failure::new(Exit::Configuration, format!("{} is not UTF-8 text", path.display())))?;
-    match text.lines().next().unwrap_or("") {
-        "" => Err(Failure::new(Exit::Configuration, format!("{} has no password on its first line", path.display()))),
-        password => Ok(Some((relay.login.clone(), password.to_string()))),
-    }
-}
-
-fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
-        .map_err(|e| Failure::new(Exit::Configuration, format!("cannot read {}: {e}", path.display())))?;
-    Ok(bytes)
 }
 
 fn in_tls(sentence: String) -> Failure {

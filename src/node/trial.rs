@@ -33,13 +33,14 @@ pub fn run(arguments: &Try) -> Result<(), Failure> {
     let net = Net::system(arguments.dns).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
     let mut settings = settings()?;
     if let Some(relay) = &arguments.relay {
-        settings.relay.host = relay.host.clone();
-        settings.relay.port = u64::from(relay.port);
-        settings.relay.security = SmarthostSecurity::Plain;
+        settings.relay.server.host = relay.host.clone();
+        settings.relay.server.port = u64::from(relay.port);
+        settings.relay.server.security = SmarthostSecurity::Plain;
     }
     if let Some(file) = &arguments.ca_file {
         let absolute = std::path::absolute(file);
-        settings.relay.ca_file = absolute.map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", file.display())))?;
+        settings.relay.server.ca_file =
+            absolute.map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", file.display())))?;
     }
     let given = arguments.password.clone().or_else(|| std::env::var("HAUSPOST_PASSWORD").ok());
     let password = match &given {

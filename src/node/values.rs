@@ -3,9 +3,10 @@
 //! Receives one value; puts it in its place, or says what was expected there.
 
 use crate::mail::addressbook::{GatewayTls, SenderPattern};
+use crate::mail::scope::DomainPattern;
 use crate::node::settings::{GatewayHost, Slot};
 use crate::node::units::{encode_size, encode_wait, parse_size, parse_wait};
-use crate::serve::SmarthostSecurity;
+use crate::serve::{RoutePolicy, SmarthostSecurity};
 use crate::store::mailbox_name;
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
@@ -62,9 +63,6 @@ impl<S> Slot<S> {
                 let waits = list(value, |text| parse_wait(text).filter(|wait| !wait.is_zero()));
                 put(place(settings), waits.filter(|waits| !waits.is_empty()), WAITS_EXPECTED)
             }
-            Slot::Security(place) => {
-                put(place(settings), text.and_then(parse_security), "\"tls\", \"starttls\" or \"plain\"")
-            }
             Slot::Level(place) => put(place(settings), text.and_then(parse_level), LEVELS_EXPECTED),
             Slot::Separators(place) => {
                 let known = text.filter(|text| text.chars().all(|c| "+-_=.~#".contains(c)));
@@ -82,12 +80,35 @@ impl<S> Slot<S> {
                 let end = text.or(date.as_deref()).and_then(parse_end_of_day).map(Some);
                 put(place(settings), end, "a day in quotes, like \"2035-12-31\"")
             }
+            _ => self.read_way(value, settings),
+        }
+    }
+
+    /// The same for what says which way mail goes.
+    fn read_way(&self, value: &DeValue<'_>, settings: &mut S) -> Result<(), String> {
+        let text = value.as_str();
+        match *self {
+            Slot::Name(place) => {
+                let name = text.filter(|text| text.is_ascii()).and_then(parse_name);
+                put(place(settings), name, "a host name in quotes, like \"mail.example.org\"")
+            }
+            Slot::Patterns(place) => put(place(settings), list(value, parse_pattern), PATTERNS_EXPECTED),
+            Slot::Ips(place) => put(place(settings), list(value, |text| text.parse().ok()), IPS_EXPECTED),
+            Slot::Route(place) => {
+                put(place(settings), text.and_then(parse_route), "\"direct\", \"smarthost\" or \"auto\"")
+            }
+            Slot::Security(place) => {
+                put(place(settings), text.and_then(parse_security), "\"tls\", \"starttls\" or \"plain\"")
+            }
             Slot::Host(place) => put(place(settings), text.and_then(parse_host).map(Some), HOST_EXPECTED),
             Slot::GatewayTls(place) => put(place(settings), text.and_then(parse_gateway_tls), GATEWAY_TLS_EXPECTED),
+            _ => Err("nothing: this kind of value has no reader".to_owned()),
         }
     }
 }
 
+const PATTERNS_EXPECTED: &str = "a list of domains, like [\"y.example\", \"*.z.example\"]";
+const IPS_EXPECTED: &str = "a list of addresses, like [\"192.0.2.5\", \"2001:db8::5\"]";
 const RECIPIENTS_EXPECTED: &str = "a list of addresses, like [\"me@example.org\"]";
 const RECIPIENT_EXPECTED: &str = "an address in quotes, like \"me@example.org\"";
 const HOST_EXPECTED: &str = "a server, like \"192.168.1.5:25\" or \"mail.home\"";
@@ -116,6 +137,27 @@ fn put<T>(place: &mut T, value: Option<T>, expected: &str) -> Result<(), String>
 
 fn parse_file_name(text: &str) -> Option<std::path::PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| text.into())
+}
+
+fn parse_name(text: &str) -> Option<Option<Domain>> {
+    if text.is_empty() { Some(None) } else { parse_domain(text).map(Some) }
+}
+
+fn parse_pattern(text: &str) -> Option<DomainPattern> {
+    match text.strip_prefix("*.") {
+        Some(name) => parse_domain(name).map(DomainPattern::Below),
+        None => parse_domain(text).map(DomainPattern::Exactly),
+    }
+}
+
+fn parse_route(text: &str) -> Option<Option<RoutePolicy>> {
+    match text {
+        "" => Some(None),
+        "direct" => Some(Some(RoutePolicy::Direct)),
+        "smarthost" => Some(Some(RoutePolicy::Smarthost)),
+        "auto" => Some(Some(RoutePolicy::Auto)),
+        _ => None,
+    }
 }
 
 fn parse_security(text: &str) -> Option<SmarthostSecurity> {
@@ -178,7 +220,7 @@ fn parse_end_of_day(text: &str) -> Option<Timestamp> {
 }
 
 /// Reads `host`, `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25` or an address alone.
-fn parse_host(text: &str) -> Option<GatewayHost> {
+pub(super) fn parse_host(text: &str) -> Option<GatewayHost> {
     if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Some((address.to_string(), None));
     }

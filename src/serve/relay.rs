@@ -25,7 +25,7 @@ mod walk;
 use crate::limits::*;
 use crate::mail::message::QueueId;
 use crate::mail::retry::QueueClock;
-use crate::serve::Context;
+use crate::serve::{Context, RoutePolicy};
 use crate::store::{Bell, QueueEntry, Trouble, Watched};
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
@@ -196,7 +196,7 @@ impl Relay {
         for domain in rounds.values().filter_map(|taken| taken.domain.as_ref()) {
             *domains.entry(domain.clone()).or_default() += 1;
         }
-        let one_way = self.context.site().relay.smarthost.is_some();
+        let one_way = self.context.site().relay.route == RoutePolicy::Smarthost;
         Looking { now: self.now(), taken: rounds.keys().copied().collect(), domains: (!one_way).then_some(domains) }
     }
 

@@ -2,10 +2,13 @@
 
 use crate::mail::addressbook::AddressBook;
 use crate::mail::dkim::Key;
+use crate::mail::scope::{Scope, choose};
 use crate::serve::AddressRange;
 use crate::wire::address::{Address, Domain};
 use crate::wire::sasl::ChannelBindings;
-use std::net::IpAddr;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +67,16 @@ impl Site {
 /// How mail leaves the node.
 #[derive(Clone)]
 pub struct RelayPolicy {
-    /// Everything goes through this server; `None`: direct to the MX of each domain.
-    pub smarthost: Option<Smarthost>,
+    /// For mail that is in the scope of no smarthost.
+    pub route: RoutePolicy,
+    /// The smarthost for all mail, and the one that [`RoutePolicy::Auto`] goes round by.
+    pub smarthost: Option<Arc<Smarthost>>,
+    /// Smarthosts for some mail, whatever the route.
+    pub scoped: Vec<(Scope, Arc<Smarthost>)>,
+    /// Our name in EHLO.
+    pub hello: Domain,
+    /// Where connections go out from.
+    pub source: Sources,
     /// Addresses found in DNS that are loopback or private are connected to (`try` and tests only).
     pub private_targets: bool,
     /// Port of other servers' MX, 25 in the world.
@@ -82,9 +93,50 @@ pub struct RelayPolicy {
     pub give_up_after: Duration,
 }
 
-/// A server that takes all outgoing mail.
+impl RelayPolicy {
+    /// The smarthost in whose scope mail from this sender's domain to this recipient's is.
+    pub fn smarthost_for(&self, sender: Option<&Domain>, recipient: &Domain) -> Option<&Arc<Smarthost>> {
+        let at = choose(self.scoped.iter().map(|(scope, _)| scope), sender, recipient)?;
+        self.scoped.get(at).map(|(_, smarthost)| smarthost)
+    }
+}
+
+/// Which way mail goes that is in the scope of no smarthost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoutePolicy {
+    /// To the MX of each domain.
+    #[default]
+    Direct,
+    /// Through the smarthost for all mail.
+    Smarthost,
+    /// To the MX of each domain, and through the smarthost where those do not take mail from our address.
+    Auto,
+}
+
+/// Where connections to other servers go out from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// For IPv4; `None`: the system chooses.
+    pub v4: Option<Ipv4Addr>,
+    /// For IPv6; `None`: the system chooses.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl Sources {
+    /// The one for a server at this address.
+    pub fn towards(self, peer: IpAddr) -> Option<IpAddr> {
+        match peer.to_canonical() {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// A server that takes outgoing mail.
 #[derive(Clone)]
 pub struct Smarthost {
+    /// Its name in the configuration; empty for the one under `[relay]`.
+    pub name: String,
     /// Name or address.
     pub host: String,
     /// Port.
@@ -93,6 +145,31 @@ pub struct Smarthost {
     pub security: SmarthostSecurity,
     /// Login and password, when it wants them.
     pub login: Option<(String, String)>,
+    /// TLS towards it, verified.
+    pub tls: Arc<rustls::ClientConfig>,
+}
+
+/// Two are the same when the same connection can serve both.
+impl PartialEq for Smarthost {
+    fn eq(&self, other: &Smarthost) -> bool {
+        (&self.host, self.port, self.security, &self.login) == (&other.host, other.port, other.security, &other.login)
+            && Arc::ptr_eq(&self.tls, &other.tls)
+    }
+}
+
+impl Eq for Smarthost {}
+
+impl Hash for Smarthost {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.host, self.port).hash(state);
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Smarthost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Smarthost({}:{} {:?})", self.host, self.port, self.security)
+    }
 }
 
 /// How a smarthost speaks TLS.

@@ -106,12 +106,33 @@ impl World {
                     false => Err(format!("expected: a command like {pattern:?}\n  got:      {heard:#?}")),
                 }
             }
+            ["called", "never"] => {
+                self.settle()?;
+                let callers = self.remote(host)?.rules.borrow().callers.clone();
+                if callers.is_empty() { Ok(()) } else { Err(format!("expected: nobody\n  got:      {callers:?}")) }
+            }
+            ["called", count, "times"] => {
+                self.settle()?;
+                let callers = self.remote(host)?.rules.borrow().callers.len();
+                match count.parse() == Ok(callers) {
+                    true => Ok(()),
+                    false => Err(format!("expected: {count} connections\n  got:      {callers}")),
+                }
+            }
+            ["called", "from", address] => {
+                self.settle()?;
+                let callers = self.remote(host)?.rules.borrow().callers.clone();
+                match callers.last().is_some_and(|caller| caller.to_string() == *address) {
+                    true => Ok(()),
+                    false => Err(format!("expected: a connection from {address}\n  got:      {callers:?}")),
+                }
+            }
             ["received" | "heard", ..] => {
                 self.settle()?;
                 check_remote(self.remote(host)?, &texts)
             }
             _ => {
-                Err("up | down | silent | tls | offers | accepts | replies | drops | hangs | received | heard"
+                Err("up | down | silent | tls | offers | accepts | replies | drops | hangs | called | received | heard"
                     .to_owned())
             }
         }

@@ -35,6 +35,8 @@ pub struct Rules {
     pub disk: Option<MemoryDisk>,
     /// Every command line of every connection, for `mx HOST heard "text"`.
     pub heard: Vec<String>,
+    /// Where connections came from.
+    pub callers: Vec<IpAddr>,
 }
 
 /// What it answers to a verb: CONNECT, EHLO, MAIL, RCPT, DATA, DOT (after the message), ...
@@ -193,6 +195,7 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
             Err(_) => return,
         };
     }
+    rules.borrow_mut().callers.push(stream.peer().ip());
     let mut session = Session { stream, input: Vec::new() };
     let host = rules.borrow().host.clone();
     let greeting = rules.borrow_mut().action("CONNECT", "", &format!("220 {host} ESMTP"));

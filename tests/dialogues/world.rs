@@ -20,8 +20,10 @@ use hauspost::wire::date::Timestamp;
 use smol::{LocalExecutor, Task, Timer};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::Permissions;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
@@ -271,7 +273,9 @@ impl World {
             "tls" => self.tls_off = value == "off",
             "relay.password" => {
                 let file = self.folder.path().join("relay-password");
-                std::fs::write(file, value).map_err(|error| error.to_string())?;
+                std::fs::write(&file, value)
+                    .and_then(|()| std::fs::set_permissions(&file, Permissions::from_mode(0o600)))
+                    .map_err(|error| error.to_string())?;
                 self.settings.insert("relay.password_file".to_owned(), "\"relay-password\"".to_owned());
             }
             _ => drop(self.settings.insert(key.to_owned(), value.to_owned())),

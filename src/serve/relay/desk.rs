@@ -10,10 +10,12 @@ use crate::limits::*;
 use crate::mail::addressbook::Gateway;
 use crate::mail::route::Exchange;
 use crate::mail::tls_policy::Demands;
+use crate::serve::Smarthost;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where jobs can share a connection: the same place, and the same that TLS must be.
@@ -26,8 +28,8 @@ pub(super) struct Destination {
 /// Where mail goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Place {
-    /// The smarthost: host and port.
-    Smarthost(String, u16),
+    /// A smarthost.
+    Smarthost(Arc<Smarthost>),
     /// A server inside.
     Gateway(Gateway),
     /// The same MX hosts, whatever the domain.
@@ -39,7 +41,7 @@ pub(super) enum Place {
 impl Place {
     /// The owner has named the server: it may stand in the house, and what it says about us is about our settings.
     pub fn is_named(&self) -> bool {
-        matches!(self, Place::Smarthost(..) | Place::Gateway(_))
+        matches!(self, Place::Smarthost(_) | Place::Gateway(_))
     }
 }
 

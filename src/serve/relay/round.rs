@@ -9,15 +9,14 @@ use super::desk::{Destination, Job, Place, push};
 use super::here::{Filed, file};
 use super::policy::sts_policy;
 use crate::limits::*;
-use crate::mail::addressbook::Gateway;
 use crate::mail::bounce::{Failure, How, Reason, Success, tells_failure, tells_success};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
 use crate::mail::tls_policy::{Demands, Security};
 use crate::net::{DnsTrouble, Mx};
-use crate::serve::Site;
 use crate::serve::notice::{News, Subject, write_notice};
 use crate::serve::queue::UnderWay;
+use crate::serve::{RoutePolicy, Site};
 use crate::store::{Op, Outcome, QueueEntry, QueueRecipient, Settle, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
@@ -120,24 +119,19 @@ fn deal(relay: &Rc<Relay>, round: &Rc<Round>, filed: &Filed, reports: smol::chan
     for (recipient, blocked) in &filed.blocked {
         block(blocked, &[*recipient], None, &reports);
     }
-    let mut by_gateway: Vec<(&Gateway, Vec<usize>)> = Vec::new();
+    let mut by_name: Vec<(Place, Vec<usize>)> = Vec::new();
     let mut by_domain: BTreeMap<&Domain, Vec<usize>> = BTreeMap::new();
     for (at, recipient) in round.entry.recipients.iter().enumerate().filter(|(at, _)| !filed.has(*at)) {
-        match round.site.book.gateway(&recipient.address) {
+        match named_place(round, &recipient.address) {
             None => by_domain.entry(&recipient.address.domain).or_default().push(at),
-            Some(gateway) => match by_gateway.iter_mut().find(|(known, _)| *known == gateway) {
+            Some(place) => match by_name.iter_mut().find(|(known, _)| *known == place) {
                 Some((_, recipients)) => recipients.push(at),
-                None => by_gateway.push((gateway, vec![at])),
+                None => by_name.push((place, vec![at])),
             },
         }
     }
-    for (gateway, recipients) in by_gateway {
-        lay(relay, round, named(round, Place::Gateway(gateway.clone())), recipients, &reports);
-    }
-    if let Some(smarthost) = &round.site.relay.smarthost {
-        let destination = named(round, Place::Smarthost(smarthost.host.clone(), smarthost.port));
-        let all = by_domain.into_values().flatten().collect();
-        return lay(relay, round, destination, all, &reports);
+    for (place, recipients) in by_name {
+        lay(relay, round, named(round, place), recipients, &reports);
     }
     for (domain, recipients) in by_domain {
         let (relay, round, domain, reports) = (relay.clone(), round.clone(), domain.clone(), reports.clone());
@@ -149,6 +143,23 @@ fn deal(relay: &Rc<Relay>, round: &Rc<Round>, filed: &Filed, reports: smol::chan
             }
         });
     }
+}
+
+/// The server that the owner has named for a recipient: a gateway, or a smarthost.
+fn named_place(round: &Round, recipient: &Address) -> Option<Place> {
+    if let Some(gateway) = round.site.book.gateway(recipient) {
+        return Some(Place::Gateway(gateway.clone()));
+    }
+    let policy = &round.site.relay;
+    let sender = match &round.entry.reverse_path {
+        ReversePath::Null => None,
+        ReversePath::Address(address) => Some(&address.domain),
+    };
+    let smarthost = policy.smarthost_for(sender, &recipient.domain).or(match policy.route {
+        RoutePolicy::Smarthost => policy.smarthost.as_ref(),
+        RoutePolicy::Direct | RoutePolicy::Auto => None,
+    });
+    smarthost.map(|smarthost| Place::Smarthost(smarthost.clone()))
 }
 
 fn lay(

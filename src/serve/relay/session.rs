@@ -16,7 +16,7 @@ use crate::wire::smtp::client::{Client, Ended, Envelope, Manner, Verb, Verdict, 
 use rustls::ClientConfig;
 use smol::future::zip;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct Server {
     /// The name asked for in the TLS handshake: mostly the same.
     pub tls_name: Domain,
     pub address: SocketAddr,
+    /// Where the connection goes out from; `None`: the system chooses.
+    pub source: Option<IpAddr>,
     pub manner: Manner,
     /// TLS from the first byte.
     pub implicit_tls: bool,
@@ -76,10 +78,12 @@ impl Session {
     /// Connects and says hello, with TLS and login as the manner asks. `loops`: a connection to this very machine is given up.
     pub async fn open(net: &Net, server: &Server, loops: bool) -> Result<Session, NoSession> {
         let wait = Duration::from_secs(RELAY_CONNECT_SECONDS);
-        let mut stream = net.connect(server.address, wait).await.map_err(|error| {
+        let mut stream = net.connect_from(server.source, server.address, wait).await.map_err(|error| {
             NoSession::happened(format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error)))
         })?;
-        if loops && stream.peer().ip() == stream.local().ip() {
+        // A connection to this machine has the same address at both ends, unless the source was chosen.
+        let peer = stream.peer().ip();
+        if loops && (peer == stream.local().ip() || (server.source.is_some() && net.is_own(peer))) {
             let text = format!("{} ({}) is this server itself", server.host, server.address);
             return Err(NoSession { is_own: true, ..NoSession::happened(text) });
         }

@@ -180,7 +180,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn new<'a>(relay: &Relay, site: &Site, destination: &'a Destination, job: &Job) -> Walk<'a> {
         let hosts = match &destination.place {
-            Place::Smarthost(host, _) => VecDeque::from([Domain::new(host.trim_matches(['[', ']']))]),
+            Place::Smarthost(smarthost) => VecDeque::from([Domain::new(smarthost.host.trim_matches(['[', ']']))]),
             Place::Gateway(gateway) => VecDeque::from([Domain::new(&gateway.host)]),
             Place::Exchanges(exchanges) => order_hosts(exchanges, relay.random()).into(),
             Place::Address(_) => VecDeque::new(),
@@ -384,7 +384,7 @@ fn by_tls(opened: &Result<Session, NoSession>) -> bool {
 pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
     !site.relay.private_targets
         && match &destination.place {
-            Place::Smarthost(..) => false,
+            Place::Smarthost(_) => false,
             // Another server may run on this machine, but not on our own port.
             Place::Gateway(gateway) => gateway.port == site.relay.mx_port,
             Place::Exchanges(_) | Place::Address(_) => true,
@@ -401,8 +401,8 @@ pub(super) fn server(
     let relay = &site.relay;
     let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
     let no_login = None;
-    let (port, (mut tls, implicit_tls, mut config), login) = match (&destination.place, &relay.smarthost) {
-        (Place::Gateway(gateway), _) => {
+    let (port, (mut tls, implicit_tls, mut config), login) = match &destination.place {
+        Place::Gateway(gateway) => {
             let tls = match gateway.tls {
                 GatewayTls::IfOffered => any_tls,
                 GatewayTls::Plain => (TlsUse::Never, false, &relay.tls_any),
@@ -411,11 +411,11 @@ pub(super) fn server(
             };
             (gateway.port, tls, no_login)
         }
-        (Place::Smarthost(..), Some(smarthost)) => {
+        Place::Smarthost(smarthost) => {
             let tls = match smarthost.security {
-                SmarthostSecurity::StartTls => (TlsUse::Required, false, &relay.tls_verified),
-                SmarthostSecurity::Implicit => (TlsUse::Never, true, &relay.tls_verified),
-                SmarthostSecurity::Plain => (TlsUse::Never, false, &relay.tls_verified),
+                SmarthostSecurity::StartTls => (TlsUse::Required, false, &smarthost.tls),
+                SmarthostSecurity::Implicit => (TlsUse::Never, true, &smarthost.tls),
+                SmarthostSecurity::Plain => (TlsUse::Never, false, &smarthost.tls),
             };
             (smarthost.port, tls, smarthost.login.clone())
         }
@@ -431,7 +431,10 @@ pub(super) fn server(
         }
     };
     if destination.demands.require_tls && destination.place.is_named() {
-        config = &relay.tls_verified;
+        config = match &destination.place {
+            Place::Smarthost(smarthost) => &smarthost.tls,
+            _ => &relay.tls_verified,
+        };
         if !implicit_tls {
             tls = TlsUse::Required;
         }
@@ -440,7 +443,8 @@ pub(super) fn server(
         host: host.clone(),
         tls_name: host.clone(),
         address: SocketAddr::new(ip, port),
-        manner: Manner { hostname: site.hostname.clone(), tls, login, no_chunks: false },
+        source: relay.source.towards(ip),
+        manner: Manner { hostname: relay.hello.clone(), tls, login, no_chunks: false },
         implicit_tls,
         tls: config.clone(),
     }
