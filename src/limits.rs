@@ -417,6 +417,10 @@ pub const DNS_TIMEOUT_SECONDS: u64 = 5;
 pub const DNS_ATTEMPTS: usize = 1;
 /// Seconds one DNS question may take in all, whatever the number of servers.
 pub const DNS_ANSWER_SECONDS_MAX: u64 = 20;
+/// TLSA records of one name that are looked at: more are not published by anybody who means it.
+pub const DANE_RECORDS_MAX: usize = 32;
+/// Certificates after a server's own that are compared with TLSA records.
+pub const DANE_CHAIN_MAX: usize = 8;
 /// TLS sessions remembered for resumption as a client: the smarthost and the few servers written to often.
 pub const TLS_CLIENT_SESSIONS_MAX: usize = 16;
 /// Days from the start of a self-signed certificate to its end: Apple's devices accept at most 398 for trusted ones.

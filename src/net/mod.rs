@@ -4,6 +4,7 @@
 //! Everything that waits has a bound on the wait; everything that waits can be dropped.
 
 mod clock;
+mod dane;
 mod dns;
 mod https;
 mod stream;

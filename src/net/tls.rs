@@ -3,8 +3,9 @@
 //! TLS 1.2 and 1.3 by ring; no early data. Certificates are judged by the clock given, not by the system's.
 
 use super::Clock;
+use super::dane::{DaneVerifier, NoMatch};
 use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
-use crate::mail::tls_policy::TlsResult;
+use crate::mail::tls_policy::{Dane, TlsResult};
 use ::ring::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
@@ -14,6 +15,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use std::io;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -72,7 +74,7 @@ fn signature_hash(certificate: &[u8]) -> Option<&'static digest::Algorithm> {
 }
 
 /// The content of a DER element with this tag, and what follows it.
-fn take_der(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn take_der(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
@@ -120,11 +122,51 @@ pub fn client_any(clock: &Clock) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
+/// Configuration for one server whose certificate its TLSA records must vouch for (RFC 7672).
+///
+/// # Errors
+/// A sentence; does not happen with this provider.
+pub fn client_dane(dane: &Dane, clock: &Clock) -> Result<Arc<ClientConfig>, String> {
+    let verifier = Arc::new(DaneVerifier::new(dane, provider()));
+    let mut config =
+        client_builder(clock)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    // It serves one connection.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
 /// What a handshake that failed says about the server (RFC 8460 section 4.3.1).
-pub fn failure_of(error: &std::io::Error) -> TlsResult {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let Some(rustls::Error::InvalidCertificate(reason)) = inner else { return TlsResult::ValidationFailure };
+pub fn failure_of(error: &io::Error) -> TlsResult {
+    match refused_certificate(error) {
+        None => TlsResult::ValidationFailure,
+        Some(reason) => kind_of(reason),
+    }
+}
+
+/// Why the server's certificate was refused, in plain words, when that was it: a clause after the server's name.
+pub fn refusal_of(error: &io::Error) -> Option<String> {
+    let reason = refused_certificate(error)?;
+    Some(match kind_of(reason) {
+        TlsResult::CertificateExpired => "its certificate has expired".to_owned(),
+        TlsResult::CertificateHostMismatch => "its certificate is for another name".to_owned(),
+        TlsResult::TlsaInvalid => NoMatch.to_string(),
+        _ if *reason == CertificateError::UnknownIssuer => {
+            "its certificate is by no authority that is known here".to_owned()
+        }
+        _ => format!("its certificate is not valid ({reason})"),
+    })
+}
+
+fn refused_certificate(error: &io::Error) -> Option<&CertificateError> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+fn kind_of(reason: &CertificateError) -> TlsResult {
     match reason {
+        CertificateError::Other(other) if other.0.is::<NoMatch>() => TlsResult::TlsaInvalid,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsResult::CertificateExpired,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsResult::CertificateHostMismatch
@@ -243,7 +285,6 @@ mod tests {
     use crate::net::twin::Twin;
     use crate::net::{Stream, TlsFacts};
     use crate::wire::date::Timestamp;
-    use std::io;
     use std::net::SocketAddr;
     use std::time::Duration;
 

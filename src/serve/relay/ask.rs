@@ -30,7 +30,7 @@ pub async fn ask(net: &Net, site: &Site, gateway: &Gateway, recipient: &Address)
     let destination = Destination { place: Place::Gateway(gateway.clone()), demands: Demands::default() };
     let mut last = "it has no address".to_owned();
     for ip in addresses {
-        let server = server(site, &destination, (&host, &HostTls::Opportunistic), ip);
+        let server = server(net.clock(), site, &destination, (&host, &HostTls::Opportunistic), ip);
         match Session::open(net, &server, gives_up_loops(site, &destination)).await {
             Err(refused) => last = refused.reason.to_string(),
             Ok(mut session) => {

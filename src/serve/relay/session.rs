@@ -8,7 +8,7 @@ use crate::limits::*;
 use crate::mail::bounce::Reason;
 use crate::mail::message::BodyId;
 use crate::mail::tls_policy::{TlsFailure, TlsResult};
-use crate::net::tls::failure_of;
+use crate::net::tls::{failure_of, refusal_of};
 use crate::net::{Net, Stream};
 use crate::store::{Store, Trouble};
 use crate::wire::address::{Address, Domain};
@@ -297,7 +297,8 @@ fn cut_return_path(beginning: &mut Vec<u8>) -> u64 {
 async fn shake_hands(stream: Stream, server: &Server) -> Result<Stream, NoSession> {
     let wait = Duration::from_secs(RELAY_TLS_SECONDS);
     stream.start_tls(server.tls.clone(), server.tls_name.as_str(), wait).await.map_err(|error| {
-        let text = format!("no TLS with {} ({}): {}", server.host, server.address, plain(&error));
+        let why = refusal_of(&error).unwrap_or_else(|| plain(&error));
+        let text = format!("no TLS with {} ({}): {why}", server.host, server.address);
         let tls = Some(TlsFailure { result: failure_of(&error), text: text.clone() });
         NoSession { tls, ..NoSession::happened(text) }
     })

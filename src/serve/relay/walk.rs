@@ -16,8 +16,9 @@ use crate::mail::addressbook::GatewayTls;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
 use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, Unfit, decide_tls};
-use crate::net::{DnsTrouble, Secured};
 use crate::serve::queue::UnderWay;
+use crate::net::tls::client_dane;
+use crate::net::{Clock, DnsTrouble, Secured};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::store::QueueRecipient;
 use crate::wire::address::Domain;
@@ -217,7 +218,7 @@ impl Walk<'_> {
             };
             let host = self.host.clone()?;
             self.addresses_left -= 1;
-            let server = server(site, self.destination, (&host, &self.tls), ip);
+            let server = server(relay.context.net.clock(), site, self.destination, (&host, &self.tls), ip);
             if let Some(session) = self.open(relay, site, server).await {
                 self.servers_left -= 1;
                 return Some(session);
@@ -393,6 +394,7 @@ pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
 
 /// How this host is spoken to. What TLS must be counts where the owner has not said it.
 pub(super) fn server(
+    clock: &Clock,
     site: &Site,
     destination: &Destination,
     (host, host_tls): (&Domain, &HostTls),
@@ -400,6 +402,8 @@ pub(super) fn server(
 ) -> Server {
     let relay = &site.relay;
     let any_tls = (TlsUse::IfOffered, false, &relay.tls_any);
+    let by_dane;
+    let mut tls_name = host;
     let no_login = None;
     let (port, (mut tls, implicit_tls, mut config), login) = match &destination.place {
         Place::Gateway(gateway) => {
@@ -423,8 +427,12 @@ pub(super) fn server(
             let tls = match host_tls {
                 HostTls::Opportunistic => any_tls,
                 HostTls::Encrypted(_) => (TlsUse::Required, false, &relay.tls_any),
-                HostTls::Tested | HostTls::Verified | HostTls::Dane(_) => {
-                    (TlsUse::Required, false, &relay.tls_verified)
+                HostTls::Tested | HostTls::Verified => (TlsUse::Required, false, &relay.tls_verified),
+                HostTls::Dane(dane) => {
+                    tls_name = &dane.base;
+                    // It cannot fail; if it did, the certificate would have to be good in another way.
+                    by_dane = client_dane(dane, clock).unwrap_or_else(|_| relay.tls_verified.clone());
+                    (TlsUse::Required, false, &by_dane)
                 }
             };
             (relay.mx_port, tls, no_login)
@@ -441,7 +449,7 @@ pub(super) fn server(
     }
     Server {
         host: host.clone(),
-        tls_name: host.clone(),
+        tls_name: tls_name.clone(),
         address: SocketAddr::new(ip, port),
         source: relay.source.towards(ip),
         manner: Manner { hostname: relay.hello.clone(), tls, login, no_chunks: false },
