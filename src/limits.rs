@@ -417,6 +417,14 @@ pub const DNS_TIMEOUT_SECONDS: u64 = 5;
 pub const DNS_ATTEMPTS: usize = 1;
 /// Seconds one DNS question may take in all, whatever the number of servers.
 pub const DNS_ANSWER_SECONDS_MAX: u64 = 20;
+/// Aliases that lead from a name to its records.
+pub const DNS_ALIASES_MAX: usize = 12;
+/// Seconds for which a way to the name servers that carries DNSSEC, or does not, is taken to stay so.
+pub const DNSSEC_JUDGED_SECONDS: u64 = 6 * 3600;
+/// Seconds after which it is judged again when nobody answered, or when the clock is behind.
+pub const DNSSEC_JUDGED_AGAIN_SECONDS: u64 = 60;
+/// Questions that one proving resolver answers: it keeps about 2 KB of what it proved for each.
+pub const DNSSEC_ASKED_MAX: usize = 400;
 /// TLSA records of one name that are looked at: more are not published by anybody who means it.
 pub const DANE_RECORDS_MAX: usize = 32;
 /// Certificates after a server's own that are compared with TLSA records.

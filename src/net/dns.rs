@@ -5,7 +5,9 @@
 //! extra thread, it works from any number of executors at once, and nothing runs while nobody asks. A change of
 //! `/etc/resolv.conf` (a new DHCP lease) is noticed at the next question.
 //!
-//! Not here: which MX is tried first, and whether an address may be connected to.
+//! Not here: which MX is tried first, and whether an address may be connected to. Whether answers are proved: [`secured`].
+
+mod secured;
 
 use super::{DnsTrouble, Mx};
 use crate::limits::{DNS_ANSWER_SECONDS_MAX, DNS_ATTEMPTS, DNS_CACHE_ANSWERS, DNS_RECORDS_MAX, DNS_TIMEOUT_SECONDS};
@@ -15,8 +17,11 @@ use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, RuntimeProvider, Spawn, Time};
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata};
+pub(super) use secured::BOGUS;
+use secured::Validation;
 use smol::{Async, Executor, Timer};
 use std::future::Future;
 use std::io;
@@ -35,6 +40,7 @@ pub(super) struct Dns {
     timeout: Duration,
     background: Arc<Executor<'static>>,
     built: Mutex<Option<Built>>,
+    validation: Validation,
 }
 
 struct Built {
@@ -44,9 +50,21 @@ struct Built {
 }
 
 impl Dns {
+    /// Takes note that it is this late at least, in seconds since 1970: signatures are judged by that.
+    pub(super) fn has_passed(seconds: u64) {
+        secured::has_passed(seconds);
+    }
+
     pub(super) fn new(server: Option<SocketAddr>) -> Dns {
         let timeout = Duration::from_secs(DNS_TIMEOUT_SECONDS);
-        Dns { server, timeout, background: Arc::new(Executor::new()), built: Mutex::new(None) }
+        let (background, built) = (Arc::new(Executor::new()), Mutex::new(None));
+        Dns { server, timeout, background, built, validation: Validation::off() }
+    }
+
+    /// Proves answers by DNSSEC where it can; `root_keys`: by these instead of those of the world (DNSKEY records as in a zone
+    /// file). An error says what is wrong with the keys.
+    pub(super) fn validating(server: Option<SocketAddr>, root_keys: Option<&str>) -> Result<Dns, String> {
+        Ok(Dns { validation: Validation::on(root_keys)?, ..Dns::new(server) })
     }
 
     pub(super) async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
@@ -95,12 +113,24 @@ impl Dns {
         let mut name = Name::from_utf8(name.as_str()).map_err(|_| DnsTrouble::NoSuchName)?;
         name.set_fqdn(true);
         let resolver = self.resolver().map_err(DnsTrouble::Temporary)?;
+        read_answer(self.ask_by(&resolver, name, kind).await)
+    }
+
+    async fn ask_by(&self, resolver: &Resolver<OnSmol>, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
         let asking = self.background.run(resolver.lookup(name, kind));
         let late = async {
             Timer::after(Duration::from_secs(DNS_ANSWER_SECONDS_MAX)).await;
             Err(NetError::Timeout)
         };
-        read_answer(smol::future::or(asking, late).await)
+        smol::future::or(asking, late).await
+    }
+
+    /// When the system's configuration was written, where it counts.
+    fn config_of(&self) -> Option<SystemTime> {
+        match self.server {
+            Some(_) => None,
+            None => std::fs::metadata(SYSTEM_CONFIG).and_then(|file| file.modified()).ok(),
+        }
     }
 
     /// Drops the resolver with all that it remembers; questions that are under way keep it until they are answered.
@@ -109,20 +139,18 @@ impl Dns {
     }
 
     fn resolver(&self) -> Result<Resolver<OnSmol>, String> {
-        let config_of = match self.server {
-            Some(_) => None,
-            None => std::fs::metadata(SYSTEM_CONFIG).and_then(|file| file.modified()).ok(),
-        };
+        let config_of = self.config_of();
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(built) = built.as_ref().filter(|built| built.config_of == config_of) {
             return Ok(built.resolver.clone());
         }
-        let resolver = self.build().map_err(|error| error.to_string())?;
+        let resolver = self.build(None).map_err(|error| error.to_string())?;
         *built = Some(Built { resolver: resolver.clone(), config_of });
         Ok(resolver)
     }
 
-    fn build(&self) -> Result<Resolver<OnSmol>, NetError> {
+    /// `prove_by`: the keys of the root by which answers are proved.
+    fn build(&self, prove_by: Option<&Arc<TrustAnchors>>) -> Result<Resolver<OnSmol>, NetError> {
         let provider = OnSmol { background: self.background.clone() };
         let mut builder = match self.server {
             None => Resolver::builder(provider)?,
@@ -136,6 +164,9 @@ impl Dns {
         options.cache_size = DNS_CACHE_ANSWERS;
         options.timeout = self.timeout;
         options.attempts = DNS_ATTEMPTS;
+        if let Some(anchors) = prove_by {
+            builder = builder.with_trust_anchor(anchors.clone());
+        }
         builder.build()
     }
 }
@@ -212,6 +243,10 @@ impl Time for SmolTime {
         Box::pin(async move {
             Timer::after(wait).await;
         })
+    }
+
+    fn current_time() -> u64 {
+        secured::time_seconds()
     }
 
     fn timeout<'a, F: 'static + Future + Send + 'a>(wait: Duration, work: F) -> Boxed<'a, io::Result<F::Output>> {

@@ -17,6 +17,7 @@ pub use stream::{Stream, TlsFacts};
 
 use crate::mail::tls_policy::{Security, Tlsa};
 use crate::wire::address::Domain;
+use crate::wire::date::Timestamp;
 use dns::Dns;
 use ring::rand::{SecureRandom, SystemRandom};
 use smol::Async;
@@ -47,11 +48,31 @@ struct System {
 impl Net {
     /// The real one. `dns`: ask this server instead of those of the system. Opens nothing yet.
     pub fn system(dns: Option<SocketAddr>) -> io::Result<Net> {
+        Net::over(Dns::new(dns))
+    }
+
+    fn over(dns: Dns) -> io::Result<Net> {
         let random = SystemRandom::new();
         // Fails now rather than in the middle of a session on a system without a random source.
         random.fill(&mut [0u8; 1]).map_err(|_| no_randomness())?;
-        let world = World::System(Arc::new(System { dns: Dns::new(dns), random }));
+        let world = World::System(Arc::new(System { dns, random }));
         Ok(Net { clock: Clock::system(), world })
+    }
+
+    /// The real one, with answers proved by DNSSEC where the way to the name servers carries it. `root_keys`: DNSKEY records of
+    /// a private root, as in a zone file.
+    ///
+    /// # Errors
+    /// A sentence for the owner: the keys cannot be read, or the system gives no random numbers.
+    pub fn validating(dns: Option<SocketAddr>, root_keys: Option<&str>) -> Result<Net, String> {
+        Net::over(Dns::validating(dns, root_keys)?).map_err(|error| error.to_string())
+    }
+
+    /// Takes note that it is this late at least, whatever the clock says: signatures in DNS are judged by the later of the two.
+    pub fn has_passed(&self, latest: Timestamp) {
+        if let World::System(_) = &self.world {
+            Dns::has_passed(u64::try_from(latest.seconds()).unwrap_or(0));
+        }
     }
 
     /// The clock of this world.
@@ -138,7 +159,10 @@ impl Net {
     /// # Errors
     /// Also when the answer is bogus: that is none.
     pub async fn mx_secured(&self, domain: &Domain) -> Result<Secured<Mx>, DnsTrouble> {
-        Ok(Secured::unproved(domain, self.mx(domain).await?))
+        match &self.world {
+            World::System(system) => system.dns.mx_secured(domain).await,
+            World::Twin(twin) => twin.mx_secured(domain),
+        }
     }
 
     /// As [`Net::addresses`], and how sure the answer is.
@@ -146,15 +170,24 @@ impl Net {
     /// # Errors
     /// Also when the answer is bogus: that is none.
     pub async fn addresses_secured(&self, host: &Domain) -> Result<Secured<IpAddr>, DnsTrouble> {
-        Ok(Secured::unproved(host, self.addresses(host).await?))
+        if let Ok(address) = host.as_str().parse::<IpAddr>() {
+            return Ok(Secured::unproved(host, vec![address]));
+        }
+        match &self.world {
+            World::System(system) => system.dns.addresses_secured(host).await,
+            World::Twin(twin) => twin.addresses_secured(host),
+        }
     }
 
     /// TLSA records for TCP on this port of a host, and how sure the answer is.
     ///
     /// # Errors
     /// See [`DnsTrouble`]; also when the answer is bogus.
-    pub async fn tlsa(&self, base: &Domain, _port: u16) -> Result<Secured<Tlsa>, DnsTrouble> {
-        Ok(Secured::unproved(base, Vec::new()))
+    pub async fn tlsa(&self, base: &Domain, port: u16) -> Result<Secured<Tlsa>, DnsTrouble> {
+        match &self.world {
+            World::System(system) => system.dns.tlsa(base, port).await,
+            World::Twin(twin) => twin.tlsa(base, port),
+        }
     }
 
     /// TXT records of a name, each with its strings joined (RFC 7208 section 3.3). An empty list is an answer.

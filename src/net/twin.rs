@@ -5,8 +5,10 @@
 
 use super::clock::{Clock, VirtualClock};
 use super::stream::{Socket, Stream};
-use super::{DnsTrouble, Mx, Net, World};
-use crate::limits::TWIN_PIPE_BYTES;
+use super::dns::BOGUS;
+use super::{DnsTrouble, Mx, Net, Secured, World};
+use crate::limits::{DNS_ALIASES_MAX, TWIN_PIPE_BYTES};
+use crate::mail::tls_policy::{Security, Tlsa};
 use crate::wire::address::Domain;
 use smol::io::{AsyncRead, AsyncWrite};
 use std::collections::{HashMap, VecDeque};
@@ -31,7 +33,21 @@ struct Inner {
     mx: HashMap<Domain, Vec<Mx>>,
     addresses: HashMap<Domain, Vec<IpAddr>>,
     texts: HashMap<Domain, Vec<Vec<u8>>>,
+    tlsa: HashMap<Domain, Vec<Tlsa>>,
+    aliases: HashMap<Domain, Domain>,
+    zones: HashMap<Domain, Zone>,
     trouble: HashMap<Domain, DnsTrouble>,
+}
+
+/// How a part of the DNS is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Its answers are proved.
+    Secure,
+    /// It is not signed: what every name is that was never mentioned.
+    Insecure,
+    /// Its signatures are wrong: whoever looks at them gets no answer.
+    Bogus,
 }
 
 /// What is found at an address.
@@ -52,6 +68,9 @@ impl Twin {
             mx: HashMap::new(),
             addresses: HashMap::new(),
             texts: HashMap::new(),
+            tlsa: HashMap::new(),
+            aliases: HashMap::new(),
+            zones: HashMap::new(),
             trouble: HashMap::new(),
         };
         Arc::new(Twin { hand: VirtualClock::new(), inner: Mutex::new(inner) })
@@ -128,6 +147,21 @@ impl Twin {
         self.inner().texts.remove(name);
     }
 
+    /// Adds a TLSA record; the name is that of the service, `_25._tcp.mx.far.example`.
+    pub fn add_tlsa(&self, service: &Domain, record: Tlsa) {
+        self.inner().tlsa.entry(service.clone()).or_default().push(record);
+    }
+
+    /// Makes a name an alias of another (CNAME).
+    pub fn add_alias(&self, name: &Domain, of: &Domain) {
+        self.inner().aliases.insert(name.clone(), of.clone());
+    }
+
+    /// How this name and all below it are signed, down to the next one that is named.
+    pub fn set_zone(&self, top: &Domain, zone: Zone) {
+        self.inner().zones.insert(top.clone(), zone);
+    }
+
     /// Every question about this name fails in this way; `None` ends it.
     pub fn set_trouble(&self, name: &Domain, trouble: Option<DnsTrouble>) {
         match trouble {
@@ -159,20 +193,33 @@ impl Twin {
 
     pub(super) fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsTrouble> {
         let inner = self.inner();
-        inner.known(domain)?;
-        Ok(inner.mx.get(domain).cloned().unwrap_or_default())
+        Ok(inner.find(domain, &inner.mx)?.found)
+    }
+
+    pub(super) fn mx_secured(&self, domain: &Domain) -> Result<Secured<Mx>, DnsTrouble> {
+        let inner = self.inner();
+        inner.proved(inner.find(domain, &inner.mx), domain)
     }
 
     pub(super) fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsTrouble> {
         let inner = self.inner();
-        inner.known(host)?;
-        Ok(inner.addresses.get(host).cloned().unwrap_or_default())
+        Ok(inner.find(host, &inner.addresses)?.found)
+    }
+
+    pub(super) fn addresses_secured(&self, host: &Domain) -> Result<Secured<IpAddr>, DnsTrouble> {
+        let inner = self.inner();
+        inner.proved(inner.find(host, &inner.addresses), host)
+    }
+
+    pub(super) fn tlsa(&self, base: &Domain, port: u16) -> Result<Secured<Tlsa>, DnsTrouble> {
+        let inner = self.inner();
+        let service = Domain::new(&format!("_{port}._tcp.{base}"));
+        inner.proved(inner.find(&service, &inner.tlsa), &service)
     }
 
     pub(super) fn texts(&self, name: &Domain) -> Result<Vec<Vec<u8>>, DnsTrouble> {
         let inner = self.inner();
-        inner.known(name)?;
-        Ok(inner.texts.get(name).cloned().unwrap_or_default())
+        Ok(inner.find(name, &inner.texts)?.found)
     }
 
     /// SplitMix64: good enough to be different, and the same every time.
@@ -199,12 +246,53 @@ impl Inner {
             Some(trouble) => Err(trouble.clone()),
             None if self.mx.contains_key(name)
                 || self.addresses.contains_key(name)
-                || self.texts.contains_key(name) =>
+                || self.texts.contains_key(name)
+                || self.tlsa.contains_key(name)
+                || self.aliases.contains_key(name) =>
             {
                 Ok(())
             }
             None => Err(DnsTrouble::NoSuchName),
         }
+    }
+
+    /// The records of a name, or of what it is an alias of.
+    fn find<T: Clone>(&self, name: &Domain, among: &HashMap<Domain, Vec<T>>) -> Result<Secured<T>, DnsTrouble> {
+        let first = self.security(name);
+        let (mut name, mut security) = (name, first);
+        for _ in 0..DNS_ALIASES_MAX {
+            self.known(name)?;
+            let Some(of) = self.aliases.get(name) else { break };
+            name = of;
+            if self.security(name) == Security::Insecure {
+                security = Security::Insecure;
+            }
+        }
+        Ok(Secured { found: among.get(name).cloned().unwrap_or_default(), name: name.clone(), security, first })
+    }
+
+    /// What a resolver that checks signatures makes of it.
+    fn proved<T>(&self, found: Result<Secured<T>, DnsTrouble>, asked: &Domain) -> Result<Secured<T>, DnsTrouble> {
+        let reached = found.as_ref().map_or(asked, |found| &found.name);
+        if [asked, reached].iter().any(|name| self.zone(name) == Zone::Bogus) {
+            return Err(DnsTrouble::Temporary(BOGUS.to_owned()));
+        }
+        found
+    }
+
+    fn security(&self, name: &Domain) -> Security {
+        if self.zone(name) == Zone::Secure { Security::Secure } else { Security::Insecure }
+    }
+
+    fn zone(&self, name: &Domain) -> Zone {
+        let mut rest = Some(name.as_str());
+        while let Some(name) = rest {
+            if let Some(zone) = self.zones.get(&Domain::new(name)) {
+                return *zone;
+            }
+            rest = name.split_once('.').map(|(_, parent)| parent);
+        }
+        Zone::Insecure
     }
 }
 

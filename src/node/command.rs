@@ -86,6 +86,9 @@ pub struct Try {
     /// certificates that other servers are believed by too, for tests
     #[argh(option, hidden_help)]
     pub ca_file: Option<PathBuf>,
+    /// file of the keys of a private DNS root, for tests
+    #[argh(option, hidden_help)]
+    pub trust_anchor: Option<PathBuf>,
 }
 
 /// Make the data folder of a new mail server, with configuration, password and certificate.

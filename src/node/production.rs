@@ -12,7 +12,7 @@ use crate::node::folder::Folder;
 use crate::node::owner;
 use crate::node::privilege;
 use crate::node::settings::Settings;
-use crate::node::site::make_site;
+use crate::node::site::{make_net, make_site};
 use crate::node::sockets;
 use crate::node::supervise::{self, Node};
 use crate::serve::Site;
@@ -35,8 +35,8 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     let sockets = sockets::bind_all(&settings.listen, passed)?;
     let sessions_max = sockets::sessions_max();
     give_up_root(arguments, &settings, &folder)?;
-    let net = Net::system(settings.dns_server).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
     let base = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let net = make_net(&settings, &base)?;
     let site = make_site(&settings, &base, &net)?;
     let store = open_store(&settings, &folder)?;
     warn_without_password(&store, &site);

@@ -47,6 +47,10 @@ pub struct Settings {
     pub log_level: LevelFilter,
     /// `dns_server`
     pub dns_server: Option<SocketAddr>,
+    /// `dnssec`
+    pub dnssec: bool,
+    /// `trust_anchor_file`; empty: the keys of the world's root.
+    pub trust_anchor_file: PathBuf,
     /// `listen.*`
     pub listen: Listen,
     /// `tls.cert`
@@ -336,6 +340,19 @@ pub const KEYS: &[Key] = &[
         Slot::Socket(|s| &mut s.dns_server),
     ),
     at_start(
+        "dnssec",
+        "true",
+        "Check the signatures of the DNS, and by them the servers that mail goes to (DANE). Where the router or the\n\
+         servers asked lose the signatures, this is found out and mail goes without, as with false.",
+        Slot::Switch(|s| &mut s.dnssec),
+    ),
+    at_start(
+        "trust_anchor_file",
+        r#""""#,
+        "Keys of a private DNS root (a file of DNSKEY records). Empty: the root of the world.",
+        Slot::Path(|s| &mut s.trust_anchor_file),
+    ),
+    at_start(
         "listen.mx",
         r#"["[::]:25"]"#,
         "Mail from other servers. In all lists here: \"[::]:25\" means every address of this machine, IPv4 too;\n\
@@ -508,6 +525,8 @@ impl Settings {
             channel_binding: false,
             log_level: LevelFilter::Info,
             dns_server: None,
+            dnssec: false,
+            trust_anchor_file: PathBuf::new(),
             listen: Listen::default(),
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),

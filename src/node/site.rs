@@ -14,6 +14,22 @@ use std::sync::Arc;
 /// Size of a PEM file in bytes: a chain of ten large certificates is a fifth of it.
 const PEM_BYTES_MAX: u64 = 256 << 10;
 
+/// The network as these settings want it.
+pub fn make_net(settings: &Settings, base: &Path) -> Result<Net, Failure> {
+    if !settings.dnssec {
+        let net = Net::system(settings.dns_server);
+        return net.map_err(|e| Failure::new(Exit::System, format!("the network: {e}")));
+    }
+    if settings.trust_anchor_file.as_os_str().is_empty() {
+        let net = Net::validating(settings.dns_server, None);
+        return net.map_err(|e| Failure::new(Exit::System, format!("the network: {e}")));
+    }
+    let path = base.join(&settings.trust_anchor_file);
+    let in_file = |e: String| Failure::new(Exit::Configuration, format!("{}: {e}", path.display()));
+    let keys = String::from_utf8(read_bounded(&path, PEM_BYTES_MAX)?).map_err(|_| in_file("it is no text".to_owned()))?;
+    Net::validating(settings.dns_server, Some(&keys)).map_err(in_file)
+}
+
 /// Makes the site of these settings. Relative file names start at `base`.
 pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Failure> {
     let relay = &settings.relay;

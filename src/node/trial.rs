@@ -11,7 +11,7 @@ use crate::node::folder::Folder;
 use crate::node::owner;
 use crate::node::production::open_store;
 use crate::node::settings::{PORTS, Settings};
-use crate::node::site::make_site;
+use crate::node::site::{make_net, make_site};
 use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
 use crate::node::values::{parse_address, parse_domain};
@@ -20,6 +20,7 @@ use crate::wire::address::Domain;
 use async_signal::Signals;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 /// The owner of a trial node.
 const ADDRESS: &str = "me@home.test";
@@ -30,7 +31,6 @@ const SESSIONS: u64 = 4_000;
 
 /// Runs a trial node until a signal ends it.
 pub fn run(arguments: &Try) -> Result<(), Failure> {
-    let net = Net::system(arguments.dns).map_err(|e| Failure::new(Exit::System, format!("the network: {e}")))?;
     let mut settings = settings()?;
     if let Some(relay) = &arguments.relay {
         settings.relay.server.host = relay.host.clone();
@@ -42,6 +42,9 @@ pub fn run(arguments: &Try) -> Result<(), Failure> {
         settings.relay.server.ca_file =
             absolute.map_err(|e| Failure::new(Exit::Usage, format!("{}: {e}", file.display())))?;
     }
+    settings.dns_server = arguments.dns;
+    settings.trust_anchor_file = arguments.trust_anchor.clone().unwrap_or_default();
+    let net = make_net(&settings, Path::new(""))?;
     let given = arguments.password.clone().or_else(|| std::env::var("HAUSPOST_PASSWORD").ok());
     let password = match &given {
         Some(password) => password.clone(),

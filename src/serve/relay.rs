@@ -51,6 +51,7 @@ pub async fn run_relay(context: Context) {
         log::error!("event=queue-time-unknown trouble={trouble:?}");
         Timestamp::default()
     });
+    context.net.has_passed(latest);
     let clock = QueueClock::new(context.net.clock().now(), context.net.clock().steady(), latest);
     let relay = Rc::new(Relay {
         context,
