@@ -150,17 +150,21 @@ fn strongest(records: &[Tlsa]) -> Vec<Tlsa> {
 
 /// Whether a record is about this certificate (RFC 6698 section 2.1).
 fn matches(record: &Tlsa, certificate: &[u8]) -> bool {
-    let selected = match record.selector {
-        0 => Some(certificate),
-        1 => public_key_info(certificate),
-        _ => None,
+    associate(certificate, record.selector, record.matching).is_some_and(|data| data == record.data)
+}
+
+/// What a record with this selector and matching type says of a certificate.
+pub(super) fn associate(certificate: &[u8], selector: u8, matching: u8) -> Option<Vec<u8>> {
+    let selected = match selector {
+        0 => certificate,
+        1 => public_key_info(certificate)?,
+        _ => return None,
     };
-    let Some(selected) = selected else { return false };
-    match record.matching {
-        0 => record.data == selected,
-        1 => record.data == digest(&SHA256, selected).as_ref(),
-        2 => record.data == digest(&SHA512, selected).as_ref(),
-        _ => false,
+    match matching {
+        0 => Some(selected.to_vec()),
+        1 => Some(digest(&SHA256, selected).as_ref().to_vec()),
+        2 => Some(digest(&SHA512, selected).as_ref().to_vec()),
+        _ => None,
     }
 }
 
@@ -216,13 +220,7 @@ mod tests {
     }
 
     fn record(usage: u8, selector: u8, matching: u8, of: &[u8]) -> Tlsa {
-        let selected = if selector == 0 { of } else { public_key_info(of).unwrap() };
-        let data = match matching {
-            0 => selected.to_vec(),
-            1 => digest(&SHA256, selected).as_ref().to_vec(),
-            _ => digest(&SHA512, selected).as_ref().to_vec(),
-        };
-        Tlsa { usage, selector, matching, data }
+        Tlsa { usage, selector, matching, data: associate(of, selector, matching).unwrap() }
     }
 
     impl Chain {

@@ -433,6 +433,21 @@ mod tests {
         assert!(matches!(smol::block_on(dns.addresses(&Domain::new("broken.test"))), Err(DnsTrouble::Temporary(_))));
     }
 
+    /// Many a router loses signatures: then answers are taken as they are.
+    #[test]
+    fn without_signatures_on_the_way_nothing_is_proved_and_everything_is_found() {
+        let server = serve_names();
+        let dns = Dns { timeout: Duration::from_millis(300), ..Dns::validating(Some(server), None).unwrap() };
+        let found = smol::block_on(dns.mx_secured(&Domain::new("far.test"))).unwrap();
+        assert_eq!((found.found.len(), found.is_secure()), (2, false));
+        let found = smol::block_on(dns.addresses_secured(&Domain::new("mx1.far.test"))).unwrap();
+        assert_eq!((found.found.len(), found.is_secure()), (2, false));
+        assert!(found.tlsa_bases(&Domain::new("mx1.far.test")).is_empty());
+        let none = smol::block_on(dns.tlsa(&Domain::new("mx1.far.test"), 25)).unwrap();
+        assert!(none.found.is_empty());
+        assert_eq!(smol::block_on(dns.mx_secured(&Domain::new("nowhere.test"))), Err(DnsTrouble::NoSuchName));
+    }
+
     #[test]
     fn serves_several_threads_at_once() {
         let dns = ask_loopback();

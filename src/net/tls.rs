@@ -3,9 +3,9 @@
 //! TLS 1.2 and 1.3 by ring; no early data. Certificates are judged by the clock given, not by the system's.
 
 use super::Clock;
-use super::dane::{DaneVerifier, NoMatch};
+use super::dane::{DaneVerifier, NoMatch, associate};
 use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
-use crate::mail::tls_policy::{Dane, TlsResult};
+use crate::mail::tls_policy::{Dane, TlsResult, Tlsa};
 use ::ring::digest;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
@@ -133,6 +133,17 @@ pub fn client_dane(dane: &Dane, clock: &Clock) -> Result<Arc<ClientConfig>, Stri
     // It serves one connection.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// The TLSA record by which a certificate proves itself (RFC 6698 section 2.1); of several in the PEM text, the first.
+///
+/// # Errors
+/// A sentence: there is no certificate, or no such selector or matching type.
+pub fn tlsa_of(certificate_pem: &[u8], usage: u8, selector: u8, matching: u8) -> Result<Tlsa, String> {
+    let all = certificates(certificate_pem)?;
+    let first = all.first().ok_or("no certificate found")?;
+    let data = associate(first, selector, matching).ok_or("no such selector or matching type of TLSA")?;
+    Ok(Tlsa { usage, selector, matching, data })
 }
 
 /// What a handshake that failed says about the server (RFC 8460 section 4.3.1).

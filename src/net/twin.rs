@@ -4,8 +4,8 @@
 //! pipes. Bounded as the real world is: a writer whose reader does not read waits.
 
 use super::clock::{Clock, VirtualClock};
-use super::stream::{Socket, Stream};
 use super::dns::BOGUS;
+use super::stream::{Socket, Stream};
 use super::{DnsTrouble, Mx, Net, Secured, World};
 use crate::limits::{DNS_ALIASES_MAX, TWIN_PIPE_BYTES};
 use crate::mail::tls_policy::{Security, Tlsa};

@@ -26,7 +26,8 @@ pub fn make_net(settings: &Settings, base: &Path) -> Result<Net, Failure> {
     }
     let path = base.join(&settings.trust_anchor_file);
     let in_file = |e: String| Failure::new(Exit::Configuration, format!("{}: {e}", path.display()));
-    let keys = String::from_utf8(read_bounded(&path, PEM_BYTES_MAX)?).map_err(|_| in_file("it is no text".to_owned()))?;
+    let keys =
+        String::from_utf8(read_bounded(&path, PEM_BYTES_MAX)?).map_err(|_| in_file("it is no text".to_owned()))?;
     Net::validating(settings.dns_server, Some(&keys)).map_err(in_file)
 }
 

@@ -5,6 +5,8 @@ use crate::remote::{Action, Remote, Rule};
 use crate::script::unescape;
 use crate::web::read_attached;
 use crate::world::{Outcome, World};
+use hauspost::mail::tls_policy::Tlsa;
+use hauspost::net::twin::Zone;
 use hauspost::net::{DnsTrouble, tls};
 use hauspost::wire::address::Domain;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,13 +30,37 @@ impl World {
                 self.twin.add_text(&Domain::new(name), text.as_bytes());
             }
             [name, "TXT", "no", "more"] => self.twin.remove_texts(&Domain::new(name)),
+            [name, "CNAME", target] => self.twin.add_alias(&Domain::new(name), &Domain::new(target)),
+            [name, "TLSA", usage, selector, matching, data @ ..] => {
+                let fields = [usage, selector, matching].map(|field| field.parse::<u8>());
+                let [Ok(usage), Ok(selector), Ok(matching)] = fields else {
+                    return Err("dns HOST TLSA USAGE SELECTOR MATCHING ...".to_owned());
+                };
+                let record = match data {
+                    ["of", "mx", host] => {
+                        let certificate = self.remote(host)?.rules.borrow().certificate_pem.clone();
+                        tls::tlsa_of(certificate.as_bytes(), usage, selector, matching)?
+                    }
+                    [hex] => Tlsa { usage, selector, matching, data: read_hex(hex).ok_or("no hex")? },
+                    _ => return Err("dns HOST TLSA 3 1 1 HEX | of mx HOST".to_owned()),
+                };
+                let service = if name.starts_with('_') { name.to_string() } else { format!("_25._tcp.{name}") };
+                self.twin.add_tlsa(&Domain::new(&service), record);
+            }
+            [name, "secure"] => self.twin.set_zone(&Domain::new(name), Zone::Secure),
+            [name, "insecure"] => self.twin.set_zone(&Domain::new(name), Zone::Insecure),
+            [name, "bogus"] => self.twin.set_zone(&Domain::new(name), Zone::Bogus),
             [name, "nxdomain"] => self.twin.set_trouble(&Domain::new(name), Some(DnsTrouble::NoSuchName)),
             [name, "servfail"] => {
                 let trouble = DnsTrouble::Temporary("SERVFAIL".to_owned());
                 self.twin.set_trouble(&Domain::new(name), Some(trouble));
             }
             [name, "works"] => self.twin.set_trouble(&Domain::new(name), None),
-            _ => return Err("dns NAME MX N HOST | A ADDRESS | TXT TEXT | nxdomain | servfail | works".to_owned()),
+            _ => {
+                let known =
+                    "MX N HOST | A ADDRESS | TXT TEXT | CNAME NAME | TLSA N N N DATA | nxdomain | servfail | works";
+                return Err(format!("dns NAME {known} | secure | insecure | bogus"));
+            }
         }
         Ok(())
     }
@@ -76,13 +102,13 @@ impl World {
             ["down"] => self.take_down(host, false),
             ["silent"] => self.take_down(host, true),
             ["tls"] => {
-                let config = tls::server_config(
-                    self.remote_pem.certificate_pem.as_bytes(),
-                    self.remote_pem.key_pem.as_bytes(),
-                    self.net.clock(),
-                )?;
-                self.remote(host)?.rules.borrow_mut().tls = Some(config);
-                Ok(())
+                let tls::SelfSigned { certificate_pem, key_pem } = &self.remote_pem;
+                let (certificate_pem, key_pem) = (certificate_pem.clone(), key_pem.clone());
+                self.speak_tls(host, tls::SelfSigned { certificate_pem, key_pem })
+            }
+            ["tls", "own"] => {
+                let own = tls::self_signed(&[host.clone()], self.net.clock())?;
+                self.speak_tls(host, own)
             }
             ["offers", keywords @ ..] => {
                 let keywords = keywords.iter().map(|word| word.to_string()).collect();
@@ -138,6 +164,13 @@ impl World {
         }
     }
 
+    fn speak_tls(&mut self, host: &str, pem: tls::SelfSigned) -> Outcome {
+        let config = tls::server_config(pem.certificate_pem.as_bytes(), pem.key_pem.as_bytes(), self.net.clock())?;
+        let rules = &mut self.remote(host)?.rules.borrow_mut();
+        (rules.tls, rules.certificate_pem) = (Some(config), pem.certificate_pem);
+        Ok(())
+    }
+
     fn take_down(&mut self, host: &str, silent: bool) -> Outcome {
         let remote = self.remotes.get_mut(host).ok_or("no such server")?;
         remote.stop();
@@ -149,6 +182,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn read_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (text.len() % 2 == 0).then(|| (0..text.len()).step_by(2).map(digit).collect::<Option<Vec<u8>>>())?
 }
 
 /// `replies VERB [about TEXT] "450 later" [once]`, `drops VERB ...`, `hangs VERB ...`.

@@ -30,6 +30,8 @@ pub struct Rules {
     pub offers: Vec<String>,
     /// Offers STARTTLS, and speaks TLS at once on port 465.
     pub tls: Option<Arc<hauspost::net::tls::ServerTls>>,
+    /// What it shows in a TLS handshake.
+    pub certificate_pem: String,
     pub received: Vec<Received>,
     /// The disk of the node, by whose events it is told when something was received.
     pub disk: Option<MemoryDisk>,

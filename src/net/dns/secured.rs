@@ -145,7 +145,9 @@ impl Dns {
             (Ok(one), _) | (_, Ok(one)) if !one.found.is_empty() => Ok(one),
             // One answered "nothing" and the other not at all: there may be an address.
             (Err(trouble @ (Unproved::Trouble(DnsTrouble::Temporary(_)) | Unproved::NoProof)), _)
-            | (_, Err(trouble @ (Unproved::Trouble(DnsTrouble::Temporary(_)) | Unproved::NoProof))) => Err(trouble.into()),
+            | (_, Err(trouble @ (Unproved::Trouble(DnsTrouble::Temporary(_)) | Unproved::NoProof))) => {
+                Err(trouble.into())
+            }
             (Err(trouble), _) | (_, Err(trouble)) => Err(trouble.into()),
             (Ok(none), Ok(_)) => Ok(none),
         }
@@ -183,7 +185,8 @@ impl Dns {
         let anchors = self.validation.anchors.as_ref()?;
         let mut way = self.validation.way.lock().await;
         let config_of = self.config_of();
-        let fresh = way.judged.is_some_and(|judged| judged.config_of == config_of && judged.at.elapsed() < judged.holds);
+        let fresh =
+            way.judged.is_some_and(|judged| judged.config_of == config_of && judged.at.elapsed() < judged.holds);
         if !fresh {
             self.judge(&mut way, anchors, config_of).await;
         } else if way.resolver.is_some() && way.asked >= DNSSEC_ASKED_MAX {
@@ -273,7 +276,9 @@ impl From<Unproved> for DnsTrouble {
         match unproved {
             Unproved::Trouble(trouble) => trouble,
             Unproved::Bogus => DnsTrouble::Temporary(BOGUS.to_owned()),
-            Unproved::NoProof => DnsTrouble::Temporary("the answer comes without the proof it needs (DNSSEC)".to_owned()),
+            Unproved::NoProof => {
+                DnsTrouble::Temporary("the answer comes without the proof it needs (DNSSEC)".to_owned())
+            }
         }
     }
 }
@@ -313,10 +318,13 @@ fn read_proofs(asked: &Name, kind: RecordType, answer: Result<Lookup, NetError>)
         }
         Err(NetError::Dns(DnsError::DnssecBogus)) => Err(Unproved::Bogus),
         // More rounds of hashing than anybody computes: RFC 9276 section 3.2 takes it as not signed.
-        Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => match response.answers.is_empty() {
-            true => denied(asked, response.response_code, Security::Insecure),
-            false => follow(asked, kind, &response.answers).map(|proved| Proved { security: Security::Insecure, ..proved }),
-        },
+        Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
+            match response.answers.is_empty() {
+                true => denied(asked, response.response_code, Security::Insecure),
+                false => follow(asked, kind, &response.answers)
+                    .map(|proved| Proved { security: Security::Insecure, ..proved }),
+            }
+        }
         Err(NetError::Dns(DnsError::Nsec { .. })) => Err(Unproved::Bogus),
         Err(error) => Err(Unproved::Trouble(match read_answer(Err(error)) {
             Err(trouble) => trouble,
@@ -338,7 +346,8 @@ fn denied(asked: &Name, code: ResponseCode, security: Security) -> Result<Proved
 fn follow(asked: &Name, kind: RecordType, answers: &[Record]) -> Result<Proved, Unproved> {
     let (mut name, mut security, mut first) = (asked.clone(), Security::Secure, None);
     for _ in 0..DNS_ALIASES_MAX {
-        let here = |wanted: RecordType| answers.iter().filter(|r| r.name == name && r.record_type() == wanted).collect();
+        let here =
+            |wanted: RecordType| answers.iter().filter(|r| r.name == name && r.record_type() == wanted).collect();
         let records: Vec<&Record> = here(kind);
         let aliases: Vec<&Record> = here(RecordType::CNAME);
         let step = if records.is_empty() { &aliases } else { &records };
@@ -381,4 +390,101 @@ fn security_of_denial(none: &NoRecords) -> Result<Security, Unproved> {
     let asked = none.query.name();
     let is_unsigned = |record: &Record| record.proof == Proof::Insecure && record.name.zone_of(asked);
     if authorities.iter().any(is_unsigned) { Ok(Security::Insecure) } else { Err(Unproved::NoProof) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::proto::dnssec::rdata::NSEC;
+    use hickory_resolver::proto::op::Query;
+    use hickory_resolver::proto::rr::rdata::{A, CNAME, SOA};
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn record(owner: &str, data: RData, proof: Proof) -> Record {
+        let mut record = Record::from_rdata(name(owner), 60, data);
+        record.proof = proof;
+        record
+    }
+
+    fn address(owner: &str, proof: Proof) -> Record {
+        record(owner, RData::A(A::new(192, 0, 2, 1)), proof)
+    }
+
+    fn alias(owner: &str, of: &str, proof: Proof) -> Record {
+        record(owner, RData::CNAME(CNAME(name(of))), proof)
+    }
+
+    fn followed(answers: &[Record]) -> Option<(String, Security, Security)> {
+        let proved = follow(&name("mx.far.test."), RecordType::A, answers).ok()?;
+        Some((proved.name.to_string(), proved.security, proved.first))
+    }
+
+    #[test]
+    fn a_chain_is_as_sure_as_its_weakest_step() {
+        use Proof::{Bogus, Insecure, Secure};
+        use Security as S;
+        let plain = |proof| followed(&[address("mx.far.test.", proof)]);
+        assert_eq!(plain(Secure), Some(("mx.far.test.".into(), S::Secure, S::Secure)));
+        assert_eq!(plain(Insecure), Some(("mx.far.test.".into(), S::Insecure, S::Insecure)));
+        assert_eq!(plain(Bogus), None);
+        let through = |step, end| followed(&[address("b.test.", end), alias("MX.far.test.", "b.test.", step)]);
+        assert_eq!(through(Secure, Secure), Some(("b.test.".into(), S::Secure, S::Secure)));
+        assert_eq!(through(Secure, Insecure), Some(("b.test.".into(), S::Insecure, S::Secure)));
+        assert_eq!(through(Insecure, Secure), Some(("b.test.".into(), S::Insecure, S::Insecure)));
+        assert_eq!(through(Bogus, Secure), None);
+    }
+
+    #[test]
+    fn records_that_the_name_does_not_lead_to_count_for_nothing() {
+        assert_eq!(followed(&[address("other.test.", Proof::Secure)]), None);
+        assert_eq!(followed(&[]), None);
+        let round = [alias("mx.far.test.", "b.test.", Proof::Secure), alias("b.test.", "mx.far.test.", Proof::Secure)];
+        assert_eq!(followed(&round), None);
+    }
+
+    fn denial(authorities: &[Record]) -> Result<Security, Unproved> {
+        let query = Query::query(name("_25._tcp.mx.far.test."), RecordType::TLSA);
+        let mut none = NoRecords::new(query, ResponseCode::NoError);
+        none.authorities = Some(authorities.to_vec().into());
+        security_of_denial(&none)
+    }
+
+    /// "There is none" in the name of an unsigned zone that has nothing to do with the question passes the resolver: taken for
+    /// true, it would take away the TLSA records of any server.
+    #[test]
+    fn only_the_zone_of_the_name_may_deny_it() {
+        let zone = |owner: &str, proof| {
+            record(owner, RData::SOA(SOA::new(name("ns.test."), name("h.test."), 1, 1, 1, 1, 1)), proof)
+        };
+        assert!(matches!(denial(&[zone("far.test.", Proof::Insecure)]), Ok(Security::Insecure)));
+        assert!(matches!(denial(&[zone("elsewhere.test.", Proof::Insecure)]), Err(Unproved::NoProof)));
+        assert!(matches!(denial(&[zone("far.test.", Proof::Secure)]), Err(Unproved::NoProof)));
+        assert!(matches!(denial(&[]), Err(Unproved::NoProof)));
+        let nsec = RData::DNSSEC(DNSSECRData::NSEC(NSEC::new(name("z.far.test."), [RecordType::A])));
+        let proved = [zone("far.test.", Proof::Secure), record("mx.far.test.", nsec.clone(), Proof::Secure)];
+        assert!(matches!(denial(&proved), Ok(Security::Secure)));
+        assert!(matches!(denial(&[record("mx.far.test.", nsec, Proof::Bogus)]), Err(Unproved::NoProof)));
+    }
+
+    #[test]
+    fn keys_of_a_private_root_are_read_and_others_are_refused() {
+        let key = "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
+        assert!(Validation::on(Some(&format!(". 3600 IN DNSKEY 257 3 13 {key}\n"))).is_ok());
+        assert!(Validation::on(Some(&format!("far.test. 3600 IN DNSKEY 257 3 13 {key}\n"))).is_err());
+        assert!(Validation::on(Some("")).is_err());
+        assert!(Validation::on(Some("nonsense")).is_err());
+    }
+
+    #[test]
+    fn signatures_are_judged_by_the_later_clock() {
+        let now = system_seconds();
+        assert!(time_seconds() >= now);
+        has_passed(now + 1_000);
+        assert!(time_seconds() >= now + 1_000 && is_clock_behind());
+        has_passed(5);
+        assert!(time_seconds() >= now + 1_000);
+    }
 }
