@@ -253,9 +253,9 @@ mod tests {
         let other = chain_of_another();
         for (selector, matching) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
             let right = record(3, selector, matching, &chain.own);
-            assert_eq!(chain.meets(&[right.clone()], &[], false), Ok(()), "{right}");
+            assert_eq!(chain.meets(std::slice::from_ref(&right), &[], false), Ok(()), "{right}");
             let wrong = record(3, selector, matching, &other);
-            assert_eq!(chain.meets(&[wrong.clone()], &[], true), Err(TlsResult::TlsaInvalid), "{wrong}");
+            assert_eq!(chain.meets(std::slice::from_ref(&wrong), &[], true), Err(TlsResult::TlsaInvalid), "{wrong}");
             assert_eq!(chain.meets(&[wrong, right], &[], false), Ok(()));
         }
         // The authority's certificate is not the server's own.
@@ -279,10 +279,10 @@ mod tests {
         let chain = chain("mx.far.test", false);
         for (selector, matching) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
             let right = record(2, selector, matching, &chain.authority);
-            assert_eq!(chain.meets(&[right.clone()], &[], true), Ok(()), "{right}");
+            assert_eq!(chain.meets(std::slice::from_ref(&right), &[], true), Ok(()), "{right}");
             // Not shown, it is known only where the record holds all of it.
             let hidden = if (selector, matching) == (0, 0) { Ok(()) } else { Err(TlsResult::TlsaInvalid) };
-            assert_eq!(chain.meets(&[right.clone()], &[], false), hidden, "{right}");
+            assert_eq!(chain.meets(std::slice::from_ref(&right), &[], false), hidden, "{right}");
             let wrong = record(2, selector, matching, &chain_of_another());
             assert!(chain.meets(&[wrong], &[], true).is_err());
         }

@@ -107,7 +107,7 @@ impl World {
                 self.speak_tls(host, tls::SelfSigned { certificate_pem, key_pem })
             }
             ["tls", "own"] => {
-                let own = tls::self_signed(&[host.clone()], self.net.clock())?;
+                let own = tls::self_signed(std::slice::from_ref(host), self.net.clock())?;
                 self.speak_tls(host, own)
             }
             ["offers", keywords @ ..] => {
@@ -186,7 +186,7 @@ impl World {
 
 fn read_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (text.len() % 2 == 0).then(|| (0..text.len()).step_by(2).map(digit).collect::<Option<Vec<u8>>>())?
+    text.len().is_multiple_of(2).then(|| (0..text.len()).step_by(2).map(digit).collect::<Option<Vec<u8>>>())?
 }
 
 /// `replies VERB [about TEXT] "450 later" [once]`, `drops VERB ...`, `hangs VERB ...`.
