@@ -30,7 +30,8 @@
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
 //! hashed on its way in and signed ([`mail::dkim`]; the signatures go ahead of the message and are not in its body) →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
-//! [`mail::route`] → [`mail::tls_policy`] (what DNS proves and the domain asks of TLS) → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time,
+//! [`mail::route`] → [`mail::tls_policy`] (what DNS proves and the domain asks of TLS) → [`wire::smtp::client`] streams the body →
+//! [`store::Op::Settle`]: done, deferred with the next time,
 //! or bounced into the owner's inbox in the same Op.
 //!
 //! *Port 25 to elsewhere.* an address with a forward or a gateway: the same, but → [`store::Op::Enqueue`] (mailboxes and queue
