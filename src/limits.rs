@@ -533,6 +533,8 @@ pub const QUEUE_PAGE_ENTRIES: usize = 64;
 pub const QUEUE_RECIPIENTS_LISTED: usize = 5;
 /// Characters of an address that are shown.
 pub const ADDRESS_CHARACTERS_SHOWN: usize = 200;
+/// Characters of a subject that the list of the queue shows.
+pub const SUBJECT_CHARACTERS_LISTED: usize = 80;
 /// Characters of a reply or a header field that are shown.
 pub const REPLY_CHARACTERS_SHOWN: usize = 500;
 /// Seconds that taking a message out of the queue waits for what is being sent of it: most transactions take less.

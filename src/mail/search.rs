@@ -17,6 +17,7 @@ use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
 use crate::wire::imap::command::{Day, SearchKey};
 use crate::wire::imap::sequence::{NumberSet, SequenceSet};
+pub use envelope::envelope_subject;
 use envelope::{EnvelopeField, envelope_contains};
 use memchr::memmem::Finder;
 use std::ops::Range;

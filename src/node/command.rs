@@ -339,7 +339,7 @@ mod tests {
     fn help_and_version_are_answers() {
         let Ok(Asked::Text(version)) = read("hauspost --version") else { panic!() };
         assert_eq!(version, format!("hauspost {}\n", env!("CARGO_PKG_VERSION")));
-        for line in ["hauspost --help", "hauspost try --help", "hauspost init --help", "hauspost serve --help"] {
+        for line in ["hauspost --help", "hauspost try --help", "hauspost queue --help", "hauspost queue retry --help"] {
             let Ok(Asked::Text(help)) = read(line) else { panic!("{line}") };
             assert!(help.contains("Usage: hauspost") && !help.contains("mx-port"));
         }

@@ -37,7 +37,7 @@ pub enum Which {
     These(Vec<QueueId>),
 }
 
-/// Each change and its word.
+/// Each change that can be named, and its word.
 const CHANGES: [(&str, Change); 5] = [
     ("retry", Change::Retry),
     ("hold", Change::Hold),
@@ -157,6 +157,8 @@ fn outcome(changed: Changed, is_running: bool) -> &'static str {
     match changed {
         Changed::Due if is_running => "is tried now",
         Changed::Due => "is tried as soon as the server runs",
+        Changed::DueLater => "is held no more; it is sent when its own time comes",
+        Changed::NotYet => "was not tried yet, and waits for its own time",
         Changed::Held => "is held until you release it",
         Changed::HeldBefore => "was held already",
         Changed::HeldLate => "is held; but it is being sent at this moment, and whom it goes to may still get it",
@@ -171,8 +173,11 @@ fn outcome(changed: Changed, is_running: bool) -> &'static str {
 }
 
 async fn change_all(errand: &Errand, what: Change, answer: &mut Answer) -> Result<(), Failure> {
+    let word = what;
+    // What is to be sent at a time of its own is not hurried by this.
+    let what = if what == Change::Retry { Change::RetryFailed } else { what };
     let mut after = QueueId(0);
-    let (mut done, mut others, mut failed) = (0, 0, None::<Trouble>);
+    let (mut done, mut held, mut waiting, mut failed) = (0, 0, 0, None::<Trouble>);
     loop {
         let ids = read_ids(&errand.context, after).await.map_err(|e| in_store(&e))?;
         let Some(last) = ids.last() else { break };
@@ -180,24 +185,27 @@ async fn change_all(errand: &Errand, what: Change, answer: &mut Answer) -> Resul
         for (_, changed) in change(&errand.context, &ids, what).await {
             match changed {
                 Ok(Changed::NotThere | Changed::NotHeld) => {}
-                Ok(Changed::IsHeld | Changed::HeldBefore | Changed::UnderWay) => others += 1,
+                Ok(Changed::IsHeld | Changed::HeldBefore | Changed::UnderWay) => held += 1,
+                Ok(Changed::NotYet) => waiting += 1,
                 Ok(_) => done += 1,
                 Err(trouble) => failed = Some(trouble),
             }
         }
     }
-    let what = match what {
-        Change::Retry if errand.is_running => "tried now",
-        Change::Retry => "tried as soon as the server runs",
+    let outcome = match word {
+        Change::Retry | Change::RetryFailed if errand.is_running => "tried now",
+        Change::Retry | Change::RetryFailed => "tried as soon as the server runs",
         Change::Hold => "held until you release them",
-        Change::Release if errand.is_running => "released and tried now",
-        Change::Release => "released, and tried as soon as the server runs",
+        Change::Release => "released",
         Change::Remove => "removed",
         Change::Bounce => "given up",
     };
-    let mut text = format!("{}: {what}\n", count(done, "message", "messages"));
-    if others > 0 {
-        text.push_str(&format!("{} held before and not changed\n", count(others, "message was", "messages were")));
+    let mut text = format!("{}: {outcome}\n", count(done, "message", "messages"));
+    if held > 0 {
+        text.push_str(&format!("{} held before and not changed\n", count(held, "message was", "messages were")));
+    }
+    if waiting > 0 {
+        text.push_str(&format!("{} for a time of its own\n", count(waiting, "message waits", "messages wait, each")));
     }
     answer.say(&text).await?;
     failed.map_or(Ok(()), |trouble| Err(in_store(&trouble)))

@@ -8,6 +8,7 @@ mod handling;
 use crate::limits::{BOUNCE_HEADER_BYTES, QUEUE_CHANGES_AT_ONCE, QUEUE_PAGE_ENTRIES, QUEUE_REST_SECONDS_MAX};
 use crate::mail::bounce::{Failure, Reason, tells_failure};
 use crate::mail::message::QueueId;
+use crate::mail::search::envelope_subject;
 use crate::serve::Context;
 use crate::serve::notice::{News, Subject, read_beginning, write_notice};
 use crate::store::{Op, QueueEntry, Trouble};
@@ -21,6 +22,8 @@ use std::time::Duration;
 pub enum Change {
     /// Try it now.
     Retry,
+    /// Try it now if an attempt at it has failed: what waits for its own time goes on waiting.
+    RetryFailed,
     /// Do not try it until it is released.
     Hold,
     /// Let a held one go on, now.
@@ -36,6 +39,10 @@ pub enum Change {
 pub enum Changed {
     /// It is due now.
     Due,
+    /// It is not held any more; it is tried when its own time comes.
+    DueLater,
+    /// It was not tried yet, and waits for its own time.
+    NotYet,
     /// It is held; nothing goes out of it any more.
     Held,
     /// It is held; but it was being sent at this moment, and whom it goes to may still get it.
@@ -58,15 +65,26 @@ pub enum Changed {
     NotThere,
 }
 
-/// Entries behind `after`, at most [`QUEUE_PAGE_ENTRIES`]; none: that was all. An entry that cannot be read has its trouble instead.
-pub async fn read_page(
-    context: &Context,
-    after: QueueId,
-) -> Result<Vec<(QueueId, Result<QueueEntry, Trouble>)>, Trouble> {
+/// An entry as a list shows it.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: QueueId,
+    /// The entry, or why it cannot be read; `NotFound`: it has gone meanwhile.
+    pub entry: Result<QueueEntry, Trouble>,
+    /// Of its message, when that has one and can be read.
+    pub subject: Option<String>,
+}
+
+/// Entries behind `after`, at most [`QUEUE_PAGE_ENTRIES`]; none: that was all.
+pub async fn read_page(context: &Context, after: QueueId) -> Result<Vec<Listed>, Trouble> {
     let page = context.store.read(move |snapshot| {
-        let ids = snapshot.queue_ids(after, QUEUE_PAGE_ENTRIES)?;
-        let entry = |id| snapshot.queue_entry(id).and_then(|entry| entry.ok_or(Trouble::NotFound));
-        Ok(ids.into_iter().map(|id| (id, entry(id))).collect())
+        let list = |id| {
+            let entry = snapshot.queue_entry(id).and_then(|entry| entry.ok_or(Trouble::NotFound));
+            let index = entry.as_ref().ok().and_then(|entry| snapshot.body_index(entry.body).ok());
+            Listed { id, entry, subject: index.and_then(|index| envelope_subject(&index.envelope)) }
+        };
+        Ok(snapshot.queue_ids(after, QUEUE_PAGE_ENTRIES)?.into_iter().map(list).collect())
     });
     page.await
 }
@@ -113,7 +131,8 @@ pub async fn change(context: &Context, ids: &[QueueId], what: Change) -> Vec<(Qu
 
 async fn change_one(context: &Context, id: QueueId, what: Change) -> Result<Changed, Trouble> {
     let changed = match what {
-        Change::Retry => retry(context, id).await,
+        Change::Retry => retry(context, id, false).await,
+        Change::RetryFailed => retry(context, id, true).await,
         Change::Hold => hold(context, id).await,
         Change::Release => release(context, id).await,
         Change::Remove => remove(context, id).await,
@@ -135,9 +154,18 @@ async fn entry(context: &Context, id: QueueId) -> Result<QueueEntry, Trouble> {
     read_entry(context, id).await?.ok_or(Trouble::NotFound)
 }
 
-async fn retry(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
-    if entry(context, id).await?.held {
+/// Whether it was not tried because its sender, or the owner's own pause before sending, wants it later.
+fn waits_for_its_time(entry: &QueueEntry, now: Timestamp) -> bool {
+    entry.due > now && entry.recipients.iter().all(|recipient| recipient.attempts == 0)
+}
+
+async fn retry(context: &Context, id: QueueId, only_failed: bool) -> Result<Changed, Trouble> {
+    let entry = entry(context, id).await?;
+    if entry.held {
         return Ok(Changed::IsHeld);
+    }
+    if only_failed && waits_for_its_time(&entry, read_time(context).await?) {
+        return Ok(Changed::NotYet);
     }
     let due = context.net.clock().now();
     context.handling.ask_afresh();
@@ -156,8 +184,13 @@ async fn hold(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
 }
 
 async fn release(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
-    if !entry(context, id).await?.held {
+    let entry = entry(context, id).await?;
+    if !entry.held {
         return Ok(Changed::NotHeld);
+    }
+    if waits_for_its_time(&entry, read_time(context).await?) {
+        context.store.apply(Op::Release { entry: id, due: entry.due }).await?;
+        return Ok(Changed::DueLater);
     }
     let due = context.net.clock().now();
     context.handling.ask_afresh();

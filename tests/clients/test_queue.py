@@ -3,11 +3,15 @@ removed."""
 import imaplib
 import json
 import os
+import pwd
 import re
+import shutil
+import smtplib
 import socket
 import subprocess
 import threading
 import time
+import unittest
 
 from node import PASSWORD, Node, NodeTest
 
@@ -100,13 +104,13 @@ class QueueTest(NodeTest):
         one = self.send("first")
         self.await_tried(1)
         text = self.queue("list")
-        for wanted in (one + "  from me@home.test", "bob@far.example", "tried once", "No server gave an answer",
+        for wanted in (one + "  from me@home.test", "bob@far.example", "subject  first", "tried once", "No server gave an answer",
                        "1 message in the queue"):
             self.assertIn(wanted, text)
         # The time is that of whoever asks: this zone is an hour ahead of Greenwich.
         due = json.loads(self.queue("list", "--json"))[0]["due"]
         hour = (int(due[11:13]) + 1) % 24
-        self.assertRegex(text, r"next  in \d+ (s|min) \((\d+ \w+ )?%02d:%s\)" % (hour, due[14:16]))
+        self.assertRegex(text, r"next     in \d+ (s|min) \((\d+ \w+ )?%02d:%s\)" % (hour, due[14:16]))
         shown = self.queue("show", one)
         self.assertIn("subject    first", shown)
         self.assertIn("+01:00", shown)
@@ -143,6 +147,48 @@ class QueueTest(NodeTest):
         self.assertIn("is tried now", self.queue("retry", retried))
         self.wait_for(lambda: "The queue is empty" in self.queue("list"))
         self.assertEqual([b"Subject: retried" in message for message in self.host.messages], [True])
+
+    def test_times_of_their_own_are_kept(self):
+        """What is to be sent later is hurried neither by retrying all nor by being released."""
+        with smtplib.SMTP("127.0.0.1", self.node.port("submission")) as smtp:
+            smtp.login("me", PASSWORD)
+            smtp.mail("me@home.test", ["HOLDFOR=3600"])
+            smtp.rcpt("bob@far.example")
+            one = re.search(rb"Queued as (\d+)", smtp.data(b"From: <me@home.test>\r\nSubject: later\r\n\r\nx\r\n")[1])
+        one = one.group(1).decode()
+        two = self.send("now")
+        self.await_tried(1)
+        self.host.start()
+        self.assertIn("1 message waits for a time of its own", self.queue("retry", "--all"))
+        self.wait_for(lambda: len(self.host.messages) == 1)
+        self.assertIn("as its sender asked", self.queue("list"))
+        self.queue("hold", one)
+        self.assertIn("when its own time comes", self.queue("release", one))
+        self.assertIn("as its sender asked", self.queue("list"))
+        self.assertIn("is tried now", self.queue("retry", one))
+        self.wait_for(lambda: len(self.host.messages) == 2)
+        self.assertIn("no message " + two, self.queue("retry", two, exit=1))
+
+    @unittest.skipIf(os.geteuid() != 0, "only root can become somebody else")
+    def test_strangers(self):
+        """Another user of the machine reaches nothing, not even where somebody has opened the folder for them."""
+        nobody = pwd.getpwnam("nobody").pw_uid
+        command = [os.environ["HAUSPOST"], "queue", "list", "--data", self.node.data]
+        os.chmod(self.node.folder, 0o755)
+
+        def ask():
+            # Where others can reach it.
+            program = shutil.copy(command[0], self.node.folder)
+            os.chmod(program, 0o755)
+            return subprocess.run([program] + command[1:], capture_output=True, text=True, user=nobody, timeout=60)
+        closed = ask()
+        self.assertEqual(closed.returncode, 71, closed.stderr)
+        self.assertIn("run this command as one of them", closed.stderr)
+        os.chmod(self.node.data, 0o755)
+        os.chmod(os.path.join(self.node.data, "control"), 0o666)
+        opened = ask()
+        self.assertEqual((opened.returncode, opened.stdout), (74, ""), opened.stderr)
+        self.assertIn("event=control-refused uid=%d" % nobody, self.node.log_text())
 
     def test_without_a_running_server(self):
         one, two = self.send("first"), self.send("second")

@@ -25,6 +25,12 @@ pub fn envelope_contains(envelope: &[u8], field: EnvelopeField, needle: &str) ->
     }
 }
 
+/// The subject of a finished ENVELOPE as people read it; `None` without one.
+pub fn envelope_subject(envelope: &[u8]) -> Option<String> {
+    let raw = envelope_field(envelope, EnvelopeField::Subject as usize)?.first_text()?;
+    Some(decode_text(&raw))
+}
+
 /// The tokens of one field of a finished ENVELOPE (RFC 3501 section 7.4.2).
 fn envelope_field(envelope: &[u8], number: usize) -> Option<Tokens<'_>> {
     let mut tokens = Tokens { rest: envelope.strip_prefix(b"(")? };
@@ -153,6 +159,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn the_subject_is_as_people_read_it() {
+        let subject = |subject: &str| envelope_subject(format!("(NIL {subject} NIL)").as_bytes());
+        assert_eq!(subject("\"=?utf-8?q?Gr=C3=BC=C3=9Fe?= \\\"x\\\"\"").as_deref(), Some("Grüße \"x\""));
+        assert_eq!(subject("{3}\r\nabc").as_deref(), Some("abc"));
+        assert_eq!((subject("NIL"), envelope_subject(b"")), (None, None));
+    }
+
     proptest! {
         #[test]
         fn any_envelope_is_read_or_passed_over(envelope in "[ -~]{0,60}", field in 0usize..10) {
@@ -161,6 +175,7 @@ mod tests {
                 let _ = tokens.addresses();
             }
             envelope_contains(bytes.as_bytes(), EnvelopeField::Subject, "x");
+            envelope_subject(bytes.as_bytes());
         }
     }
 }

@@ -80,7 +80,7 @@ struct Retry {
     /// configuration file that `serve` is given, when it is not in the data folder
     #[argh(option)]
     config: Option<PathBuf>,
-    /// all messages that are not held
+    /// all messages that an attempt has failed for
     #[argh(switch)]
     all: bool,
     /// their numbers
@@ -111,7 +111,7 @@ struct Hold {
     ids: Vec<String>,
 }
 
-/// Let held messages go on, at once.
+/// Let held messages go on: at once, or at the time that their sender asked for.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "release")]
 struct Release {

@@ -5,6 +5,7 @@
 
 use crate::limits::{
     ACCEPT_PAUSE_MILLISECONDS, CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, CONTROL_REQUEST_SECONDS_MAX,
+    REFUSAL_LOG_SECONDS,
 };
 use crate::node::control::answer::Answer;
 use crate::node::control::frame::{REQUEST_HEAD_BYTES, Request};
@@ -19,7 +20,7 @@ use smol::{Async, LocalExecutor, Timer};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Takes connections until it is dropped; the socket goes with it.
 pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>, socket: ControlSocket) {
@@ -30,6 +31,7 @@ pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>,
     };
     // Counts the clients: each has a clone.
     let clients = Rc::new(());
+    let mut said: Option<Instant> = None;
     loop {
         let client = match listener.accept().await {
             Ok((client, _)) => client,
@@ -39,7 +41,11 @@ pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>,
                 continue;
             }
         };
-        if !is_known(&client) {
+        if let Err(who) = check_known(&client) {
+            if said.is_none_or(|said| said.elapsed() >= Duration::from_secs(REFUSAL_LOG_SECONDS)) {
+                log::warn!("event=control-refused {who}");
+                said = Some(Instant::now());
+            }
             continue;
         }
         let place = clients.clone();
@@ -61,18 +67,12 @@ pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>,
     }
 }
 
-/// Whether the other process belongs to the node's own user or root, who could do everything anyway.
-fn is_known(client: &Async<UnixStream>) -> bool {
+/// The other process belongs to the node's own user or root, who could do everything anyway; or else who it is, for the log.
+fn check_known(client: &Async<UnixStream>) -> Result<(), String> {
     match getsockopt(client, PeerCredentials) {
-        Ok(peer) if peer.uid() == 0 || peer.uid() == geteuid().as_raw() => true,
-        Ok(peer) => {
-            log::warn!("event=control-refused uid={} pid={}", peer.uid(), peer.pid());
-            false
-        }
-        Err(error) => {
-            log::warn!("event=control-refused reason={:?}", error.to_string());
-            false
-        }
+        Ok(peer) if peer.uid() == 0 || peer.uid() == geteuid().as_raw() => Ok(()),
+        Ok(peer) => Err(format!("uid={} pid={}", peer.uid(), peer.pid())),
+        Err(error) => Err(format!("reason={:?}", error.to_string())),
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Receives entries page by page; hands on text. Everything from the network is made harmless here.
 
-use crate::limits::{ADDRESS_CHARACTERS_SHOWN, QUEUE_RECIPIENTS_LISTED, REPLY_CHARACTERS_SHOWN};
+use crate::limits::{
+    ADDRESS_CHARACTERS_SHOWN, QUEUE_RECIPIENTS_LISTED, REPLY_CHARACTERS_SHOWN, SUBJECT_CHARACTERS_LISTED,
+};
 use crate::mail::meaning::meaning;
 use crate::mail::message::QueueId;
 use crate::node::control::Errand;
@@ -10,11 +12,14 @@ use crate::node::control::answer::Answer;
 use crate::node::control::wording::{clock, count, full, json, plain, size, span, wrap};
 use crate::node::failure::Failure;
 use crate::node::owner::in_store;
-use crate::serve::queue::{read_page, read_time};
+use crate::serve::queue::{Listed, read_page, read_time};
 use crate::store::{QueueEntry, QueueRecipient, Trouble};
 use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
 use std::fmt::Write;
+
+/// In front of what goes on from the line before.
+const INDENT: &str = "             ";
 
 /// Lists everything for a person.
 pub async fn list(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
@@ -23,15 +28,15 @@ pub async fn list(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
     let mut after = QueueId(0);
     loop {
         let page = read_page(&errand.context, after).await.map_err(|e| in_store(&e))?;
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        for (id, entry) in &page {
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for Listed { id, entry, subject } in &page {
             let text = match entry {
                 Ok(entry) => {
                     all += 1;
                     held += usize::from(entry.held);
                     bytes = bytes.saturating_add(entry.bytes);
-                    describe(entry, now, errand.zone_minutes)
+                    describe(entry, subject.as_deref(), now, errand.zone_minutes)
                 }
                 // Delivered while the page was read.
                 Err(Trouble::NotFound) => continue,
@@ -50,21 +55,24 @@ pub async fn list(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
     answer.say(&total).await
 }
 
-fn describe(entry: &QueueEntry, now: Timestamp, zone: i16) -> String {
+fn describe(entry: &QueueEntry, subject: Option<&str>, now: Timestamp, zone: i16) -> String {
     let mut text = String::new();
     let age = span(now.since(entry.queued));
     let _ = writeln!(text, "{}  from {}, {age} old, {}", entry.id.0, sender(entry), size(entry.bytes));
+    if let Some(subject) = subject {
+        wrap(&mut text, "    subject  ", INDENT, &plain(subject.trim(), SUBJECT_CHARACTERS_LISTED));
+    }
     let mut to: Vec<String> =
         entry.recipients.iter().take(QUEUE_RECIPIENTS_LISTED).map(|recipient| shown(&recipient.address)).collect();
     if let Some(more @ 1..) = entry.recipients.len().checked_sub(QUEUE_RECIPIENTS_LISTED) {
         to.push(format!("and {more} more"));
     }
-    wrap(&mut text, "    to    ", "          ", &to.join(", "));
-    let _ = writeln!(text, "    next  {}", next_attempt(entry, now, zone));
+    wrap(&mut text, "    to       ", INDENT, &to.join(", "));
+    let _ = writeln!(text, "    next     {}", next_attempt(entry, now, zone));
     if let Some(recipient) = spokesman(entry) {
         let reply = plain(&recipient.last_reply, REPLY_CHARACTERS_SHOWN);
-        wrap(&mut text, "    last  ", "          ", &reply);
-        wrap(&mut text, "          ", "          ", meaning(&recipient.last_reply));
+        wrap(&mut text, "    last     ", INDENT, &reply);
+        wrap(&mut text, INDENT, INDENT, meaning(&recipient.last_reply));
     }
     text.push('\n');
     text
@@ -115,11 +123,11 @@ pub async fn list_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failu
     let mut separator = "\n";
     loop {
         let page = read_page(&errand.context, after).await.map_err(|e| in_store(&e))?;
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        for (id, entry) in &page {
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for Listed { id, entry, subject } in &page {
             let object = match entry {
-                Ok(entry) => encode_entry(entry),
+                Ok(entry) => encode_entry(entry, subject.as_deref()),
                 Err(Trouble::NotFound) => continue,
                 Err(_) => format!("{{\"id\":{},\"damaged\":true}}", id.0),
             };
@@ -131,7 +139,7 @@ pub async fn list_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failu
 }
 
 /// An entry as a JSON object. Times are RFC 3339 in UTC.
-fn encode_entry(entry: &QueueEntry) -> String {
+fn encode_entry(entry: &QueueEntry, subject: Option<&str>) -> String {
     let from = match &entry.reverse_path {
         ReversePath::Null => "null".to_owned(),
         ReversePath::Address(address) => json(&address.to_string()),
@@ -154,8 +162,9 @@ fn encode_entry(entry: &QueueEntry) -> String {
         })
         .collect();
     format!(
-        "{{\"id\":{},\"from\":{from},\"bytes\":{},\"queued\":{},\"due\":{},\"held\":{},\"recipients\":[{}]}}",
+        "{{\"id\":{},\"from\":{from},\"subject\":{},\"bytes\":{},\"queued\":{},\"due\":{},\"held\":{},\"recipients\":[{}]}}",
         entry.id.0,
+        subject.map_or("null".to_owned(), json),
         entry.bytes,
         json(&full(entry.queued, 0)),
         json(&full(entry.due, 0)),
@@ -199,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_message_is_a_block() {
-        let text = describe(&entry(), NOW, 60);
-        let wanted = "12  from me\\u{202e}@far.example, 3 h old, 12 KB\n    to    \"b\\u{1b}[2Job\"@far.example\n    \
-                      next  in 12 min (13:12); tried 2 times\n    last  450 4.2.0 greylisted \\u{1b}]0;x\\u{7}\n          \
+        let text = describe(&entry(), Some("Hello \x1b[1m"), NOW, 60);
+        let wanted = "12  from me\\u{202e}@far.example, 3 h old, 12 KB\n    subject  Hello \\u{1b}[1m\n    to       \"b\\u{1b}[2Job\"@far.example\n    \
+                      next     in 12 min (13:12); tried 2 times\n    last     450 4.2.0 greylisted \\u{1b}]0;x\\u{7}\n             \
                       The server lets nobody in";
         assert!(text.starts_with(wanted), "{text}");
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
@@ -219,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_object_has_no_control_character() {
-        let object = encode_entry(&entry());
+        let object = encode_entry(&entry(), Some("Hello \x1b[1m"));
         assert!(!object.contains(char::is_control) && object.contains("\\u001b") && object.contains("\\u202e"));
         assert!(object.contains("\"queued\":\"2026-11-21T09:00:00+00:00\"") && object.contains("\"attempts\":2"));
     }
