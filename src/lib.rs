@@ -43,6 +43,10 @@
 //!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!
+//! *From Outbox back to Drafts.* Each queue entry has one message in Outbox, kept in the Ops of the entry, which says why it waits. MOVE →
+//! [`store::Op::Copy`] → the message as it was written in Drafts, the entry and the copy in Sent gone, in one Op → the relay asks before
+//! it sends, and does not.
+//!
 //! # Decided by measurement
 //!
 //! - A body of more than [`limits::BODY_HELD_BYTES_MAX`] compressed goes straight into redb and its Op waits for a checkpoint:
@@ -69,7 +73,7 @@
 //! | journal batch half written | journal tail, checksum wrong | the end of the journal; nobody was told |
 //! | journal lost, or another store's, before a clean close | nowhere | the store says so and does not open |
 //! | checkpointed | redb | there |
-//! | message queued | queue rows | tried again when due |
+//! | message queued | queue rows, with what shows them in Outbox in the same Op | tried again when due |
 //! | message held by the owner | its queue row | held until it is released, whatever time passes |
 //! | command over the control socket | memory, and Ops one by one | what was done is there; its client is told that the node broke off |
 //! | message being taken out by the owner | its queue row, held | there and held, or gone; nobody is told before it has gone |
@@ -82,6 +86,7 @@
 //! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |
 //! | what DNS said of a policy, a policy that could not be fetched | memory | asked again |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
+//! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -330,6 +330,11 @@ pub const RING_ROWS_MAX: usize = 20_000;
 /// Memory redb may use for its page cache, in bytes.
 pub const STORE_CACHE_BYTES: usize = 4 << 20;
 
+/// Header fields that a message in Outbox gets: enough for some recipients with the longest replies; the others are counted.
+pub const OUTBOX_HEAD_BYTES_MAX: usize = 6 * 1024;
+/// Lines of them are folded there (RFC 5322 section 2.1.1).
+pub const OUTBOX_LINE_BYTES: usize = 76;
+
 /// Bytes of a body in one chunk: what is decompressed to read any byte of it, and what an open body holds uncompressed.
 /// Below 64 KiB so that a stored block of DEFLATE can hold it.
 pub const BODY_CHUNK_BYTES: usize = 32 << 10;

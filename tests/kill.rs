@@ -107,6 +107,7 @@ async fn change_others(store: &Store, name: &str) {
             not_before: Timestamp(1),
         }],
         copies: vec![Target { mailbox: archive, flags: Flags::default() }],
+        sent: None,
         now: Timestamp(1),
     };
     let copy = Copy { from: INBOX, uids: uids.clone(), to: archive, remove: false, now: Timestamp(1) };

@@ -69,12 +69,12 @@ fn a_new_store_has_its_first_mailboxes() {
     let store = Store::in_memory().expect("a store");
     let all = block_on(store.read(Snapshot::mailboxes)).expect("readable");
     let names: Vec<_> = all.iter().map(|mailbox| &mailbox.name[..]).collect();
-    assert_eq!(names, ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"]);
+    assert_eq!(names, ["INBOX", "Archive", "Drafts", "Junk", "Outbox", "Sent", "Trash"]);
     assert!(all.iter().all(|mailbox| mailbox.subscribed && mailbox.uid_next == Uid(1)));
     assert_eq!(all[0].id, INBOX);
     let mut validities: Vec<_> = all.iter().map(|mailbox| mailbox.uid_validity).collect();
     validities.dedup();
-    assert_eq!(validities.len(), 6, "each its own UIDVALIDITY");
+    assert_eq!(validities.len(), 7, "each its own UIDVALIDITY");
 }
 
 #[test]
@@ -130,6 +130,7 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
             not_before: Timestamp(100),
         }],
         copies: vec![target(MailboxId(3), &[])],
+        sent: None,
         now: Timestamp(90),
     };
     let done = block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
@@ -168,6 +169,54 @@ fn a_queue_entry_lives_until_all_its_recipients_are_settled() {
     block_on(store.apply(Op::DeleteMailbox { name: "Sent".into() })).expect("deleted");
     let gone = block_on(store.read(move |snapshot| snapshot.body_bytes(copy.body)));
     assert_eq!(gone, Err(Trouble::NotFound), "nothing refers to it any more");
+}
+
+/// A message of 25 MB that waits for days was to be written once.
+#[test]
+fn what_outbox_says_of_a_large_message_costs_little() {
+    let disk = Arc::new(MemoryDisk::new());
+    let store = Store::open_on(disk.clone(), Options::new("")).expect("a store");
+    let address = || Address { local: "a".into(), domain: Domain::new("far.example") };
+    let content = [&text(300)[..], &noise(6 << 20)].concat();
+    let outgoing = Outgoing {
+        reverse_path: ReversePath::Null,
+        parameters: Default::default(),
+        recipients: vec![address().into()],
+        signatures: Vec::new(),
+        not_before: Timestamp(90),
+    };
+    let (outgoing, copies, now) = (vec![outgoing], Vec::new(), Timestamp(90));
+    let sent = Some(target(MailboxId(3), &[]));
+    let enqueue = Enqueue { body: body(&store, &content), outgoing, copies, sent, now };
+    block_on(store.apply(Op::Enqueue(enqueue))).expect("queued");
+    let outbox = mailbox(&store, OUTBOX_NAME).expect("there").id;
+    let first = rows(&store, outbox).remove(0);
+    assert_eq!((first.body, first.bytes), (rows(&store, MailboxId(3))[0].body, content.len() as u64));
+    let written = || disk.counts(Part::Database).bytes + disk.counts(Part::Journal).bytes;
+    let before = written();
+    for attempt in 1..=5 {
+        let outcomes = vec![(address(), Outcome::Deferred(format!("451 not the {attempt}. time")))];
+        let (entry, next_due, now) = (QueueId(1), Timestamp(90 + attempt), Timestamp(90 + attempt));
+        let (file, forward, notice, delay_told) = (Vec::new(), Vec::new(), None, false);
+        let settle = Settle { entry, outcomes, next_due, file, forward, notice, delay_told, now };
+        block_on(store.apply(Op::Settle(settle))).expect("settled");
+    }
+    let row = rows(&store, outbox).remove(0);
+    let shown = whole(&store, row.body);
+    assert!(shown.ends_with(&content) && shown.starts_with(b"Hauspost-Status: waiting; next attempt"), "the head");
+    assert_eq!(row.bytes, shown.len() as u64);
+    assert_eq!(block_on(store.read(move |snapshot| snapshot.body_thread(row.body))), Ok(ThreadId(first.body.0)));
+    store.close().expect("closed");
+    assert!(written() - before < 300 << 10, "{} bytes", written() - before);
+    let store = Store::open_on(disk, Options::new("")).expect("a store");
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+    let bodies = move |snapshot: &Snapshot| snapshot.bodies(BodyId(0), 10);
+    assert_eq!(block_on(store.read(bodies)).expect("readable").len(), 2, "one, and what is said of it");
+    let which = Expungeable::These(vec![row.uid]);
+    block_on(store.apply(Op::Expunge(Expunge { mailbox: outbox, which }))).expect("taken back");
+    assert_eq!(block_on(store.read(bodies)), Ok(Vec::new()), "nothing refers to it any more, in Sent neither");
+    assert_eq!(block_on(store.read(|snapshot| snapshot.queue(QueueId(0), 9))), Ok(Vec::new()));
+    assert_eq!(rows(&store, MailboxId(3)), []);
 }
 
 /// Bodies of one Op share pages: each has to find its own bytes again.
@@ -291,7 +340,8 @@ fn the_queue_is_held_released_retried_and_emptied() {
         let (copies, now) = (vec![target(MailboxId(3), &[])], Timestamp(1));
         let not_before = Timestamp(due);
         let outgoing = vec![Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before }];
-        let done = block_on(store.apply(Op::Enqueue(Enqueue { body, outgoing, copies, now }))).expect("queued");
+        let done =
+            block_on(store.apply(Op::Enqueue(Enqueue { body, outgoing, copies, sent: None, now }))).expect("queued");
         let Done::Enqueued(ids) = done else { panic!("{done:?}") };
         ids[0]
     };

@@ -40,6 +40,22 @@ pub struct BodyIndex {
     pub signature: Vec<u8>,
 }
 
+impl BodyIndex {
+    /// The facts of the same message behind so many bytes of more header fields, which say nothing that facts are made of. The
+    /// signature is gone: it does not know them.
+    pub fn behind(mut self, head: u64) -> BodyIndex {
+        for (at, part) in self.parts.iter_mut().enumerate() {
+            if at > 0 {
+                part.header_start = part.header_start.saturating_add(head);
+            }
+            part.body_start = part.body_start.saturating_add(head);
+            part.body_end = part.body_end.saturating_add(head);
+        }
+        self.signature.clear();
+        self
+    }
+}
+
 /// The first 64 bits of the SHA-256 of a Message-ID without its angle brackets: enough to find the messages of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageIdHash(pub u64);

@@ -10,6 +10,7 @@ pub mod dkim;
 pub mod index;
 pub mod meaning;
 pub mod message;
+pub mod outbox;
 pub mod received;
 pub mod retry;
 pub mod route;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub group: String,
     /// `sent_copy`
     pub sent_copy: bool,
+    /// `undo_send`
+    pub undo_send: Duration,
     /// `submission_shows_client`
     pub submission_shows_client: bool,
     /// `plaintext_login_on_loopback`
@@ -307,6 +309,13 @@ pub const KEYS: &[Key] = &[
         Slot::Switch(|s| &mut s.sent_copy),
     ),
     key(
+        "undo_send",
+        r#""0s""#,
+        "Let what you send wait so long in the folder Outbox, from where you can delete it or move it to Drafts. \"10s\"\n\
+         leaves time for a second thought; at most an hour.",
+        Slot::Wait(|s| &mut s.undo_send, 0, 3_600),
+    ),
+    key(
         "submission_shows_client",
         "false",
         "Write the name and address of your device into what you send (its Received field). Off, because where you were\n\
@@ -520,6 +529,7 @@ impl Settings {
             user: String::new(),
             group: String::new(),
             sent_copy: false,
+            undo_send: Duration::ZERO,
             submission_shows_client: false,
             plaintext_login_on_loopback: false,
             channel_binding: false,

@@ -7,7 +7,7 @@ use crate::mail::scope::DomainPattern;
 use crate::node::settings::{GatewayHost, Slot};
 use crate::node::units::{encode_size, encode_wait, parse_size, parse_wait};
 use crate::serve::{RoutePolicy, SmarthostSecurity};
-use crate::store::mailbox_name;
+use crate::store::{OUTBOX_NAME, mailbox_name};
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
 use log::LevelFilter;
@@ -71,10 +71,7 @@ impl<S> Slot<S> {
             Slot::Senders(place) => put(place(settings), list(value, parse_sender), SENDERS_EXPECTED),
             Slot::Recipients(place) => put(place(settings), list(value, parse_tagged), RECIPIENTS_EXPECTED),
             Slot::Recipient(place) => put(place(settings), text.and_then(parse_tagged).map(Some), RECIPIENT_EXPECTED),
-            Slot::Mailbox(place) => {
-                let name = text.and_then(|text| mailbox_name(text).ok()).map(Some);
-                put(place(settings), name, "the name of a mailbox in quotes, like \"Shop\" or \"Lists/Club\"")
-            }
+            Slot::Mailbox(place) => put(place(settings), text.and_then(parse_mailbox).map(Some), MAILBOX_EXPECTED),
             Slot::Day(place) => {
                 let date = value.as_datetime().map(ToString::to_string);
                 let end = text.or(date.as_deref()).and_then(parse_end_of_day).map(Some);
@@ -111,6 +108,7 @@ const PATTERNS_EXPECTED: &str = "a list of domains, like [\"y.example\", \"*.z.e
 const IPS_EXPECTED: &str = "a list of addresses, like [\"192.0.2.5\", \"2001:db8::5\"]";
 const RECIPIENTS_EXPECTED: &str = "a list of addresses, like [\"me@example.org\"]";
 const RECIPIENT_EXPECTED: &str = "an address in quotes, like \"me@example.org\"";
+const MAILBOX_EXPECTED: &str = "the name of a mailbox in quotes, like \"Shop\" or \"Lists/Club\", but not Outbox";
 const HOST_EXPECTED: &str = "a server, like \"192.168.1.5:25\" or \"mail.home\"";
 const GATEWAY_TLS_EXPECTED: &str = "\"offered\", \"plain\", \"starttls\" or \"tls\"";
 const RANGES_EXPECTED: &str = "a list of addresses and ranges, like [\"192.0.2.1\", \"10.0.0.0/8\"]";
@@ -124,6 +122,11 @@ fn size_expected(min: u64, max: u64) -> String {
 
 fn wait_expected(min: Duration, max: Duration) -> String {
     format!("a duration like \"90s\" or \"5d\", from {} to {}", encode_wait(min), encode_wait(max))
+}
+
+/// A mailbox into which mail can come.
+fn parse_mailbox(text: &str) -> Option<String> {
+    mailbox_name(text).ok().filter(|name| name.split('/').next() != Some(OUTBOX_NAME))
 }
 
 fn parse_socket(text: &str) -> Option<Option<SocketAddr>> {

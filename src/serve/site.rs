@@ -35,6 +35,8 @@ pub struct Site {
     pub channel_binding: bool,
     /// File a copy of submitted mail in Sent.
     pub sent_copy: bool,
+    /// How long what the owner sends waits in Outbox before it is tried.
+    pub undo_send: Duration,
     /// Name the owner's device in the Received field of what it sends.
     pub submission_shows_client: bool,
     /// What signs the mail that leaves (DKIM), at most [`crate::limits::DKIM_KEYS_MAX`]; empty: it is not signed.

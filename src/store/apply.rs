@@ -2,7 +2,7 @@
 //!
 //! Receives decided steps, from an Op or from the journal; hands on what to ring. It decides nothing: the same steps
 //! on the same tables give the same tables. What must always hold: counters of a mailbox agree with its rows; a body
-//! has as many references as rows that show it; an error leaves a transaction that must be given up.
+//! has as many references as rows that show it and bodies that end with it; an error leaves a transaction that must be given up.
 
 use super::body::{BodyRow, change_refs};
 use super::code::Malformed;
@@ -104,6 +104,9 @@ impl<'t> Tables<'t> {
                 }
                 meta.page_used = used_after(meta.page_used, body.first_piece, body.stored_bytes());
                 meta.use_room(body.stored_bytes());
+                if let Some(base) = body.base {
+                    self.refer(base, 1, meta)?;
+                }
             }
             Step::StagedBody { id, rows } => {
                 self.staged.remove(id.0)?;
@@ -429,7 +432,12 @@ impl<'t> Tables<'t> {
             Ok(Ok(changed)) => BODIES.insert(&mut self.bodies, &body.0, changed),
             Ok(Err(row)) => {
                 meta.give_room(row.stored_bytes());
-                self.remove_body(body, &row)
+                self.remove_body(body, &row)?;
+                // It is older, so that no chain of rows, however made, comes back to where it began.
+                match row.base.filter(|base| *base < body) {
+                    Some(base) => self.refer(base, -1, meta),
+                    None => Ok(()),
+                }
             }
             Err(Trouble::Failed(_)) if change < 0 => Ok(()),
             Err(trouble) => Err(trouble),

@@ -11,7 +11,7 @@ use super::pieces::pieces;
 use super::tables::{VERSION, versioned};
 use crate::limits::BODY_CHUNK_BYTES;
 use crate::mail::index::MessageIdHash;
-use crate::mail::message::ThreadId;
+use crate::mail::message::{BodyId, ThreadId};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -45,6 +45,9 @@ pub struct BodyRow {
     pub first_piece: u32,
     /// In order.
     pub chunks: Vec<Chunk>,
+    /// The body is *derived*: its own chunks are only a head, and the bytes of this body, which is not derived itself, follow
+    /// them. `crc` is that of the head.
+    pub base: Option<BodyId>,
 }
 
 /// Where the four bytes of `refs` begin, so that they can be changed in place: behind the version.
@@ -53,7 +56,7 @@ const REFS_AT: usize = 1;
 impl BodyRow {
     /// As row bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks } = self;
+        let BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks, base } = self;
         let mut out = vec![VERSION];
         out.extend_from_slice(&refs.to_le_bytes());
         put_varint(&mut out, *bytes);
@@ -66,6 +69,9 @@ impl BodyRow {
             put_varint(&mut out, chunk.bytes.into());
             put_varint(&mut out, chunk.stored.into());
             out.extend_from_slice(&chunk.crc.to_le_bytes());
+        }
+        if let Some(base) = base {
+            put_varint(&mut out, base.0);
         }
         out
     }
@@ -81,7 +87,13 @@ impl BodyRow {
             thread_keys: read_hashes(&mut decoder)?,
             first_piece: decoder.varint32()?,
             chunks: read_chunks(&mut decoder)?,
+            base: if decoder.is_empty() { None } else { Some(BodyId(decoder.varint()?)) },
         })
+    }
+
+    /// Bytes of its own chunks: all of it, or its head when it is derived.
+    pub fn own_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum()
     }
 
     /// Its compressed size in bytes.
@@ -144,6 +156,16 @@ pub fn header_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
+/// Appends one chunk as it is: a stored block (RFC 1951 section 3.2.4). At most [`BODY_CHUNK_BYTES`] in, 5 bytes more out.
+pub fn store_plain(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
+    let length = (bytes.len() as u16).to_le_bytes();
+    out.push(0);
+    out.extend_from_slice(&length);
+    out.extend(length.map(|byte| !byte));
+    out.extend_from_slice(bytes);
+    Chunk { bytes: bytes.len() as u32, stored: bytes.len() as u32 + 5, crc: crc32fast::hash(bytes) }
+}
+
 /// Two compressors for the whole store, made when first used: each takes about 300 KiB.
 #[derive(Default)]
 pub struct Deflaters {
@@ -169,15 +191,9 @@ impl Deflaters {
         });
         let before = out.len();
         if !deflater.deflate(bytes) || deflater.out.len() > bytes.len() + 5 {
-            // One stored block (RFC 1951 section 3.2.4).
-            let length = (bytes.len() as u16).to_le_bytes();
-            out.push(0);
-            out.extend_from_slice(&length);
-            out.extend(length.map(|byte| !byte));
-            out.extend_from_slice(bytes);
-        } else {
-            out.extend_from_slice(&deflater.out);
+            return store_plain(bytes, out);
         }
+        out.extend_from_slice(&deflater.out);
         Chunk { bytes: bytes.len() as u32, stored: (out.len() - before) as u32, crc: crc32fast::hash(bytes) }
     }
 
@@ -241,10 +257,21 @@ mod tests {
         let chunk = Chunk { bytes: 9, stored: 8, crc: 7 };
         let thread_keys = vec![MessageIdHash(u64::MAX), MessageIdHash(5)];
         let (thread, first_piece) = (ThreadId(1 << 40), 4076);
-        let row = BodyRow { refs: 1, bytes: 18, crc: 6, thread, thread_keys, first_piece, chunks: vec![chunk; 2] };
+        let row = BodyRow {
+            refs: 1,
+            bytes: 18,
+            crc: 6,
+            thread,
+            thread_keys,
+            first_piece,
+            chunks: vec![chunk; 2],
+            base: None,
+        };
         let bytes = row.encode();
         assert_eq!(decode_size(&bytes), Ok(18));
         assert_eq!(BodyRow::decode(&bytes), Ok(row.clone()));
+        let derived = BodyRow { base: Some(BodyId(1 << 35)), ..row.clone() };
+        assert_eq!(BodyRow::decode(&derived.encode()), Ok(derived));
         let two = change_refs(&bytes, 1).expect("well formed").expect("still there");
         assert_eq!(two, BodyRow { refs: 2, ..row }.encode());
         assert_eq!(change_refs(&two, -2), Ok(None));

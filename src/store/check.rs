@@ -3,12 +3,13 @@
 //! Receives a snapshot; hands on sentences about what is wrong. It repairs nothing. [`Snapshot::check`] reads every row and
 //! opens every seal, but reads no body; [`Snapshot::check_body`] reads one body, a chunk at a time.
 
-use super::Trouble;
 use super::body::BodyRow;
+use super::decide::OUTBOX_NAME;
 use super::facts::decode_facts;
 use super::pieces::PAGE_PIECE_BYTES;
 use super::snapshot::{Pieces, Snapshot};
 use super::tables::*;
+use super::{QueueEntry, Trouble};
 use crate::mail::message::*;
 use redb::{ReadableTable, ReadableTableMetadata};
 use std::collections::HashMap;
@@ -20,9 +21,11 @@ impl Snapshot {
     /// Compares all tables with each other and opens every seal. Takes as long as reading all rows; returns at most 20
     /// findings, none when the store is sound.
     pub fn check(&self) -> Result<Vec<String>, Trouble> {
-        let mut check = Check { snapshot: self, meta: self.meta()?, findings: Vec::new(), refs: HashMap::new() };
+        let (meta, outbox) = (self.meta()?, self.mailbox_named(OUTBOX_NAME)?.map(|mailbox| mailbox.id));
+        let mut check = Check { snapshot: self, meta, outbox, findings: Vec::new(), refs: HashMap::new() };
         check.mailboxes()?;
         check.queue()?;
+        check.derived_bodies()?;
         check.bodies()?;
         check.parts_of_bodies()?;
         check.small_tables()?;
@@ -47,7 +50,9 @@ impl Snapshot {
                 bytes += inflated.len() as u64;
                 at = next;
             }
-            Ok((bytes, crc.finalize()) == (row.bytes, row.crc))
+            // What a derived body ends with is read as a body of its own.
+            let wanted = if row.base.is_some() { row.own_bytes() } else { row.bytes };
+            Ok((bytes, crc.finalize()) == (wanted, row.crc))
         };
         match read() {
             Ok(true) => Ok(()),
@@ -63,6 +68,8 @@ impl Snapshot {
 struct Check<'a> {
     snapshot: &'a Snapshot,
     meta: Meta,
+    /// The mailbox that shows the queue.
+    outbox: Option<MailboxId>,
     findings: Vec<String>,
     /// How often each body is referred to, and how long it is said to be.
     refs: HashMap<u64, (u32, u64)>,
@@ -169,13 +176,15 @@ impl Check<'_> {
 
     fn queue(&mut self) -> Result<(), Trouble> {
         let due = self.snapshot.table(DUE)?;
-        let mut waiting = 0;
+        let (mut waiting, mut entries) = (0, 0);
         for row in self.snapshot.table(QUEUE.table)?.iter()? {
             let (id, bytes) = row?;
             let id = id.value();
             let entry = QUEUE.decode(&id, bytes.value(), |row| decode_queue_entry(QueueId(id), row));
             let Some(entry) = self.found(entry)? else { continue };
             self.refer(entry.body, entry.bytes);
+            self.shown(&entry)?;
+            entries += 1;
             waiting += u64::from(!entry.held);
             let found = due.get(due_key(entry.due, entry.id))?.is_some();
             self.expect(found != entry.held, || format!("queue entry {id} is held and due, or neither"));
@@ -183,6 +192,53 @@ impl Check<'_> {
         }
         let there = due.len()?;
         self.expect(there == waiting, || format!("{waiting} queue entries wait, {there} are due"));
+        let outbox = self.outbox.map(|id| self.snapshot.mailbox(id)).transpose()?.flatten();
+        let is_ours = outbox.as_ref().is_some_and(|outbox| outbox.special_use == Some(SpecialUse::Outbox));
+        self.expect(is_ours, || "there is no Outbox".into());
+        let messages = outbox.map_or(0, |outbox| outbox.messages);
+        self.expect(messages == entries, || format!("{entries} queue entries are there, Outbox shows {messages}"));
+        Ok(())
+    }
+
+    /// Outbox shows the entry, with its own body or with one that ends with it.
+    fn shown(&mut self, entry: &QueueEntry) -> Result<(), Trouble> {
+        let row = match (self.outbox, entry.outbox) {
+            (Some(outbox), Some(uid)) => self.snapshot.message(outbox, uid).map(|row| row.map(|row| row.body)),
+            _ => Ok(None),
+        };
+        let body = self.found(row)?.flatten();
+        let base = match body.filter(|body| *body != entry.body) {
+            Some(body) => self
+                .found(self.snapshot.body_row(&BODIES, body, |row| BodyRow::decode(row).map(|row| row.base)))?
+                .flatten(),
+            None => body,
+        };
+        let (id, uid) = (entry.id.0, entry.outbox);
+        self.expect(base == Some(entry.body), || format!("queue entry {id} is not shown by {uid:?} of Outbox"));
+        Ok(())
+    }
+
+    /// Bodies that end with another: it is there, is as long as it must be, and is older.
+    fn derived_bodies(&mut self) -> Result<(), Trouble> {
+        let bodies = self.snapshot.table(BODIES.table)?;
+        for row in bodies.iter()? {
+            let (id, bytes) = row?;
+            let id = id.value();
+            // A row that cannot be read is found with the others.
+            let Ok(BodyRow { bytes, base: Some(base), chunks, .. }) =
+                BODIES.decode(&id, bytes.value(), BodyRow::decode)
+            else {
+                continue;
+            };
+            let own: u64 = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+            self.refer(base, bytes.saturating_sub(own));
+            let is_plain = BODIES
+                .get(&bodies, &base.0, BodyRow::decode)
+                .is_ok_and(|row| row.is_some_and(|row| row.base.is_none()));
+            self.expect(is_plain && base.0 < id && own > 0, || {
+                format!("body {id} ends with body {}, which cannot be", base.0)
+            });
+        }
         Ok(())
     }
 
@@ -197,7 +253,8 @@ impl Check<'_> {
             let (found, told) = self.refs.remove(&id).unwrap_or((0, row.bytes));
             let refs = row.refs;
             self.expect(refs == found, || format!("body {id} counts {refs} references, {found} are there"));
-            let size: u64 = row.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+            // A derived body is longer than its chunks by what it ends with, see above.
+            let size = if row.base.is_some() { row.bytes } else { row.own_bytes() };
             self.expect(row.bytes == size && told == size, || format!("body {id} is not as long as its chunks"));
             let sound = id < self.meta.body && row.thread.0 < self.meta.body && row.first_piece <= PAGE_PIECE_BYTES;
             self.expect(sound, || format!("body {id} is not one that could have come: {row:?}"));
@@ -236,7 +293,8 @@ impl Check<'_> {
             let read = FACTS.get(&facts, &id, decode_facts);
             let Some(index) = self.found(read)? else { continue };
             let own = index.as_ref().and_then(|index| index.message_id);
-            let sound = index.is_some() && own.is_none_or(|own| row.thread_keys.first() == Some(&own));
+            let sound =
+                index.is_some() && own.is_none_or(|own| row.base.is_some() || row.thread_keys.first() == Some(&own));
             self.expect(sound, || format!("body {id} has no facts, or others than its thread"));
             keys += row.thread_keys.len() as u64;
             for hash in &row.thread_keys {
@@ -322,7 +380,13 @@ mod tests {
             signatures: Vec::new(),
             not_before: now,
         }];
-        apply(Op::Enqueue(Enqueue { body: body("d"), outgoing, copies: Vec::new(), now }));
+        apply(Op::Enqueue(Enqueue { body: body("d"), outgoing, copies: Vec::new(), sent: None, now }));
+        let outcomes =
+            vec![(Address { local: "x".into(), domain: Domain::new("far.example") }, Outcome::Deferred("451".into()))];
+        let (next_due, notice, delay_told) = (Timestamp(9), None, false);
+        let (file, forward) = (Vec::new(), Vec::new());
+        let entry = QueueId(1);
+        apply(Op::Settle(Settle { entry, outcomes, next_due, file, forward, notice, delay_told, now }));
         store.close().expect("closed");
         disk
     }
@@ -381,7 +445,7 @@ mod tests {
         ("a name comes", &|t| drop(t.names.insert("X", 4).expect("changed"))),
         ("a name leads elsewhere", &|t| drop(t.names.insert("Junk", 5).expect("changed"))),
         ("a mailbox goes", &|t| drop(t.mailboxes.remove(4).expect("changed"))),
-        ("a mailbox comes", &|t| edit_mailbox(t, |mailbox| mailbox.id = MailboxId(6 + 50))),
+        ("a mailbox comes", &|t| edit_mailbox(t, |mailbox| mailbox.id = MailboxId(7 + 50))),
         ("a mailbox counts wrongly", &|t| edit_mailbox(t, |mailbox| mailbox.unseen = 1)),
         ("two mailboxes have one use", &|t| edit_mailbox(t, |mailbox| mailbox.special_use = Some(SpecialUse::Sent))),
         ("a message goes", &|t| drop_first(&mut t.messages)),
@@ -426,6 +490,9 @@ mod tests {
         ("an entry goes", &|t| drop_first(&mut t.queue)),
         ("an entry comes", &|t| edit_entry(t, 2, |_| {})),
         ("an entry shows another body", &|t| edit_entry(t, 1, |entry| entry.body = BodyId(1))),
+        ("an entry is not shown", &|t| edit_entry(t, 1, |entry| entry.outbox = None)),
+        ("an entry is shown by another message", &|t| edit_entry(t, 1, |entry| entry.outbox = Some(Uid(7)))),
+        ("a body ends with another", &|t| edit_body(t, 4, |row| row.base = Some(BodyId(1)))),
         ("an entry is held", &|t| edit_entry(t, 1, |entry| entry.held = true)),
         ("what is due goes", &|t| drop_first(&mut t.due)),
         ("what is due comes", &|t| drop(t.due.insert(due_key(Timestamp(1), QueueId(1)), ()).expect("changed"))),

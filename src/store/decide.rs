@@ -3,6 +3,7 @@
 //! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
 //! changes nothing: a refusal leaves no trace.
 
+mod outbox;
 mod queue;
 
 use super::apply::{Tables, read_mailbox};
@@ -14,6 +15,8 @@ use super::tables::*;
 use super::threads::{Threaded, thread_of};
 use super::*;
 use crate::limits::*;
+pub use outbox::{OUTBOX_NAME, has_outbox, outbox_head, restore_outbox};
+use outbox::{check_not_inside, refuse_outbox};
 use redb::{ReadableTable, ReadableTableMetadata};
 
 /// What an Op came to.
@@ -28,18 +31,7 @@ pub struct Decision {
 
 /// Decides one Op. `epoch`: which opening of the database this is; bodies staged in an earlier one are gone.
 pub fn decide(op: Op, tables: &Tables<'_>, meta: &Meta, epoch: u64) -> Result<Decision, Trouble> {
-    let mut draft = Draft {
-        tables,
-        epoch,
-        next_mailbox: meta.mailbox,
-        next_uid_validity: meta.uid_validity,
-        next_body: meta.body,
-        page_used: meta.page_used,
-        next_queue: meta.queue,
-        mailboxes: Vec::new(),
-        steps: Vec::new(),
-        staged: None,
-    };
+    let mut draft = Draft::new(tables, meta, epoch);
     let done = draft.run(op, meta)?;
     Ok(Decision { steps: draft.steps, done, staged: draft.staged })
 }
@@ -87,7 +79,22 @@ struct Draft<'a, 't> {
     staged: Option<Staged>,
 }
 
-impl Draft<'_, '_> {
+impl<'a, 't> Draft<'a, 't> {
+    fn new(tables: &'a Tables<'t>, meta: &Meta, epoch: u64) -> Draft<'a, 't> {
+        Draft {
+            tables,
+            epoch,
+            next_mailbox: meta.mailbox,
+            next_uid_validity: meta.uid_validity,
+            next_body: meta.body,
+            page_used: meta.page_used,
+            next_queue: meta.queue,
+            mailboxes: Vec::new(),
+            steps: Vec::new(),
+            staged: None,
+        }
+    }
+
     /// Decides an Op, after those it is made of.
     fn run(&mut self, op: Op, meta: &Meta) -> Result<Done, Trouble> {
         Ok(match op {
@@ -217,7 +224,7 @@ impl Draft<'_, '_> {
         let Threaded { thread, keys: mut thread_keys } = thread_of(id, message_id, &references, known)?;
         // A place keeps only a part of the hash: who looks for it can find two Message-IDs with the same one.
         thread_keys.dedup_by_key(|hash| thread_place(*hash, id));
-        let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();
+        let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks, base: None }.encode();
         let rows = BodyRows { body, facts, signature };
         match source {
             Source::Held(stored) => {
@@ -244,6 +251,7 @@ impl Draft<'_, '_> {
         saved: Timestamp,
     ) -> Result<Delivered, Trouble> {
         let id = target.mailbox;
+        refuse_outbox(self.mailbox(id)?, "what is sent comes into Outbox, and nothing else does")?;
         let keywords = self.keyword_bits(id, &target.flags.keywords)?;
         let uid = self.take_uids(id, 1)?;
         let modseq = self.next_modseq(id)?;
@@ -266,6 +274,10 @@ impl Draft<'_, '_> {
     }
 
     fn copy(&mut self, copy: Copy) -> Result<Done, Trouble> {
+        refuse_outbox(self.mailbox(copy.to)?, "what is sent comes into Outbox, and nothing else does")?;
+        if self.is_outbox(copy.from)? {
+            return self.copy_out(copy);
+        }
         let Copy { from, uids, to, remove, now } = copy;
         let names = self.mailbox(from)?.keywords.clone();
         let uid_validity = self.mailbox(to)?.uid_validity;
@@ -302,7 +314,11 @@ impl Draft<'_, '_> {
     }
 
     fn set_flags(&mut self, set: SetFlags) -> Result<Done, Trouble> {
-        let SetFlags { mailbox: id, uids, change, flags, unchanged_since } = set;
+        let SetFlags { mailbox: id, uids, change, mut flags, unchanged_since } = set;
+        let is_outbox = self.is_outbox(id)?;
+        if is_outbox {
+            flags.keywords.clear();
+        }
         let asked = match change {
             FlagChange::Remove => {
                 // Nobody needs a name for a keyword that is only cleared.
@@ -326,6 +342,7 @@ impl Draft<'_, '_> {
                 FlagChange::Add => (row.flags.0 | system, row.keywords | asked),
                 FlagChange::Remove => (row.flags.0 & !system, row.keywords & !asked),
             };
+            let new = if is_outbox { Self::settable(&row, SystemFlags(new)).0 } else { new };
             if (new, keywords) != (row.flags.0, row.keywords) {
                 changed.push(MessageRow { flags: SystemFlags(new), keywords, ..row });
             }
@@ -382,6 +399,10 @@ impl Draft<'_, '_> {
         if uids.is_empty() {
             return Ok(Done::Expunged { uids, modseq: self.mailbox(id)?.highest_modseq });
         }
+        if self.is_outbox(id)? {
+            let modseq = self.take_back(id, uids.clone())?;
+            return Ok(Done::Expunged { uids, modseq });
+        }
         let modseq = self.next_modseq(id)?;
         self.steps.push(Step::Expunge { mailbox: id, modseq, uids: uids.clone() });
         Ok(Done::Expunged { uids, modseq })
@@ -392,6 +413,7 @@ impl Draft<'_, '_> {
         if self.id_of(&name)?.is_some() {
             return Err(Trouble::Exists);
         }
+        check_not_inside(&name)?;
         self.check_special_use(special_use)?;
         self.create_parents(&name)?;
         let id = self.create(name, special_use)?;
@@ -419,8 +441,8 @@ impl Draft<'_, '_> {
         if self.tables.mailbox(id)?.mailbox.special_use == special_use {
             return Ok(Done::Applied);
         }
-        if id == INBOX {
-            return Err(Trouble::Refused("INBOX has a use of its own"));
+        if id == INBOX || special_use == Some(SpecialUse::Outbox) || self.is_outbox(id)? {
+            return Err(Trouble::Refused("INBOX and Outbox have uses of their own"));
         }
         self.check_special_use(special_use)?;
         self.steps.push(Step::SpecialUse { id, special_use });
@@ -457,6 +479,8 @@ impl Draft<'_, '_> {
         if self.id_of(&to)?.is_some() {
             return Err(Trouble::Exists);
         }
+        refuse_outbox(self.mailbox(id)?, "Outbox cannot be renamed")?;
+        check_not_inside(&to)?;
         let inside = format!("{from}/");
         if id == INBOX {
             self.create_parents(&to)?;
@@ -514,6 +538,7 @@ impl Draft<'_, '_> {
         if id == INBOX {
             return Err(Trouble::Refused("INBOX cannot be deleted"));
         }
+        refuse_outbox(self.mailbox(id)?, "Outbox cannot be deleted")?;
         if !self.children(&format!("{name}/"))?.is_empty() {
             return Err(Trouble::Refused("the mailbox has mailboxes inside"));
         }

@@ -225,7 +225,7 @@ impl OldBody {
         let known = |hash| find_thread(&tables.threads, hash, id);
         let Threaded { thread, keys: thread_keys } = thread_of(id, index.message_id, &index.references, known)?;
         let OldBody { refs, bytes, crc, facts: _, chunks } = self;
-        let body = BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks }.encode();
+        let body = BodyRow { refs, bytes, crc, thread, thread_keys, first_piece, chunks, base: None }.encode();
         Ok(BodyRows { body, facts: encode_facts(&index), signature: index.signature })
     }
 }

@@ -9,6 +9,10 @@
 //! through `intake` into chunks (`body`), which lie in `pieces`; its `facts` and its place among the `threads` are decided
 //! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and `memory` are what it lies on.
 //!
+//! The queue is shown by a mailbox, Outbox: each entry by one message, which comes, changes and goes in the Ops that make, change
+//! and take out the entry (`decide`). What it says of an entry that waits lies in front of a body that is there already: a
+//! *derived* body is its own few bytes and a reference.
+//!
 //! # Half-done states, and what a restart does with them
 //!
 //! | the power goes while | on the disk is | a restart |
@@ -26,6 +30,7 @@
 //! | the store is closed | *closed* or not yet | nothing, or as above |
 //! | the journal is lost, or another's, while the tables do not say *closed* | acknowledged changes are nowhere | says so and opens nothing |
 //! | a store of an older format is migrated | the old one, whole | migrates it from the beginning |
+//! | a store of a version without Outbox gets one | the old one, whole, or all of it | makes it from the beginning, or has it |
 //! | the disk refuses all writes | what it had | opens for reading, see below |
 //! | the journal is damaged before its end | a batch behind one that cannot be read | says so and opens nothing |
 //!
@@ -67,7 +72,7 @@ mod writer;
 pub use bell::Bell;
 pub use compact::{Compacted, compact};
 pub use damage::is_guarded;
-pub use decide::mailbox_name;
+pub use decide::{OUTBOX_NAME, mailbox_name, outbox_head};
 pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use inspect::{Inspected, inspect};
 pub use intake::{BodyWriter, NewBody};

@@ -87,7 +87,8 @@ pub enum Op {
         /// When it is tried.
         due: Timestamp,
     },
-    /// Takes an entry out of the queue, whether held or not.
+    /// Takes an entry out of the queue, whether held or not. Told to nobody it is as if it had been deleted from Outbox: the
+    /// owner's copy of what has reached nobody goes too.
     RemoveQueueEntry {
         /// The entry.
         entry: QueueId,
@@ -261,6 +262,9 @@ pub struct Enqueue {
     pub outgoing: Vec<Outgoing>,
     /// Copies for the owner, in the same Op.
     pub copies: Vec<Target>,
+    /// The copy that the owner keeps of what is sent: one more, which goes with the entry when it is the only one and is taken back
+    /// before anybody has got it (see [`QueueEntry::sent_copy`]).
+    pub sent: Option<Target>,
     /// Wall clock.
     pub now: Timestamp,
 }

@@ -6,6 +6,7 @@
 use super::apply::Tables;
 use super::code::{Decoder, Malformed};
 use super::damage::{damaged, damaged_row, guarded, lost};
+use super::decide::{OUTBOX_NAME, has_outbox, restore_outbox};
 use super::disk::{Disk, Part};
 use super::migrate::{OLD_FORMAT, decode_meta, migrate};
 use super::overlay::Overlay;
@@ -65,16 +66,28 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
     let txn = begin(&database, Durability::None)?;
     let mut tables = Tables::open(&txn)?;
     let unstaged = tables.unstage_all(&mut meta)?;
-    if unstaged > 0 {
+    let shows_queue = show_queue(&mut tables, &mut meta)?;
+    if unstaged > 0 || shows_queue {
         tables.save_meta(&meta)?;
     }
     drop(tables);
     txn.commit()?;
-    if replayed > 0 || unstaged > 0 {
+    if replayed > 0 || unstaged > 0 || shows_queue {
         log::info!("event=store-recovered batches={replayed} unfinished_bodies={unstaged}");
         checkpoint(&database, &mut ring)?;
     }
     Ok(Opened { database, ring, meta })
+}
+
+/// A store of a version that had no Outbox gets one. Returns whether it did.
+fn show_queue(tables: &mut Tables<'_>, meta: &mut Meta) -> Result<bool, Trouble> {
+    match has_outbox(tables) {
+        Ok(false) => restore_outbox(tables, meta),
+        Ok(true) => Ok(false),
+        // Damage is for whoever reads it.
+        Err(Trouble::Failed(_)) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// A redb database over that file, with an explicit cache.
@@ -255,6 +268,7 @@ fn make(disk: &dyn Disk, options: &Options) -> Result<Box<dyn StorageBackend>, T
         ("Junk", Some(SpecialUse::Junk)),
         ("Trash", Some(SpecialUse::Trash)),
         ("Archive", Some(SpecialUse::Archive)),
+        (OUTBOX_NAME, Some(SpecialUse::Outbox)),
     ];
     for (id, (name, special_use)) in (INBOX.0..).zip(first) {
         let uid_validity = UidValidity(meta.uid_validity);

@@ -178,10 +178,15 @@ pub fn salvage(
     let mut shown: BTreeMap<BodyId, u64> =
         rebuild.gathered.messages.values().map(|row| (row.body, row.bytes)).collect();
     shown.extend(rebuild.gathered.queue.values().map(|entry| (entry.body, entry.bytes)));
+    // What Outbox says of the messages in it is said anew.
+    shown.retain(|id, _| !rebuild.derived.contains(id));
     let strays = if rebuild.gathered.whole(Shape::of(&MESSAGES)) {
         BTreeSet::new()
     } else {
-        rebuild.gathered.bodies.keys().filter(|id| !shown.contains_key(id)).copied().collect()
+        {
+            let is_stray = |id: &&BodyId| !shown.contains_key(id) && !rebuild.derived.contains(id);
+            rebuild.gathered.bodies.keys().filter(is_stray).copied().collect()
+        }
     };
     rebuild.write_mailboxes()?;
     rebuild.write_bodies(shown, progress)?;
@@ -206,6 +211,7 @@ pub fn salvage(
     list_lost(&mut rebuild)?;
     rebuild.place_strays(strays)?;
     rebuild.finish(is_certain)?;
+    rebuild.show_queue()?;
     tell_source(&mut rebuild, source.unreadable() + ring.as_ref().map_or(0, Source::unreadable));
     let (lost, notes) = rebuild.publish(to)?;
     Ok(Salvaged { notes, lost })
@@ -260,7 +266,7 @@ fn list_lost(rebuild: &mut Rebuild<'_>) -> Result<(), Trouble> {
             if !gathered.whole(Shape::of(&MESSAGES)) {
                 for key in gathered.changes.iter().copied().map(changed_message) {
                     let (id, uid) = (MailboxId((key >> 32) as u32), key_uid(key));
-                    if gathered.messages.contains_key(&key) {
+                    if gathered.messages.contains_key(&key) || gathered.outbox() == Some(id) {
                         continue;
                     }
                     *named.entry(id).or_default() += 1;
@@ -305,6 +311,9 @@ fn count_lost(gathered: &Gathered, named: &BTreeMap<MailboxId, u32>) -> Vec<Lost
         *found.entry(MailboxId((key >> 32) as u32)).or_default() += 1;
     }
     for (id, (state, certain)) in gathered.mailboxes.iter().filter(|(_, (_, certain))| *certain) {
+        if gathered.outbox() == Some(*id) {
+            continue;
+        }
         let missing = state.mailbox.messages.saturating_sub(found.get(id).copied().unwrap_or(0));
         if missing > 0 && *certain {
             lost.push(Lost::other(format!(

@@ -198,7 +198,29 @@ impl Snapshot {
     /// ranges that follow each other are best long.
     pub fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
         let row = self.body_row(&BODIES, body, BodyRow::decode)?;
-        let mut stored = Pieces::new(self.table(PIECES)?, body, &row);
+        let Some(base) = row.base else { return self.own_range(body, &row, range) };
+        let head = row.own_bytes();
+        let mut out = self.own_range(body, &row, range.start..range.end.min(head))?;
+        if range.end > head {
+            let behind = self.base_row(base)?;
+            let range = range.start.saturating_sub(head)..range.end - head;
+            out.extend_from_slice(&self.own_range(base, &behind, range)?);
+        }
+        Ok(out)
+    }
+
+    /// The row of the body that a derived one ends with.
+    pub(super) fn base_row(&self, base: BodyId) -> Result<BodyRow, Trouble> {
+        match self.body_row(&BODIES, base, BodyRow::decode) {
+            Ok(row) if row.base.is_none() => Ok(row),
+            Ok(_) | Err(Trouble::NotFound) => Err(lost(format_args!("body {}, with which another ends", base.0))),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The same of a body's own chunks.
+    fn own_range(&self, body: BodyId, row: &BodyRow, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+        let mut stored = Pieces::new(self.table(PIECES)?, body, row);
         let mut out = Vec::new();
         let (mut at, mut stored_at) = (0u64, 0u64);
         for (number, chunk) in row.chunks.iter().enumerate() {
@@ -365,6 +387,7 @@ mod tests {
             thread_keys: Vec::new(),
             first_piece: 0,
             chunks: vec![chunk],
+            base: None,
         };
         let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), &row);
         assert_eq!(pieces.read(0..10_000), Ok(vec![7; 10_000]));

@@ -332,6 +332,7 @@ pub fn encode_use(special_use: Option<SpecialUse>) -> u8 {
         Some(SpecialUse::Junk) => 3,
         Some(SpecialUse::Sent) => 4,
         Some(SpecialUse::Trash) => 5,
+        Some(SpecialUse::Outbox) => 6,
     }
 }
 
@@ -344,6 +345,7 @@ pub fn decode_use(byte: u8) -> Result<Option<SpecialUse>, Malformed> {
         3 => Some(SpecialUse::Junk),
         4 => Some(SpecialUse::Sent),
         5 => Some(SpecialUse::Trash),
+        6 => Some(SpecialUse::Outbox),
         _ => return Err(Malformed),
     })
 }

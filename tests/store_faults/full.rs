@@ -26,6 +26,7 @@ fn enqueue(store: &Store) -> Result<Done, Trouble> {
             not_before: Timestamp(1),
         }],
         copies: Vec::new(),
+        sent: None,
         now: Timestamp(1),
     };
     block_on(store.apply(Op::Enqueue(enqueue)))

@@ -22,6 +22,8 @@ pub struct Body {
     /// 0: not known yet. Which threads there must be is tested beside the store's code; here they must last.
     pub id: AtomicU64,
     pub thread: AtomicU64,
+    /// Its bytes end with those of this one, and it is in the same thread.
+    pub base: Option<Arc<Body>>,
 }
 
 impl fmt::Debug for Body {
@@ -38,7 +40,25 @@ impl Body {
         let references = references.into_iter().flatten().collect();
         let signature = envelope.repeat(bytes.len() % 7);
         let (id, thread) = Default::default();
-        Arc::new(Body { bytes, envelope, message_id, references, signature, id, thread })
+        Arc::new(Body { bytes, envelope, message_id, references, signature, id, thread, base: None })
+    }
+
+    /// The same message behind more header fields.
+    pub fn behind(base: &Arc<Body>, head: &[u8]) -> Arc<Body> {
+        let Body { envelope, message_id, references, .. } = &**base;
+        let bytes = [head, &base.bytes].concat();
+        let (envelope, references) = (envelope.clone(), references.clone());
+        let (id, thread, signature) = Default::default();
+        Arc::new(Body {
+            bytes,
+            envelope,
+            message_id: *message_id,
+            references,
+            signature,
+            id,
+            thread,
+            base: Some(base.clone()),
+        })
     }
 
     pub fn index(&self) -> BodyIndex {
@@ -130,6 +150,7 @@ pub struct Submission {
     pub body: Arc<Body>,
     pub outgoing: Vec<Outgoing>,
     pub copies: Vec<Target>,
+    pub sent: Option<Target>,
     pub now: Timestamp,
 }
 
@@ -178,8 +199,8 @@ impl Change {
             Change::Delete { name } => Op::DeleteMailbox { name },
             Change::Subscribe { name, subscribed } => Op::Subscribe { name, subscribed },
             Change::SetSpecialUse { name, special_use } => Op::SetSpecialUse { name, special_use },
-            Change::Enqueue(Submission { outgoing, copies, now, .. }) => {
-                Op::Enqueue(Enqueue { body: body("a submission"), outgoing, copies, now })
+            Change::Enqueue(Submission { outgoing, copies, sent, now, .. }) => {
+                Op::Enqueue(Enqueue { body: body("a submission"), outgoing, copies, sent, now })
             }
             Change::Settle(Settlement { entry, outcomes, next_due, file, forward, notice, now }) => {
                 let notice = notice.map(|(_, to)| (body("a notice"), to));

@@ -91,23 +91,7 @@ fn compare_queue(snapshot: &Snapshot, model: &Model) -> Compared {
     for entry in &entries {
         let wanted = &model.queue[&entry.id.0];
         let QueueEntry { id, body, .. } = *entry;
-        let Waiting { reverse_path, parameters, recipients, queued, due, held, .. } = wanted.clone();
-        let bytes = wanted.body.bytes.len() as u64;
-        let wanted_entry = QueueEntry {
-            id,
-            body,
-            bytes,
-            reverse_path,
-            parameters,
-            recipients,
-            queued,
-            due,
-            held,
-            signatures: Vec::new(),
-            delay_told: false,
-            outbox: None,
-            sent_copy: None,
-        };
+        let wanted_entry = wanted.entry(id, body);
         same!(entry, &wanted_entry, "queue entry {:?}", entry.id);
         same!(entry.body.0, wanted.body.id(entry.body), "body of queue entry {:?}", entry.id);
     }
@@ -158,6 +142,14 @@ fn compare_body(snapshot: &Snapshot, body: &Body) -> Compared {
     same!(snapshot.body_signature(id)?, body.signature.clone(), "signature of {id:?}");
     let thread = snapshot.body_thread(id)?.0;
     same!(thread, learn(&body.thread, thread), "thread of {id:?}");
+    if let Some(base) = &body.base {
+        same!(thread, learn(&base.thread, thread), "thread of {id:?} and of what it ends with");
+        let (end, head) = (body.bytes.len() as u64, body.bytes.len() - base.bytes.len());
+        for seam in [0..1, head as u64 - 1..head as u64 + 1, head as u64..end, head as u64 + 3..end - 1] {
+            let wanted = body.bytes.get(seam.start as usize..seam.end as usize).unwrap_or_default();
+            same!(snapshot.body_range(id, seam.clone())?, wanted.to_vec(), "bytes {seam:?} of {id:?}");
+        }
+    }
     Ok(Ok(()))
 }
 

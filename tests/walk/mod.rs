@@ -85,7 +85,7 @@ impl Model {
             };
             model.folders.insert(mailbox.id.0, folder);
         }
-        assert_eq!(model.folders.len(), 6, "a new store");
+        assert_eq!(model.folders.len(), 7, "a new store");
         model
     }
 
@@ -462,7 +462,8 @@ impl Walk {
     fn enqueue(&mut self) -> Change {
         let outgoing = (0..1 + self.chance.below(2)).map(|_| self.outgoing()).collect();
         let copies = (0..self.chance.below(2)).map(|_| self.target()).collect();
-        let change = Change::Enqueue(Submission { body: self.body(), outgoing, copies, now: self.time() });
+        let sent = (self.chance.below(3) > 0).then(|| self.target());
+        let change = Change::Enqueue(Submission { body: self.body(), outgoing, copies, sent, now: self.time() });
         self.perhaps_told(change)
     }
 
@@ -486,7 +487,9 @@ impl Walk {
             tls_optional: self.chance.below(4) == 0,
             hold: self.chance.pick(&[None, None, Some(Hold::Until(Timestamp(1_700_000_000_000)))]),
         };
-        Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before: self.time() }
+        // Mostly there is nothing to wait for.
+        let not_before = if self.chance.below(3) == 0 { self.time() } else { Timestamp(1_700_000_000_000) };
+        Outgoing { reverse_path, parameters, recipients, signatures: Vec::new(), not_before }
     }
 
     /// An entry; sometimes one that is not there.

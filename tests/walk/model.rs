@@ -3,6 +3,8 @@
 //! It knows every number that the store gives out beforehand, except the ids of bodies: those it learns, and then holds
 //! the store to them.
 
+mod outbox;
+
 use super::change::*;
 use hauspost::limits::EXPUNGED_PER_MAILBOX_MAX;
 use hauspost::mail::message::*;
@@ -47,6 +49,8 @@ pub struct Waiting {
     pub queued: Timestamp,
     pub due: Timestamp,
     pub held: bool,
+    pub outbox: u32,
+    pub sent_copy: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -107,6 +111,9 @@ fn ascending(uids: &[Uid]) -> Vec<u32> {
 }
 
 const DELETED: u8 = SystemFlags::DELETED.0;
+/// What may be set in Outbox.
+const SETTABLE: u8 = SystemFlags::SEEN.0 | DELETED;
+const INSIDE_OUTBOX: &str = "Outbox/";
 
 impl Folder {
     pub fn new(name: String, validity: u32, special_use: Option<SpecialUse>) -> Folder {
@@ -218,7 +225,7 @@ impl Model {
                 if self.id_of(name).is_some() {
                     return Err(Refusal::Exists);
                 }
-                if self.has_special_use(*special_use) {
+                if name.starts_with(INSIDE_OUTBOX) || self.has_special_use(*special_use) {
                     return Err(Refusal::Refused);
                 }
                 self.create_parents(name);
@@ -228,7 +235,10 @@ impl Model {
             Change::Delete { name } => {
                 let id = self.id_of(name).ok_or(Refusal::NotFound)?;
                 let inside = format!("{name}/");
-                if id == INBOX.0 || self.folders.values().any(|folder| folder.name.starts_with(&inside)) {
+                if id == INBOX.0
+                    || id == self.outbox()
+                    || self.folders.values().any(|folder| folder.name.starts_with(&inside))
+                {
                     return Err(Refusal::Refused);
                 }
                 self.folders.remove(&id);
@@ -242,7 +252,7 @@ impl Model {
             Change::SetSpecialUse { name, special_use } => {
                 let id = self.id_of(name).ok_or(Refusal::NotFound)?;
                 if self.folder(id)?.special_use != *special_use {
-                    if id == INBOX.0 || self.has_special_use(*special_use) {
+                    if id == INBOX.0 || id == self.outbox() || self.has_special_use(*special_use) {
                         return Err(Refusal::Refused);
                     }
                     self.folder(id)?.special_use = *special_use;
@@ -256,28 +266,27 @@ impl Model {
                 Ok(answer)
             }
             Change::Settle(settlement) => self.settle(settlement),
-            Change::Hold(entry) => {
-                self.entry(*entry)?.held = true;
-                applied
-            }
-            Change::Release { entry, due } => {
-                let entry = self.entry(*entry)?;
+            Change::Hold(id) => self.reschedule(*id, |entry| entry.held = true),
+            Change::Release { entry, due } => self.reschedule(*entry, |entry| {
                 if entry.held {
                     (entry.held, entry.due) = (false, *due);
                 }
-                applied
-            }
-            Change::Retry { entry: one, due } => {
-                if let Some(one) = one {
-                    self.entry(*one)?;
+            }),
+            Change::Retry { entry: Some(entry), due } => self.reschedule(*entry, |entry| {
+                if !entry.held {
+                    entry.due = *due;
                 }
-                let asked =
-                    self.queue.iter_mut().filter(|(id, entry)| !entry.held && one.is_none_or(|one| **id == one));
-                asked.for_each(|(_, entry)| entry.due = *due);
+            }),
+            Change::Retry { entry: None, due } => {
+                self.queue.values_mut().filter(|entry| !entry.held).for_each(|entry| entry.due = *due);
                 applied
             }
             Change::Remove { entry, notice, now } => {
-                self.queue.remove(entry).ok_or(Refusal::NotFound)?;
+                let entry = self.queue.remove(entry).ok_or(Refusal::NotFound)?;
+                self.unshow(&entry);
+                if notice.is_none() {
+                    self.drop_sent_copy(&entry);
+                }
                 self.notice(notice.as_ref(), *now)
             }
             Change::NoteTime(now) => {
@@ -321,7 +330,7 @@ impl Model {
     fn notice(&mut self, notice: Option<&(Arc<Body>, NoticeTo)>, now: Timestamp) -> Result<Answer, Refusal> {
         match notice {
             Some((body, NoticeTo::Owner(target))) => drop(self.place(target, body, now, now)?),
-            Some((body, NoticeTo::Sender(outgoing))) => drop(self.queue(outgoing, body, now)),
+            Some((body, NoticeTo::Sender(outgoing))) => drop(self.queue(outgoing, body, now, None)),
             None => {}
         }
         self.time(now);
@@ -339,7 +348,11 @@ impl Model {
         date: Timestamp,
         saved: Timestamp,
     ) -> Result<Delivered, Refusal> {
+        let is_outbox = target.mailbox.0 == self.outbox();
         let folder = self.folder(target.mailbox.0)?;
+        if is_outbox {
+            return Err(Refusal::Refused);
+        }
         let keywords = folder.bits(&target.flags.keywords);
         folder.modseq += 1;
         let (modseq, flags, body) = (folder.modseq, target.flags.system.0, body.clone());
@@ -348,8 +361,14 @@ impl Model {
     }
 
     fn copy(&mut self, copy: &Copy) -> Result<Answer, Refusal> {
-        let from = self.folder(copy.from.0)?.clone();
         let uid_validity = UidValidity(self.folder(copy.to.0)?.validity);
+        if copy.to.0 == self.outbox() {
+            return Err(Refusal::Refused);
+        }
+        let from = self.folder(copy.from.0)?.clone();
+        if copy.from.0 == self.outbox() {
+            return self.copy_out(copy, &from, uid_validity);
+        }
         let there: Vec<u32> = ascending(&copy.uids).into_iter().filter(|uid| from.messages.contains_key(uid)).collect();
         let mut pairs = Vec::new();
         if !there.is_empty() {
@@ -375,6 +394,11 @@ impl Model {
     }
 
     fn set_flags(&mut self, set: &SetFlags) -> Result<Answer, Refusal> {
+        let is_outbox = set.mailbox.0 == self.outbox();
+        let mut set = set.clone();
+        if is_outbox {
+            set.flags.keywords.clear();
+        }
         let folder = self.folder(set.mailbox.0)?;
         let mut named = folder.clone();
         named.messages.clear();
@@ -400,6 +424,10 @@ impl Model {
                 FlagChange::Add => (message.flags | system, message.keywords | asked),
                 FlagChange::Remove => (message.flags & !system, message.keywords & !asked),
             };
+            let new = match is_outbox {
+                true => (message.flags & !SETTABLE | new.0 & SETTABLE, new.1),
+                false => new,
+            };
             if new != (message.flags, message.keywords) {
                 (message.flags, message.keywords) = new;
                 message.modseq = modseq;
@@ -424,10 +452,14 @@ impl Model {
             }
         };
         if !uids.is_empty() {
-            folder.expunge(&uids);
+            match expunge.mailbox.0 == self.outbox() {
+                true => self.take_back(&uids),
+                false => self.folder(expunge.mailbox.0)?.expunge(&uids),
+            }
         }
+        let modseq = ModSeq(self.folder(expunge.mailbox.0)?.modseq);
         let uids = uids.into_iter().map(Uid).collect();
-        Ok(Answer::Done(Done::Expunged { uids, modseq: ModSeq(folder.modseq) }))
+        Ok(Answer::Done(Done::Expunged { uids, modseq }))
     }
 
     fn create(&mut self, name: &str, special_use: Option<SpecialUse>) -> u32 {
@@ -450,6 +482,9 @@ impl Model {
         let id = self.id_of(from).ok_or(Refusal::NotFound)?;
         if self.id_of(to).is_some() {
             return Err(Refusal::Exists);
+        }
+        if id == self.outbox() || to.starts_with(INSIDE_OUTBOX) {
+            return Err(Refusal::Refused);
         }
         let inside = format!("{from}/");
         if id != INBOX.0 && to.starts_with(&inside) {
@@ -482,30 +517,46 @@ impl Model {
     }
 
     fn enqueue(&mut self, submission: &Submission) -> Result<Answer, Refusal> {
-        let Submission { body, outgoing, copies, now } = submission;
+        let Submission { body, outgoing, copies, sent, now } = submission;
         for target in copies {
             self.place(target, body, *now, *now)?;
         }
-        let entries = outgoing.iter().map(|outgoing| self.queue(outgoing, body, *now)).collect();
+        let sent = sent.as_ref().map(|target| self.place(target, body, *now, *now)).transpose()?;
+        let sent = sent.filter(|_| outgoing.len() == 1 && copies.is_empty());
+        let sent = sent.map(|placed| (placed.mailbox.0, placed.uid.0));
+        let entries = outgoing.iter().map(|outgoing| self.queue(outgoing, body, *now, sent)).collect();
         self.time(*now);
         Ok(Answer::Done(Done::Enqueued(entries)))
     }
 
-    fn queue(&mut self, outgoing: &Outgoing, body: &Arc<Body>, queued: Timestamp) -> QueueId {
+    fn queue(
+        &mut self,
+        outgoing: &Outgoing,
+        body: &Arc<Body>,
+        queued: Timestamp,
+        sent_copy: Option<(u32, u32)>,
+    ) -> QueueId {
         let Outgoing { reverse_path, parameters, recipients, signatures: _, not_before: due } = outgoing.clone();
         let recipients = recipients.into_iter().map(|Recipient { address, parameters }| {
             let (attempts, last_attempt, last_reply) = Default::default();
             QueueRecipient { address, parameters, attempts, last_attempt, last_reply }
         });
         let (id, body, recipients, held) = (self.next_queue, body.clone(), recipients.collect(), false);
-        self.queue.insert(id, Waiting { body, reverse_path, parameters, recipients, queued, due, held });
+        let outbox = 0;
+        let waiting = Waiting { body, reverse_path, parameters, recipients, queued, due, held, outbox, sent_copy };
+        self.queue.insert(id, waiting);
+        self.show(id);
         self.next_queue += 1;
         QueueId(id)
     }
 
     fn settle(&mut self, settlement: &Settlement) -> Result<Answer, Refusal> {
         let Settlement { entry: id, outcomes, next_due, file, forward, notice, now } = settlement;
+        let before = self.entry(*id)?.clone();
         let entry = self.entry(*id)?;
+        if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Delivered) {
+            entry.sent_copy = None;
+        }
         for (address, outcome) in outcomes {
             match outcome {
                 Outcome::Delivered | Outcome::Failed => entry.recipients.retain(|one| !one.address.same_as(address)),
@@ -525,10 +576,13 @@ impl Model {
             self.place(target, &body, *now, *now)?;
         }
         for outgoing in forward {
-            self.queue(outgoing, &body, *now);
+            self.queue(outgoing, &body, *now, None);
         }
         if is_over {
             self.queue.remove(id);
+            self.unshow(&before);
+        } else {
+            self.reshow(*id, &before);
         }
         self.notice(notice.as_ref(), *now)
     }

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, words};
 use super::{Next, Session};
-use crate::mail::message::{MailboxId, Uid, UidValidity};
+use crate::mail::message::{MailboxId, SpecialUse, Uid, UidValidity};
 use crate::serve::sent::{Fingerprint, Found, Hand, sent_mailbox};
 use crate::serve::{Intake, Whole};
 use crate::store::{Deliver, Done, Expunge, Expungeable, FlagChange, NewBody, Op, SetFlags, Target, Trouble};
@@ -30,6 +30,11 @@ impl Session {
         };
         let out = &mut self.line.out;
         match self.context.store.read(place).await {
+            // Before the message has come all the way.
+            Ok(Some((mailbox, _))) if mailbox.special_use == Some(SpecialUse::Outbox) => {
+                let text = "What is sent comes into Outbox, and nothing else does";
+                self.conversation.refuse_append(Code::Cannot, text, out);
+            }
             Ok(Some((mailbox, is_sent))) => {
                 let store = &self.context.store;
                 let intake = if is_sent { Intake::fingerprinting(store) } else { Intake::new(store) };

@@ -4,7 +4,7 @@
 
 use super::Session;
 use super::failure::{Failure, no};
-use crate::mail::message::Mailbox;
+use crate::mail::message::{Mailbox, SpecialUse};
 use crate::wire::imap::command::{List, StatusItem, Tag};
 use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, matches_pattern, response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,11 @@ fn status_of(mailbox: &Mailbox, items: &[StatusItem], append_bytes_max: u64) -> 
     items.iter().map(|item| (*item, Some(value(item)))).collect()
 }
 
+/// The attribute of RFC 6154 that a mailbox has.
+fn special_use(mailbox: &Mailbox) -> Option<&'static str> {
+    mailbox.special_use.and_then(SpecialUse::attribute)
+}
+
 /// The names above this one.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(DELIMITER).filter_map(|(at, _)| name.get(..at))
@@ -103,7 +108,7 @@ fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
     let patterns: Vec<String> = list.patterns.iter().map(|pattern| format!("{}{pattern}", list.reference)).collect();
     let asked_for = |name: &str| patterns.iter().any(|pattern| matches_pattern(pattern, name));
     let selected = |mailbox: &Mailbox| {
-        (!list.select_subscribed || mailbox.subscribed) && (!list.select_special_use || mailbox.special_use.is_some())
+        (!list.select_subscribed || mailbox.subscribed) && (!list.select_special_use || special_use(mailbox).is_some())
     };
     let with_children: BTreeSet<&str> = mailboxes.iter().flat_map(|mailbox| parents(&mailbox.name)).collect();
     // RECURSIVEMATCH: names with something selected below them that the patterns do not already show.
@@ -128,7 +133,10 @@ fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
             true => "\\HasChildren",
             false => "\\HasNoChildren",
         });
-        attributes.extend(mailbox.special_use.map(|special| special.attribute()));
+        if mailbox.special_use == Some(SpecialUse::Outbox) {
+            attributes.push("\\Noinferiors");
+        }
+        attributes.extend(special_use(mailbox));
         let subscribed_below = below && list.select_subscribed;
         lines.push(Listed { name: mailbox.name.clone(), attributes, subscribed_below });
     }
@@ -165,7 +173,6 @@ fn subscribed(mailboxes: &[Mailbox], pattern: &str) -> BTreeMap<String, bool> {
 mod tests {
     use super::*;
     use crate::mail::message::{MailboxId, ModSeq, Uid, UidValidity};
-    use crate::wire::imap::SpecialUse;
 
     fn mailbox(name: &str, subscribed: bool, special_use: Option<SpecialUse>) -> Mailbox {
         Mailbox {

@@ -5,7 +5,7 @@ use super::failure::{Failure, bad, no};
 use super::news::{gone_since, number_set};
 use super::page::{Item, Plan};
 use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
-use crate::mail::message::{Mailbox, MailboxId, ModSeq, SystemFlags, Uid};
+use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, SystemFlags, Uid};
 use crate::mail::view::{UidMap, View};
 use crate::store::{Bell, Expunge, Expungeable, Op, Snapshot, Trouble, Watched};
 use crate::wire::imap::command::{QResync, Select, Tag};
@@ -89,6 +89,7 @@ impl Session {
         response::flags(out, &mailbox.keywords);
         let permanent = match read_only {
             true => Code::NoPermanentFlags,
+            false if mailbox.special_use == Some(SpecialUse::Outbox) => Code::OutboxFlags,
             false => Code::PermanentFlags { keywords: &mailbox.keywords, new_keywords: true },
         };
         response::untagged(out, Status::Ok, permanent, "Flags that can be stored");

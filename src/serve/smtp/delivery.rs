@@ -8,7 +8,7 @@ use super::incoming::{distinct, reply_of};
 use crate::mail::addressbook::{Place, Refusal, Ways};
 use crate::mail::bounce::{How, Success, tells_success};
 use crate::mail::dkim::Digest;
-use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId};
+use crate::mail::message::{Flags, INBOX, Mailbox, MailboxId, SpecialUse};
 use crate::mail::srs::{self, SrsTrouble};
 use crate::serve::notice::{News, Original, Subject, write_notice};
 use crate::serve::signing::sign;
@@ -18,6 +18,7 @@ use crate::store::{Deliver, Done, Enqueue, NewBody, Op, Outgoing, Recipient, Sto
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::{Envelope, Reply, Role, replies};
+use std::time::Duration;
 
 /// Why a recipient is refused.
 pub(super) enum Failing {
@@ -116,7 +117,10 @@ pub(super) async fn make_op(
     let mut ways = Ways::default();
     let mut news = News::default();
     let now = context.net.clock().now();
-    let waits = envelope.parameters.hold.is_some_and(|hold| hold.release(now) > now);
+    // What the owner sends can be taken back for a while.
+    let undo = if role == Role::Submission { site.undo_send } else { Duration::ZERO };
+    let not_before = envelope.parameters.hold.map_or(now, |hold| hold.release(now)).max(now.plus(undo));
+    let waits = not_before > now;
     for recipient in distinct(&envelope.recipients) {
         let Recipient { address, parameters } = recipient;
         if waits && site.book.is_own(address) && !srs::is_rewritten(&address.local) {
@@ -132,16 +136,18 @@ pub(super) async fn make_op(
         }
     }
     let mut copies = targets(&context.store, &ways.places).await?;
-    copies.extend(filing.map(Filing::target));
-    let not_before = envelope.parameters.hold.map_or(now, |hold| hold.release(now));
+    let sent = filing.map(Filing::target);
     let mut outgoing = outgoing(context, site, envelope, ways, not_before).await?;
     if role == Role::Submission && !outgoing.is_empty() {
         let signatures = sign(context, site, digest.as_ref()).await;
         outgoing.iter_mut().for_each(|one| one.signatures.clone_from(&signatures));
     }
     let change = match outgoing.is_empty() {
-        true => Op::Deliver(Deliver { body, targets: copies, internal_date: now, now }),
-        false => Op::Enqueue(Enqueue { body, outgoing, copies, now }),
+        true => {
+            copies.extend(sent);
+            Op::Deliver(Deliver { body, targets: copies, internal_date: now, now })
+        }
+        false => Op::Enqueue(Enqueue { body, outgoing, copies, sent, now }),
     };
     let subject = Subject {
         reverse_path: &envelope.reverse_path,
@@ -285,6 +291,8 @@ async fn find_place(store: &Store, place: &Place) -> Result<MailboxId, Trouble> 
             let wanted = name.clone();
             let find = move |mailboxes: Vec<Mailbox>| mailboxes.into_iter().find(|mailbox| mailbox.name == wanted);
             match find_or_make(store, name, find).await {
+                // Refused before mail is lost over it.
+                Ok(id) if is_outbox(store, id).await? => Ok(INBOX),
                 // There can be no mailbox of that name; mail does not wait for the owner to see that.
                 Err(Trouble::Refused(why)) => {
                     log::warn!("event=mailbox-not-made name={name:?} reason={why:?} then=INBOX");
@@ -300,6 +308,12 @@ async fn find_place(store: &Store, place: &Place) -> Result<MailboxId, Trouble> 
             Ok(found.map_or(INBOX, |mailbox| mailbox.id))
         }
     }
+}
+
+/// What waits to be sent is shown there, and nothing else can be.
+async fn is_outbox(store: &Store, id: MailboxId) -> Result<bool, Trouble> {
+    let mailbox = store.read(move |snapshot| snapshot.mailbox(id)).await?;
+    Ok(mailbox.is_some_and(|mailbox| mailbox.special_use == Some(SpecialUse::Outbox)))
 }
 
 /// The mailbox that `find` chooses among all; without one a new mailbox of that name.

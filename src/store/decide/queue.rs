@@ -3,31 +3,41 @@
 use super::super::step::Step;
 use super::super::tables::due_parts;
 use super::super::*;
-use super::Draft;
+use super::{Draft, outbox_head};
 use crate::limits::*;
 use redb::ReadableTable;
 
 impl Draft<'_, '_> {
     pub(super) fn enqueue(&mut self, enqueue: Enqueue) -> Result<Done, Trouble> {
-        let Enqueue { body, outgoing, copies, now } = enqueue;
+        let Enqueue { body, outgoing, copies, sent, now } = enqueue;
         if outgoing.is_empty() {
             return Err(Trouble::Refused("a message needs a recipient"));
         }
         outgoing.iter().try_for_each(check_outgoing)?;
         let body = self.admit(body)?;
-        let entries = outgoing.into_iter().map(|outgoing| self.queue(outgoing, body, now)).collect();
+        let is_only = outgoing.len() == 1 && copies.is_empty();
         for target in &copies {
             self.place(target, body, now, now)?;
         }
+        let sent = sent.map(|target| self.place(&target, body, now, now)).transpose()?;
+        let sent_copy = sent.filter(|_| is_only).map(|placed| (placed.mailbox, placed.uid));
+        let entries = outgoing.into_iter().map(|outgoing| self.queue(outgoing, body, now, sent_copy));
+        let entries = entries.collect::<Result<_, _>>()?;
         self.steps.push(Step::Time(now));
         Ok(Done::Enqueued(entries))
     }
 
-    fn queue(&mut self, outgoing: Outgoing, (body, bytes): (BodyId, u64), now: Timestamp) -> QueueId {
+    fn queue(
+        &mut self,
+        outgoing: Outgoing,
+        (body, bytes): (BodyId, u64),
+        now: Timestamp,
+        sent_copy: Option<(MailboxId, Uid)>,
+    ) -> Result<QueueId, Trouble> {
         let Outgoing { reverse_path, parameters, recipients, signatures, not_before } = outgoing;
         let id = QueueId(self.next_queue);
         self.next_queue += 1;
-        self.steps.push(Step::Queue(QueueEntry {
+        let mut entry = QueueEntry {
             id,
             body,
             bytes,
@@ -40,15 +50,31 @@ impl Draft<'_, '_> {
             signatures,
             delay_told: false,
             outbox: None,
-            sent_copy: None,
-        }));
-        id
+            sent_copy,
+        };
+        entry.outbox = self.show(&entry, None)?;
+        self.steps.push(Step::Queue(entry));
+        Ok(id)
+    }
+
+    /// An entry takes the place of what it was before. Outbox follows when it has something else to say of it.
+    fn requeue(&mut self, before: &QueueEntry, mut entry: QueueEntry) -> Result<(), Trouble> {
+        if outbox_head(before) != outbox_head(&entry) {
+            entry.outbox = self.show(&entry, before.outbox)?;
+        }
+        self.steps.push(Step::Queue(entry));
+        Ok(())
     }
 
     pub(super) fn settle(&mut self, settle: Settle) -> Result<Done, Trouble> {
         let Settle { entry: id, outcomes, next_due, file, forward, notice, delay_told, now } = settle;
-        let mut entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        let before = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        let mut entry = before.clone();
         for (address, outcome) in outcomes {
+            if outcome == Outcome::Delivered {
+                // Somebody has got it: the owner's copy says so.
+                entry.sent_copy = None;
+            }
             match outcome {
                 Outcome::Delivered | Outcome::Failed => {
                     entry.recipients.retain(|recipient| !recipient.address.same_as(&address));
@@ -75,10 +101,15 @@ impl Draft<'_, '_> {
         }
         forward.iter().try_for_each(check_outgoing)?;
         for outgoing in forward {
-            self.queue(outgoing, body, now);
+            self.queue(outgoing, body, now, None)?;
         }
         // Last, or the body could go with the entry.
-        self.steps.push(if entry.recipients.is_empty() { Step::Unqueue(id) } else { Step::Queue(entry) });
+        if entry.recipients.is_empty() {
+            self.unshow(&before)?;
+            self.steps.push(Step::Unqueue(id));
+        } else {
+            self.requeue(&before, entry)?;
+        }
         self.notice(notice, now)?;
         Ok(Done::Applied)
     }
@@ -93,7 +124,7 @@ impl Draft<'_, '_> {
             Some((body, NoticeTo::Sender(outgoing))) => {
                 check_outgoing(&outgoing)?;
                 let body = self.admit(body)?;
-                self.queue(outgoing, body, now);
+                self.queue(outgoing, body, now, None)?;
             }
             None => {}
         }
@@ -104,7 +135,7 @@ impl Draft<'_, '_> {
     pub(super) fn hold(&mut self, id: QueueId) -> Result<Done, Trouble> {
         let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
         if !entry.held {
-            self.steps.push(Step::Schedule { id, due: entry.due, held: true });
+            self.requeue(&entry, QueueEntry { held: true, ..entry.clone() })?;
         }
         Ok(Done::Applied)
     }
@@ -112,18 +143,22 @@ impl Draft<'_, '_> {
     pub(super) fn release(&mut self, id: QueueId, due: Timestamp) -> Result<Done, Trouble> {
         let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
         if entry.held {
-            self.steps.push(Step::Schedule { id, due, held: false });
+            self.requeue(&entry, QueueEntry { due, held: false, ..entry.clone() })?;
         }
         Ok(Done::Applied)
     }
 
     /// One entry, or all that wait.
     pub(super) fn retry(&mut self, id: Option<QueueId>, due: Timestamp) -> Result<Done, Trouble> {
-        let entries = match id {
-            Some(id) => vec![self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?],
-            None => self.waiting()?,
-        };
-        let others = entries.iter().filter(|entry| !entry.held && entry.due != due);
+        if let Some(id) = id {
+            let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+            if !entry.held && entry.due != due {
+                self.requeue(&entry, QueueEntry { due, ..entry.clone() })?;
+            }
+            return Ok(Done::Applied);
+        }
+        // Of thousands Outbox tells the next attempt when it has been: until then it goes on telling the one that was planned.
+        let others = self.waiting()?.into_iter().filter(|entry| entry.due != due);
         self.steps.extend(others.map(|entry| Step::Schedule { id: entry.id, due, held: false }));
         Ok(Done::Applied)
     }
@@ -146,7 +181,11 @@ impl Draft<'_, '_> {
         notice: Option<(NewBody, NoticeTo)>,
         now: Timestamp,
     ) -> Result<Done, Trouble> {
-        self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        let entry = self.tables.queue_entry(id)?.ok_or(Trouble::NotFound)?;
+        self.unshow(&entry)?;
+        if notice.is_none() {
+            self.drop_sent_copy(&entry)?;
+        }
         self.steps.push(Step::Unqueue(id));
         self.notice(notice, now)?;
         Ok(Done::Applied)

@@ -194,7 +194,7 @@ impl BodyCopy {
         let stored_bytes = u64::from(staged) * STAGED_PIECE_BYTES + stored.len() as u64;
         let first_piece = if staged == 0 { first_piece(meta.page_used, stored_bytes) } else { 0 };
         let Threaded { thread, keys: thread_keys } = threaded;
-        let row = BodyRow { refs: 0, bytes, crc: crc.finalize(), thread, thread_keys, first_piece, chunks };
+        let row = BodyRow { refs: 0, bytes, crc: crc.finalize(), thread, thread_keys, first_piece, chunks, base: None };
         let rows = rows_of(&row, &index);
         let step = if staged == 0 {
             Step::Body { id, rows, stored }

@@ -120,6 +120,12 @@ impl Gathered {
         self.condition(shape).whole
     }
 
+    /// The mailbox that shows the queue.
+    pub fn outbox(&self) -> Option<MailboxId> {
+        let is_outbox = |state: &MailboxState| state.mailbox.special_use == Some(SpecialUse::Outbox);
+        self.mailboxes.iter().find(|(_, (state, _))| is_outbox(state)).map(|(id, _)| *id)
+    }
+
     /// What came of a table.
     pub fn condition(&self, shape: Shape) -> Condition {
         self.conditions.get(shape.name).copied().unwrap_or_default()

@@ -7,6 +7,7 @@
 
 use super::super::apply::Tables;
 use super::super::body::{BodyRow, Deflaters};
+use super::super::decide::restore_outbox;
 use super::super::disk::{Disk, Part};
 use super::super::facts::encode_facts;
 use super::super::open::{begin, open_redb, random_id};
@@ -39,6 +40,8 @@ pub struct Rebuild<'a> {
     pub doubted: BTreeSet<MailboxId>,
     /// For bodies that are cut anew.
     pub deflaters: Deflaters,
+    /// Bodies that end with another, as Outbox shows them: they are not written, but made anew.
+    pub derived: BTreeSet<BodyId>,
     /// Bodies that the journal brings.
     pub in_journal: BTreeSet<BodyId>,
     /// Queue entries that the journal takes out.
@@ -76,12 +79,14 @@ impl<'a> Rebuild<'a> {
             ..Meta::default()
         };
         let uid_validity = meta.uid_validity.max(now);
+        let derived = gathered.bodies.iter().filter(|(_, row)| row.base.is_some()).map(|(id, _)| *id).collect();
         Ok(Rebuild {
             source,
             gathered,
             database,
             meta,
             uid_validity,
+            derived,
             broken: BTreeSet::new(),
             doubted: BTreeSet::new(),
             deflaters: Deflaters::default(),
@@ -177,6 +182,7 @@ impl<'a> Rebuild<'a> {
             thread_keys: Vec::new(),
             first_piece: 0,
             chunks: Vec::new(),
+            base: None,
         };
         let rows = rows_of(&row, &BodyIndex::default());
         tables.apply(&Step::StagedBody { id, rows }, meta, &mut Vec::new())?;
@@ -196,6 +202,7 @@ impl<'a> Rebuild<'a> {
             .gathered
             .messages
             .iter()
+            .filter(|(_, row)| !self.derived.contains(&row.body))
             .map(|(key, row)| {
                 let mailbox = MailboxId((key >> 32) as u32);
                 let named = keywords.get(&mailbox).map_or(0, |count| known_bits(*count));
@@ -330,6 +337,8 @@ impl<'a> Rebuild<'a> {
 
     /// Moves the counters of doubted mailboxes on, so that no number is given twice, and lets devices compare all of them.
     pub fn finish(&mut self, is_certain: bool) -> Result<(), Trouble> {
+        // Messages of it were left out, without a trace.
+        self.doubted.extend(self.gathered.outbox().filter(|_| !self.derived.is_empty()));
         let doubted = self.doubted.clone();
         self.write(|_, tables, meta| {
             let ids = tables.mailboxes.iter()?.map(|row| row.map(|row| MailboxId(row.0.value())));
@@ -352,6 +361,11 @@ impl<'a> Rebuild<'a> {
             (meta.closed, meta.room_bytes) = (true, 0);
             Ok(())
         })
+    }
+
+    /// Lets Outbox show the queue, with numbers behind all that were given.
+    pub fn show_queue(&mut self) -> Result<(), Trouble> {
+        self.write(|_, tables, meta| restore_outbox(tables, meta).map(|_| ()))
     }
 
     /// Gives the store its name.

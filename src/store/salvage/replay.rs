@@ -6,6 +6,7 @@
 
 use super::super::Trouble;
 use super::super::apply::Tables;
+use super::super::body::BodyRow;
 use super::super::code::Decoder;
 use super::super::step::Step;
 use super::super::tables::*;
@@ -63,6 +64,11 @@ struct Fit<'a, 'b, 't> {
 impl Fit<'_, '_, '_> {
     fn apply(&mut self, step: Step) -> Result<(), Trouble> {
         match step {
+            Step::Body { id, ref rows, .. } if BodyRow::decode(&rows.body).is_ok_and(|row| row.base.is_some()) => {
+                self.rebuild.derived.insert(id);
+                Ok(())
+            }
+            Step::Place { row, .. } if self.rebuild.derived.contains(&row.body) => Ok(()),
             Step::Body { id, .. } => {
                 self.rebuild.in_journal.insert(id);
                 let is_there = self.tables.bodies.get(id.0)?.is_some();

@@ -75,6 +75,8 @@ pub enum Code<'a> {
         /// Whether new ones can be made.
         new_keywords: bool,
     },
+    /// `PERMANENTFLAGS (\Deleted \Seen)`: the other flags are the server's.
+    OutboxFlags,
     /// `PERMANENTFLAGS ()`: nothing can be changed (EXAMINE).
     NoPermanentFlags,
     /// `PRIVACYREQUIRED`
@@ -162,6 +164,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::OverQuota => "OVERQUOTA",
         Code::Parse => "PARSE",
         Code::PermanentFlags { .. } => "PERMANENTFLAGS ",
+        Code::OutboxFlags => "PERMANENTFLAGS (\\Deleted \\Seen)",
         Code::NoPermanentFlags => "PERMANENTFLAGS ()",
         Code::PrivacyRequired => "PRIVACYREQUIRED",
         Code::ReadOnly => "READ-ONLY",

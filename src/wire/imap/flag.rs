@@ -45,7 +45,7 @@ pub struct Flags {
     pub keywords: Vec<String>,
 }
 
-/// RFC 6154 section 2.
+/// RFC 6154 section 2, and one use of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SpecialUse {
     /// `\Archive`
@@ -58,10 +58,12 @@ pub enum SpecialUse {
     Sent,
     /// `\Trash`
     Trash,
+    /// Shows what waits to be sent. Known to the store alone: no attribute says it.
+    Outbox,
 }
 
 impl SpecialUse {
-    /// Each use with its attribute.
+    /// Each use that has an attribute, with it.
     pub const ALL: [(SpecialUse, &'static str); 5] = [
         (SpecialUse::Archive, "\\Archive"),
         (SpecialUse::Drafts, "\\Drafts"),
@@ -70,8 +72,8 @@ impl SpecialUse {
         (SpecialUse::Trash, "\\Trash"),
     ];
 
-    /// Its mailbox attribute, for example `\Drafts`.
-    pub fn attribute(self) -> &'static str {
-        SpecialUse::ALL.iter().find(|(one, _)| *one == self).map_or("", |(_, name)| name)
+    /// Its mailbox attribute, for example `\Drafts`, if it has one.
+    pub fn attribute(self) -> Option<&'static str> {
+        SpecialUse::ALL.iter().find(|(one, _)| *one == self).map(|(_, name)| *name)
     }
 }

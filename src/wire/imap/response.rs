@@ -473,8 +473,11 @@ mod tests {
         {
             assert_eq!(written(|out| push_mailbox(out, name)), wire);
         }
-        let row =
-            ListRow { name: "Sent", attributes: &["\\HasNoChildren", SpecialUse::Sent.attribute()], child_info: &[] };
+        let row = ListRow {
+            name: "Sent",
+            attributes: &["\\HasNoChildren", SpecialUse::Sent.attribute().unwrap()],
+            child_info: &[],
+        };
         assert_eq!(written(|out| list(out, row)), "* LIST (\\HasNoChildren \\Sent) \"/\" Sent\r\n");
         let row = ListRow { name: "a", attributes: &[], child_info: &["SUBSCRIBED"] };
         assert_eq!(written(|out| list(out, row)), "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
