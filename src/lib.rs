@@ -76,7 +76,7 @@
 //! | message queued | queue rows, with what shows them in Outbox in the same Op | tried again when due |
 //! | message held by the owner | its queue row | held until it is released, whatever time passes |
 //! | command over the control socket | memory, and Ops one by one | what was done is there; its client is told that the node broke off |
-//! | message being taken out by the owner | its queue row, held | there and held, or gone; nobody is told before it has gone |
+//! | message being taken out by the owner | memory until one Op | there as it was, or gone and its sender told, both or neither |
 //! | control socket | the data folder | a dead one stays after a kill; commands pass it over, the next start replaces it |
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |

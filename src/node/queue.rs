@@ -162,7 +162,7 @@ fn outcome(changed: Changed, is_running: bool) -> &'static str {
         Changed::Held => "is held until you release it",
         Changed::HeldBefore => "was held already",
         Changed::HeldLate => "is held; but it is being sent at this moment, and whom it goes to may still get it",
-        Changed::UnderWay => "is being sent at this moment; it is held now, so ask again to see what came of that",
+        Changed::UnderWay => "is being sent at this moment; ask again to see what came of that",
         Changed::NotHeld => "was not held",
         Changed::IsHeld => "is held, so it is not tried: release it first",
         Changed::Removed => "removed; nobody is told",

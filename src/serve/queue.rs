@@ -13,7 +13,7 @@ use crate::serve::Context;
 use crate::serve::notice::{News, Subject, read_beginning, write_notice};
 use crate::store::{Op, QueueEntry, Trouble};
 use crate::wire::date::Timestamp;
-pub use handling::{Handling, UnderWay};
+pub use handling::{Handling, Kept, UnderWay};
 use smol::LocalExecutor;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub enum Changed {
     Held,
     /// It is held; but it was being sent at this moment, and whom it goes to may still get it.
     HeldLate,
-    /// It is held and was to go, but is being sent at this moment.
+    /// It was to go, but is being sent at this moment; nothing was changed.
     UnderWay,
     /// It was held before.
     HeldBefore,
@@ -199,26 +199,23 @@ async fn release(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
 }
 
 async fn remove(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
-    if !stop(context, id).await? {
-        return Ok(Changed::UnderWay);
-    }
+    let Some(_kept) = stop(context, id).await else { return Ok(Changed::UnderWay) };
     let now = context.net.clock().now();
     context.store.apply(Op::RemoveQueueEntry { entry: id, notice: None, now }).await?;
     Ok(Changed::Removed)
 }
 
-/// Holds the message and waits until nobody is being sent to, so that what is said of it then stays true. Returns whether that
-/// came in time.
-async fn stop(context: &Context, id: QueueId) -> Result<bool, Trouble> {
-    context.store.apply(Op::Hold { entry: id }).await?;
+/// Keeps the message from being sent and waits for what of it is being sent, so that what is said of it then is true. `None`: that
+/// took too long.
+async fn stop(context: &Context, id: QueueId) -> Option<Kept> {
+    let kept = context.handling.keep(id);
     let patience = Duration::from_secs(QUEUE_REST_SECONDS_MAX);
-    Ok(context.net.clock().within(patience, context.handling.rested(id)).await.is_some())
+    context.net.clock().within(patience, kept.rested()).await?;
+    Some(kept)
 }
 
 async fn bounce(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
-    if !stop(context, id).await? {
-        return Ok(Changed::UnderWay);
-    }
+    let Some(_kept) = stop(context, id).await else { return Ok(Changed::UnderWay) };
     let entry = entry(context, id).await?;
     let now = read_time(context).await?;
     let wanted = entry.recipients.iter().filter(|recipient| tells_failure(recipient.parameters.notify));

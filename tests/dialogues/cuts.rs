@@ -27,7 +27,9 @@ pub fn run(script: &Script, at: usize, mail: &Path) -> Result<(), Box<Mishap>> {
     let mut answered = 0;
     for step in above {
         world.carry_out(step, mail).map_err(|why| world.mishap(step, why))?;
-        if matches!(step.what, What::Expect { .. }) {
+        // What the owner does by a command is answered when it returns.
+        let changes = |words: &[String]| !matches!(words.first().map(String::as_str), Some("is" | "has"));
+        if matches!(&step.what, What::Expect { .. }) || matches!(&step.what, What::Queue(words) if changes(words)) {
             answered = world.disk.events();
         }
     }

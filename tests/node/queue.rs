@@ -269,6 +269,31 @@ fn mail_is_tried_now_removed_or_given_up() {
 }
 
 #[test]
+fn nobody_is_told_of_a_failure_that_is_a_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (node, remote) = relaying(&data);
+    remote.take();
+    remote.ponder(true);
+    let one = submit(&node, "on its way");
+    remote.await_messages(1);
+    assert!(done(&data, &["hold", &one]).contains("is being sent at this moment"));
+    let asked = std::thread::spawn({
+        let (data, one) = (data.clone(), one.clone());
+        move || queue(&data, &["bounce", &one])
+    });
+    // It waits for the answer; had it not, it would have done its harm by now.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!asked.is_finished() && done(&data, &["show", &one]).contains("on its way"));
+    remote.ponder(false);
+    let said = asked.join().unwrap();
+    assert_eq!((said.exit, said.text.as_str()), (1, ""), "{}", said.sentence);
+    assert_eq!(done(&data, &["list"]), EMPTY);
+    assert!(!node.inbox().iter().any(|message| message.contains("MAILER-DAEMON")));
+    node.stop();
+}
+
+#[test]
 fn without_a_running_node_the_same_is_done_on_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

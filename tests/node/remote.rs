@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub struct Remote {
     pub port: u16,
     takes: Arc<AtomicBool>,
+    ponders: Arc<AtomicBool>,
     messages: Arc<Mutex<Vec<String>>>,
 }
 
@@ -17,13 +18,12 @@ impl Remote {
     pub fn start() -> Remote {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (takes, messages) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let remote = Remote { port, takes, messages };
-        let (takes, messages) = (remote.takes.clone(), remote.messages.clone());
+        let remote = Remote { port, takes: Arc::default(), ponders: Arc::default(), messages: Arc::default() };
+        let (takes, ponders, messages) = (remote.takes.clone(), remote.ponders.clone(), remote.messages.clone());
         std::thread::spawn(move || {
             for socket in listener.incoming() {
-                let (takes, messages) = (takes.clone(), messages.clone());
-                std::thread::spawn(move || converse(socket.unwrap(), &takes, &messages));
+                let (takes, ponders, messages) = (takes.clone(), ponders.clone(), messages.clone());
+                std::thread::spawn(move || converse(socket.unwrap(), &takes, &ponders, &messages));
             }
         });
         remote
@@ -32,6 +32,11 @@ impl Remote {
     /// From now on it takes mail.
     pub fn take(&self) {
         self.takes.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it takes its time for the answer to a message that it has.
+    pub fn ponder(&self, ponders: bool) {
+        self.ponders.store(ponders, Ordering::SeqCst);
     }
 
     /// Messages it has taken so far.
@@ -53,7 +58,7 @@ impl Remote {
     }
 }
 
-fn converse(socket: TcpStream, takes: &AtomicBool, messages: &Mutex<Vec<String>>) -> Option<()> {
+fn converse(socket: TcpStream, takes: &AtomicBool, ponders: &AtomicBool, messages: &Mutex<Vec<String>>) -> Option<()> {
     let mut out = socket.try_clone().ok()?;
     let mut lines = BufReader::new(socket).lines();
     out.write_all(b"220 mx.far.example\r\n").ok()?;
@@ -72,6 +77,9 @@ fn converse(socket: TcpStream, takes: &AtomicBool, messages: &Mutex<Vec<String>>
                     }
                 }
                 messages.lock().unwrap().push(message);
+                while ponders.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 "250 2.0.0 taken\r\n"
             }
             "QUIT" => {

@@ -3,8 +3,9 @@
 //! Receives from the relay which messages are being sent at this moment; from the others that what failed a moment ago shall be
 //! tried all the same. Everything that lasts is in the store: after a restart nothing is under way, and nothing is left alone.
 //!
-//! What must always hold: the relay says that a message is under way before it looks whether it may still be sent, and
-//! whoever holds it looks whether it is under way after it is held. So one of them sees the other.
+//! What must always hold: nothing is being sent of a message while somebody keeps it from that. And the relay says that a message is
+//! under way before it looks whether it may still be sent, whoever holds it looks whether it is under way after it is held: so one of
+//! them sees the other.
 
 use crate::mail::message::QueueId;
 use event_listener::Event;
@@ -16,10 +17,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 pub struct Handling {
     afresh: AtomicBool,
-    /// Transactions under way, and deliveries that are not settled yet. Bounded by the connections of the relay and
-    /// [`crate::limits::RELAY_UNSETTLED_MAX`].
-    under_way: Mutex<HashMap<QueueId, usize>>,
-    ended: Event,
+    /// Messages that are in somebody's hands; the others are not there. Bounded by the connections of the relay,
+    /// [`crate::limits::RELAY_UNSETTLED_MAX`] and [`crate::limits::QUEUE_CHANGES_AT_ONCE`].
+    hands: Mutex<HashMap<QueueId, Hands>>,
+    /// Rings when one leaves them.
+    freed: Event,
+}
+
+/// How many hands are on a message.
+#[derive(Default)]
+struct Hands {
+    /// Transactions under way, and deliveries that are not settled yet.
+    sending: usize,
+    /// Those who keep it from being sent.
+    keeping: usize,
 }
 
 impl Handling {
@@ -33,30 +44,48 @@ impl Handling {
         self.afresh.swap(false, Ordering::AcqRel)
     }
 
-    /// A message is about to be sent to some of its recipients, until the last clone of what is returned is dropped.
-    pub fn begin(self: &Arc<Self>, id: QueueId) -> UnderWay {
-        *self.lock().entry(id).or_default() += 1;
-        UnderWay { handling: self.clone(), id }
+    /// A message is about to be sent to some of its recipients, until the last clone of what is returned is dropped. Waits while
+    /// somebody keeps it from that. Cancel-safe.
+    pub async fn begin(self: &Arc<Self>, id: QueueId) -> UnderWay {
+        loop {
+            let freed = self.freed.listen();
+            {
+                let mut all = self.lock();
+                let hands = all.entry(id).or_default();
+                if hands.keeping == 0 {
+                    hands.sending += 1;
+                    return UnderWay { handling: self.clone(), id };
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// Keeps a message from being sent until what is returned is dropped; what of it is being sent goes on.
+    pub fn keep(self: &Arc<Self>, id: QueueId) -> Kept {
+        self.lock().entry(id).or_default().keeping += 1;
+        Kept { handling: self.clone(), id }
     }
 
     /// Whether a message is being sent.
     pub fn is_under_way(&self, id: QueueId) -> bool {
-        self.lock().contains_key(&id)
+        self.lock().get(&id).is_some_and(|hands| hands.sending > 0)
     }
 
-    /// Returns when it is not (any more). Cancel-safe.
-    pub async fn rested(&self, id: QueueId) {
-        loop {
-            let ended = self.ended.listen();
-            if !self.is_under_way(id) {
-                return;
+    fn free(&self, id: QueueId, change: impl FnOnce(&mut Hands)) {
+        let mut all = self.lock();
+        if let Some(hands) = all.get_mut(&id) {
+            change(hands);
+            if hands.sending == 0 && hands.keeping == 0 {
+                all.remove(&id);
             }
-            ended.await;
         }
+        drop(all);
+        self.freed.notify(usize::MAX);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, usize>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, Hands>> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,21 +97,39 @@ pub struct UnderWay {
 
 impl Clone for UnderWay {
     fn clone(&self) -> UnderWay {
-        self.handling.begin(self.id)
+        self.handling.lock().entry(self.id).or_default().sending += 1;
+        UnderWay { handling: self.handling.clone(), id: self.id }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut all = self.handling.lock();
-        if let Some(count) = all.get_mut(&self.id) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                all.remove(&self.id);
+        self.handling.free(self.id, |hands| hands.sending = hands.sending.saturating_sub(1));
+    }
+}
+
+/// A message that is kept from being sent.
+pub struct Kept {
+    handling: Arc<Handling>,
+    id: QueueId,
+}
+
+impl Kept {
+    /// Returns when nothing of it is being sent (any more). Cancel-safe.
+    pub async fn rested(&self) {
+        loop {
+            let freed = self.handling.freed.listen();
+            if !self.handling.is_under_way(self.id) {
+                return;
             }
+            freed.await;
         }
-        drop(all);
-        self.handling.ended.notify(usize::MAX);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.handling.free(self.id, |hands| hands.keeping = hands.keeping.saturating_sub(1));
     }
 }
 
@@ -92,16 +139,24 @@ mod tests {
     use smol::future::{block_on, poll_once};
 
     #[test]
-    fn a_message_is_under_way_until_its_last_part_has_ended() {
+    fn who_keeps_a_message_waits_for_all_that_is_being_sent_and_nothing_begins() {
         let handling = Arc::new(Handling::default());
-        let first = handling.begin(QueueId(1));
+        let first = block_on(handling.begin(QueueId(1)));
         let second = first.clone();
-        let mut rested = std::pin::pin!(handling.rested(QueueId(1)));
-        block_on(handling.rested(QueueId(2)));
+        let kept = handling.keep(QueueId(1));
+        let mut rested = Box::pin(kept.rested());
+        let mut third = Box::pin(handling.begin(QueueId(1)));
+        let other = block_on(handling.begin(QueueId(2)));
         drop(first);
         assert!(handling.is_under_way(QueueId(1)) && block_on(poll_once(&mut rested)).is_none());
         drop(second);
-        assert!(!handling.is_under_way(QueueId(1)) && block_on(poll_once(&mut rested)).is_some());
+        assert!(block_on(poll_once(&mut rested)).is_some() && block_on(poll_once(&mut third)).is_none());
+        drop(rested);
+        drop(kept);
+        let third = block_on(poll_once(&mut third)).unwrap();
+        assert!(handling.is_under_way(QueueId(1)) && handling.is_under_way(QueueId(2)));
+        drop((third, other));
+        assert!(handling.lock().is_empty());
     }
 
     #[test]

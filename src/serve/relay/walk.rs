@@ -73,7 +73,7 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
 /// Leave to send the message now. `None`: it was held or taken out since its round began, and nobody is reported.
 async fn permit(relay: &Relay, job: &Job) -> Option<UnderWay> {
     let id = job.round.entry.id;
-    let under_way = relay.context.handling.begin(id);
+    let under_way = relay.context.handling.begin(id).await;
     let entry = relay.context.store.read(move |snapshot| snapshot.queue_entry(id)).await;
     let may = match entry {
         Ok(entry) => entry.is_some_and(|entry| !entry.held),
