@@ -12,14 +12,16 @@ mod secured;
 use super::{DnsTrouble, Mx};
 use crate::limits::{DNS_ANSWER_SECONDS_MAX, DNS_ATTEMPTS, DNS_CACHE_ANSWERS, DNS_RECORDS_MAX, DNS_TIMEOUT_SECONDS};
 use crate::wire::address::Domain;
-use hickory_resolver::Resolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, RuntimeProvider, Spawn, Time};
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError, NetError, RetryDnsHandle};
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{NameServerPool, PoolContext, Resolver, TlsConfig};
 pub(super) use secured::BOGUS;
 use secured::Validation;
 use smol::{Async, Executor, Timer};
@@ -48,6 +50,9 @@ struct Built {
     /// When the system's configuration was written that this resolver follows.
     config_of: Option<SystemTime>,
 }
+
+/// Asks, and proves what is answered.
+type Prover = DnssecDnsHandle<RetryDnsHandle<NameServerPool<OnSmol>>>;
 
 impl Dns {
     /// Takes note that it is this late at least, in seconds since 1970: signatures are judged by that.
@@ -117,7 +122,11 @@ impl Dns {
     }
 
     async fn ask_by(&self, resolver: &Resolver<OnSmol>, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
-        let asking = self.background.run(resolver.lookup(name, kind));
+        self.in_time(resolver.lookup(name, kind)).await
+    }
+
+    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
+        let asking = self.background.run(asking);
         let late = async {
             Timer::after(Duration::from_secs(DNS_ANSWER_SECONDS_MAX)).await;
             Err(NetError::Timeout)
@@ -151,23 +160,39 @@ impl Dns {
 
     /// `prove_by`: the keys of the root by which answers are proved.
     fn build(&self, prove_by: Option<&Arc<TrustAnchors>>) -> Result<Resolver<OnSmol>, NetError> {
+        let (config, options) = self.configuration()?;
         let provider = OnSmol { background: self.background.clone() };
-        let mut builder = match self.server {
-            None => Resolver::builder(provider)?,
-            Some(server) => {
-                let mut config = NameServerConfig::udp_and_tcp(server.ip());
-                config.connections.iter_mut().for_each(|connection| connection.port = server.port());
-                Resolver::builder_with_config(ResolverConfig::from_name_servers(vec![config]), provider)
-            }
-        };
-        let options: &mut ResolverOpts = builder.options_mut();
-        options.cache_size = DNS_CACHE_ANSWERS;
-        options.timeout = self.timeout;
-        options.attempts = DNS_ATTEMPTS;
+        let mut builder = Resolver::builder_with_config(config, provider);
+        *builder.options_mut() = options;
         if let Some(anchors) = prove_by {
             builder = builder.with_trust_anchor(anchors.clone());
         }
         builder.build()
+    }
+
+    /// What proves answers underneath a resolver, for a closer look at one of them.
+    fn prover(&self, prove_by: &Arc<TrustAnchors>) -> Result<Prover, NetError> {
+        let (config, options) = self.configuration()?;
+        let provider = OnSmol { background: self.background.clone() };
+        let servers = config.name_servers().to_vec();
+        let pool =
+            NameServerPool::from_config(servers, Arc::new(PoolContext::new(options, TlsConfig::new()?)), provider);
+        Ok(DnssecDnsHandle::with_trust_anchor(RetryDnsHandle::new(pool, DNS_ATTEMPTS), prove_by.clone()))
+    }
+
+    fn configuration(&self) -> Result<(ResolverConfig, ResolverOpts), NetError> {
+        let (config, mut options) = match self.server {
+            None => read_system_conf()?,
+            Some(server) => {
+                let mut config = NameServerConfig::udp_and_tcp(server.ip());
+                config.connections.iter_mut().for_each(|connection| connection.port = server.port());
+                (ResolverConfig::from_name_servers(vec![config]), ResolverOpts::default())
+            }
+        };
+        options.cache_size = DNS_CACHE_ANSWERS;
+        options.timeout = self.timeout;
+        options.attempts = DNS_ATTEMPTS;
+        Ok((config, options))
     }
 }
 

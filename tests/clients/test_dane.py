@@ -45,6 +45,7 @@ zone:
   - domain: far.example
     dnssec-signing: {signing}
     dnssec-policy: own
+  - domain: sub.far.example
 """
 
 ROOT = """\
@@ -59,7 +60,18 @@ FAR = """\
 $TTL 300
 @ SOA ns. hostmaster. 1 3600 600 86400 300
 @ NS ns.
-@ MX 10 mx
+@ MX 10 {host}
+mx A 127.0.0.1
+alias CNAME mx
+*.wild A 127.0.0.1
+sub NS ns.
+"""
+
+# Below far.example, and never signed.
+SUB = """\
+$TTL 300
+@ SOA ns. hostmaster. 1 3600 600 86400 300
+@ NS ns.
 mx A 127.0.0.1
 """
 
@@ -74,14 +86,15 @@ class Names:
     """A name server for the root and far.example. `delegated`: the root says that far.example is signed. `change`: what is done
     to the text of the signed zone before it is served; `days_old`: how long ago it was signed."""
 
-    def __init__(self, records, delegated=True, nsec3=False, change=None, days_old=0):
+    def __init__(self, records, delegated=True, nsec3=False, change=None, days_old=0, host="mx"):
         self.folder = tempfile.mkdtemp(prefix="hauspost-knot-")
         self.port = free_port()
         self.conf = self.folder + "/knot.conf"
         still = change or days_old
         self.configure("on" if delegated else "off", nsec3)
         self.write("zone-", ROOT)
-        self.write("zone-far.example", "$ORIGIN far.example.\n" + FAR + records)
+        self.write("zone-far.example", "$ORIGIN far.example.\n" + FAR.format(host=host) + records)
+        self.write("zone-sub.far.example", SUB)
         for zone in [".", "far.example"]:
             self.run("keymgr", "-c", self.conf, zone, "generate", "ksk=yes", "zsk=yes", "created=-100d", "publish=-100d",
                      "ready=-100d", "active=-100d")
@@ -260,6 +273,38 @@ class Dane(unittest.TestCase):
 
     def test_expired_signatures(self):
         self.waits(self.names(self.tlsa(), days_old=60), "not validly signed")
+
+    def both_denials(self, test, *arguments, **how):
+        for nsec3 in False, True:
+            with self.subTest(nsec3=nsec3):
+                test(self.names(*arguments, nsec3=nsec3, **how))
+                self.peer.forget()
+
+    def test_a_host_that_is_an_alias(self):
+        self.both_denials(self.sends, self.tlsa(), host="alias")
+
+    def test_a_host_that_is_an_alias_and_not_matching(self):
+        self.both_denials(lambda names: self.waits(names, "its TLSA records vouch for"), self.wrong_tlsa(), host="alias")
+
+    def test_wildcards(self):
+        self.both_denials(self.sends, self.tlsa().replace("_%d." % self.peer.port, "*."))
+        self.both_denials(self.sends, host="y.wild")
+        wrong = self.wrong_tlsa().replace("_%d." % self.peer.port, "*.")
+        self.both_denials(lambda names: self.waits(names, "its TLSA records vouch for"), wrong)
+
+    def test_a_host_in_an_unsigned_zone_below(self):
+        self.both_denials(self.sends, host="mx.sub")
+
+    def test_no_such_domain_and_no_address(self):
+        """What is proved not to be there is not waited for."""
+        for nsec3 in False, True:
+            node = self.node(self.names(host="nowhere", nsec3=nsec3))
+            submit(node, message("dane", sender="me@home.test", to="bob@far.example"))
+            limit = time.monotonic() + 30
+            while "event=refused" not in node.log_text() and time.monotonic() < limit:
+                time.sleep(0.05)
+            self.assertIn("event=refused", node.log_text())
+            self.assertIn("nowhere.far.example has no address", node.log_text())
 
     def test_by_way_of_a_router(self):
         names = self.names(self.tlsa())

@@ -17,10 +17,11 @@ use crate::net::{DnsTrouble, Mx, Secured};
 use crate::wire::address::Domain;
 use hickory_resolver::Resolver;
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
+use hickory_resolver::net::xfer::FirstAnswer;
+use hickory_resolver::net::{DnsError, DnsHandle, NetError, NoRecords};
+use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, SigInput};
 use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -170,7 +171,26 @@ impl Dns {
     }
 
     async fn prove(&self, resolver: &Resolver<OnSmol>, name: &Name, kind: RecordType) -> Result<Proved, Unproved> {
-        read_proofs(name, kind, self.ask_by(resolver, name.clone(), kind).await)
+        match read_proofs(name, kind, self.ask_by(resolver, name.clone(), kind).await) {
+            Err(Unproved::Bogus) => self.look_closer(name, kind).await,
+            proved => proved,
+        }
+    }
+
+    /// A second look at an answer that the resolver took for bogus. It wants a proof that the wildcard itself is not there (hickory
+    /// 0.26, with NSEC), which no answer made from a wildcard can bring; what RFC 4035 section 5.3.4 asks for is enough.
+    async fn look_closer(&self, name: &Name, kind: RecordType) -> Result<Proved, Unproved> {
+        let Some(anchors) = &self.validation.anchors else { return Err(Unproved::Bogus) };
+        let prover = self.prover(anchors).map_err(|_| Unproved::Bogus)?;
+        let asking = prover.lookup(Query::query(name.clone(), kind), DnsRequestOptions::default()).first_answer();
+        match self.in_time(asking).await {
+            Err(NetError::Dns(DnsError::Nsec { response, .. }))
+                if is_from_wildcard(&response.answers, &response.authorities) =>
+            {
+                follow(name, kind, &response.answers)
+            }
+            _ => Err(Unproved::Bogus),
+        }
     }
 
     /// Whether an address of the name itself is proved to be from an unsigned zone: servers that deny something without a word
@@ -367,6 +387,34 @@ fn follow(asked: &Name, kind: RecordType, answers: &[Record]) -> Result<Proved, 
     Err(Unproved::Trouble(DnsTrouble::Temporary("the answer does not lead from the name to any record".to_owned())))
 }
 
+/// Whether answers stand for names that are not there but for a wildcard, and it is proved that they are not: the name one label
+/// longer than the wildcard's parent lies in a gap between two names of the zone (RFC 4035 section 5.3.4).
+fn is_from_wildcard(answers: &[Record], authorities: &[Record]) -> bool {
+    let is_gap_over = |name: &Name, zone: &Name| {
+        authorities.iter().filter(|record| record.proof == Proof::Secure).any(|record| {
+            let RData::DNSSEC(DNSSECRData::NSEC(nsec)) = &record.data else { return false };
+            let (from, to) = (&record.name, nsec.next_domain_name());
+            let kinds = nsec.type_set();
+            let is_cut = kinds.contains(RecordType::NS) && !kinds.contains(RecordType::SOA);
+            let is_inside = from < name && (name < to || to <= from);
+            // A name above an existing one is there too, without records; below a cut another zone speaks.
+            is_inside && zone.zone_of(from) && !name.zone_of(to) && !(is_cut && from.zone_of(name))
+        })
+    };
+    let mut expanded = answers.iter().filter_map(|record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) if record.proof == Proof::Secure => {
+            let input = signature.input();
+            (input.num_labels < record.name.num_labels()).then_some((record, input))
+        }
+        _ => None,
+    });
+    let is_proved = |(record, input): (&Record, &SigInput)| {
+        let next_closer = record.name.trim_to(usize::from(input.num_labels).saturating_add(1));
+        input.signer_name.zone_of(&record.name) && is_gap_over(&next_closer, &input.signer_name)
+    };
+    expanded.next().is_some_and(|first| is_proved(first) && expanded.all(is_proved))
+}
+
 fn security_of(proof: Proof) -> Result<Security, Unproved> {
     match proof {
         Proof::Secure => Ok(Security::Secure),
@@ -395,8 +443,9 @@ fn security_of_denial(none: &NoRecords) -> Result<Security, Unproved> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_resolver::proto::dnssec::rdata::NSEC;
-    use hickory_resolver::proto::op::Query;
+    use hickory_resolver::proto::dnssec::Algorithm;
+    use hickory_resolver::proto::dnssec::rdata::{NSEC, RRSIG};
+    use hickory_resolver::proto::rr::SerialNumber;
     use hickory_resolver::proto::rr::rdata::{A, CNAME, SOA};
 
     fn name(text: &str) -> Name {
@@ -467,6 +516,45 @@ mod tests {
         let proved = [zone("far.test.", Proof::Secure), record("mx.far.test.", nsec.clone(), Proof::Secure)];
         assert!(matches!(denial(&proved), Ok(Security::Secure)));
         assert!(matches!(denial(&[record("mx.far.test.", nsec, Proof::Bogus)]), Err(Unproved::NoProof)));
+    }
+
+    /// A signature over records of a name; `labels`: of the wildcard's parent, or of the name itself.
+    fn signature(owner: &str, labels: u8) -> Record {
+        let input = SigInput {
+            type_covered: RecordType::A,
+            algorithm: Algorithm::ECDSAP256SHA256,
+            num_labels: labels,
+            original_ttl: 60,
+            sig_expiration: SerialNumber::new(2),
+            sig_inception: SerialNumber::new(1),
+            key_tag: 1,
+            signer_name: name("far.test."),
+        };
+        record(owner, RData::DNSSEC(DNSSECRData::RRSIG(RRSIG::from_sig(input, vec![]))), Proof::Secure)
+    }
+
+    #[test]
+    fn a_wildcard_answers_only_for_names_that_are_proved_not_to_be_there() {
+        let gap = |from: &str, to: &str, kinds: &[RecordType], proof| {
+            record(from, RData::DNSSEC(DNSSECRData::NSEC(NSEC::new(name(to), kinds.iter().copied()))), proof)
+        };
+        let from_wildcard = |owner: &str, labels, gap: Record| {
+            is_from_wildcard(&[address(owner, Proof::Secure), signature(owner, labels)], &[gap])
+        };
+        let a = &[RecordType::A][..];
+        let wide = || gap("*.w.far.test.", "far.test.", a, Proof::Secure);
+        assert!(from_wildcard("y.w.far.test.", 3, wide()));
+        assert!(from_wildcard("x.y.w.far.test.", 3, wide()));
+        // Nothing was expanded; nothing is proved; the gap is elsewhere, or of another zone.
+        assert!(!from_wildcard("y.w.far.test.", 4, wide()));
+        assert!(!from_wildcard("y.w.far.test.", 3, gap("*.w.far.test.", "far.test.", a, Proof::Bogus)));
+        assert!(!from_wildcard("y.w.far.test.", 3, gap("*.w.far.test.", "b.w.far.test.", a, Proof::Secure)));
+        assert!(!from_wildcard("y.w.far.test.", 3, gap("a.test.", "z.test.", a, Proof::Secure)));
+        // A closer name is there: it has names below it, so the wildcard does not stand for those.
+        assert!(!from_wildcard("x.y.w.far.test.", 3, gap("*.w.far.test.", "z.y.w.far.test.", a, Proof::Secure)));
+        // Another zone begins at w.far.test.
+        assert!(!from_wildcard("y.w.far.test.", 3, gap("w.far.test.", "far.test.", &[RecordType::NS], Proof::Secure)));
+        assert!(!is_from_wildcard(&[address("y.w.far.test.", Proof::Secure)], &[wide()]));
     }
 
     #[test]
