@@ -32,7 +32,7 @@
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
 //! [`mail::route`] → [`mail::tls_policy`] (what DNS proves and the domain asks of TLS) → [`wire::smtp::client`] streams the body →
 //! [`store::Op::Settle`]: done, deferred with the next time,
-//! or bounced into the owner's inbox in the same Op.
+//! or bounced into the owner's inbox in the same Op; once, after some hours, with a notice that it waits.
 //!
 //! *Port 25 to elsewhere.* an address with a forward or a gateway: the same, but → [`store::Op::Enqueue`] (mailboxes and queue
 //! entries, one body, one Op; a forward's sender rewritten by [`mail::srs`]) → 250 → the relay, as above; its bounce goes to
@@ -85,6 +85,7 @@
 //! | which sent copies were filed | memory | gone; a client may file what it was sending a second time |
 //! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |
 //! | what DNS said of a policy, a policy that could not be fetched | memory | asked again |
+//! | which servers are left alone, who waits for the network | memory of the relay | gone; found out anew, and who waits is read from the queue |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |

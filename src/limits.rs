@@ -6,6 +6,9 @@ mod tls;
 
 pub use tls::*;
 
+mod relay;
+
+pub use relay::*;
 use std::time::Duration;
 
 // ---- every service
@@ -443,110 +446,6 @@ pub const CERTIFICATE_BACKDATED_DAYS: i64 = 7;
 /// Bytes under way in one direction of a connection in memory: small enough that tests meet a full pipe.
 pub const TWIN_PIPE_BYTES: usize = 64 << 10;
 
-// ---- relay
-
-/// Wait for the greeting of another server, in seconds (RFC 5321 section 4.5.3.2.1).
-pub const RELAY_GREETING_SECONDS: u64 = 300;
-/// Wait for the answer to EHLO, STARTTLS, AUTH, MAIL and RCPT, in seconds (RFC 5321 sections 4.5.3.2.2 and 3).
-pub const RELAY_COMMAND_SECONDS: u64 = 300;
-/// Wait for the answer to DATA, in seconds (RFC 5321 section 4.5.3.2.4).
-pub const RELAY_DATA_SECONDS: u64 = 120;
-/// Wait for one block of content to be sent, in seconds (RFC 5321 section 4.5.3.2.5).
-pub const RELAY_BLOCK_SECONDS: u64 = 180;
-/// Time for a server that takes no more bytes to say why, in seconds: what it says is there already, or will not come.
-pub const RELAY_LAST_WORDS_SECONDS: u64 = 1;
-/// Wait for the answer to the final dot, in seconds (RFC 5321 section 4.5.3.2.6).
-pub const RELAY_CONTENT_SECONDS: u64 = 600;
-/// Wait for the answer to RSET and QUIT, in seconds: nothing depends on it.
-pub const RELAY_QUIT_SECONDS: u64 = 10;
-/// Longest reply line in bytes with its end; RFC 5321 section 4.5.3.1.5 says 512, servers in the field send more.
-pub const RELAY_REPLY_LINE_BYTES: usize = 2048;
-/// Lines in one reply; EHLO answers have 10 to 20, long refusals fewer.
-pub const RELAY_REPLY_LINES: usize = 100;
-/// Bytes kept of the lines of one reply: enough for any EHLO answer.
-pub const RELAY_REPLY_KEPT_BYTES: usize = 8192;
-/// Bytes of reply text that go into the queue, the log and bounces; with code and status it fits the queue's 512.
-pub const RELAY_REPLY_TEXT_BYTES: usize = 480;
-/// Recipients in one transaction: what every server takes (RFC 5321 section 4.5.3.1.8).
-pub const RELAY_RECIPIENTS_PER_TRANSACTION: usize = 100;
-/// Chunks of a message (RFC 3030) that may be under way before the first of them is answered, where commands may be pipelined:
-/// with those of [`RELAY_BODY_READ_BYTES`] a quarter of a megabyte, more than most lines hold between here and there.
-pub const RELAY_CHUNKS_UNANSWERED_MAX: u32 = 4;
-/// Hosts tried for one domain in one attempt; large providers name five.
-pub const RELAY_HOSTS_MAX: usize = 8;
-/// Shortest wait before another attempt, in seconds: a schedule of zeros must not spin.
-pub const RELAY_RETRY_SECONDS_MIN: u64 = 1;
-/// Connections to other servers at once: each holds two buffers and, over TLS, about 20 KB.
-pub const RELAY_CONNECTIONS_MAX: usize = 8;
-/// Connections to one destination at once; more than a few look like an attack there.
-pub const RELAY_CONNECTIONS_PER_DESTINATION: usize = 2;
-/// Messages over one connection before it is given up, so that no destination keeps others waiting.
-pub const RELAY_MESSAGES_PER_CONNECTION: usize = 100;
-/// How long a connection without work is kept for the next message, in seconds.
-pub const RELAY_LINGER_SECONDS: u64 = 2;
-/// Queue entries in memory at once.
-pub const RELAY_ENTRIES_TAKEN_MAX: usize = 256;
-/// Recipients in memory at once, over all entries; an entry that has more is taken alone.
-pub const RELAY_RECIPIENTS_TAKEN_MAX: usize = 2048;
-/// Queue entries one look into the store brings.
-pub const RELAY_LOOK_ENTRIES: usize = 64;
-/// Rows of the queue's order read at once during a look.
-pub const RELAY_LOOK_PAGE: usize = 256;
-/// Queue entries to the same domain in memory at once: the rest of the room is for others.
-pub const RELAY_ENTRIES_PER_DOMAIN: usize = 64;
-/// After a look that passed over more entries than this, the next one waits for room or for
-/// [`RELAY_LOOK_GAP_SECONDS`].
-pub const RELAY_PASSED_OVER_MAX: usize = 256;
-/// See [`RELAY_PASSED_OVER_MAX`], in seconds.
-pub const RELAY_LOOK_GAP_SECONDS: u64 = 1;
-/// Deliveries whose settlement may be under way while the next message is sent: what a power cut can duplicate.
-pub const RELAY_UNSETTLED_MAX: usize = 32;
-/// Domains looked up at once.
-pub const RELAY_LOOKUPS_MAX: usize = 16;
-/// Wait for a TCP connection, in seconds: the minute of RFC 1123 would stall a host with dead addresses too long.
-pub const RELAY_CONNECT_SECONDS: u64 = 30;
-/// Wait for a TLS handshake, in seconds.
-pub const RELAY_TLS_SECONDS: u64 = 60;
-/// Addresses tried in one attempt.
-pub const RELAY_ADDRESSES_TRIED_MAX: usize = 8;
-/// Servers that were reached but did not decide, in one attempt.
-pub const RELAY_SERVERS_TRIED_MAX: usize = 3;
-/// How long an address that could not be used is left alone, in seconds: shorter than any wait between attempts.
-pub const RELAY_BACKOFF_SECONDS: u64 = 10;
-/// The same after a failed login, in seconds: providers lock out who tries too often.
-pub const RELAY_LOGIN_BACKOFF_SECONDS: u64 = 300;
-/// Addresses remembered as unusable.
-pub const RELAY_BACKOFF_ADDRESSES: usize = 512;
-/// Bytes of a body in memory per connection and read.
-pub const RELAY_BODY_READ_BYTES: usize = 64 << 10;
-/// How long the relay finishes what is under way when the node stops, in seconds.
-pub const RELAY_STOP_SECONDS: u64 = 2;
-/// Longest wait before the relay looks into the queue again, in seconds: notices a clock that was set.
-pub const RELAY_LOOK_AGAIN_SECONDS: u64 = 600;
-/// Wait before the relay asks a store in trouble again, in seconds.
-pub const RELAY_STORE_RETRY_SECONDS: u64 = 10;
-/// Bytes of the original header that a bounce returns.
-pub const BOUNCE_HEADER_BYTES: usize = 16 << 10;
-/// Bytes of a message that a bounce returns whole where the sender asked for that (RET=FULL); of larger ones the header. It is
-/// held in memory while the bounce is written.
-pub const BOUNCE_MESSAGE_BYTES_MAX: u64 = 256 << 10;
-/// Recipients that one bounce lists, those beyond are counted: 100 lines of 512 bytes are more than anyone reads.
-pub const BOUNCE_RECIPIENTS: usize = 200;
-/// Entries of the queue in memory at once while it is listed.
-pub const QUEUE_PAGE_ENTRIES: usize = 64;
-/// Recipients that the list of the queue names of one message; those beyond are counted.
-pub const QUEUE_RECIPIENTS_LISTED: usize = 5;
-/// Characters of an address that are shown.
-pub const ADDRESS_CHARACTERS_SHOWN: usize = 200;
-/// Characters of a subject that the list of the queue shows.
-pub const SUBJECT_CHARACTERS_LISTED: usize = 80;
-/// Characters of a reply or a header field that are shown.
-pub const REPLY_CHARACTERS_SHOWN: usize = 500;
-/// Seconds that taking a message out of the queue waits for what is being sent of it: most transactions take less.
-pub const QUEUE_REST_SECONDS_MAX: u64 = 10;
-/// Entries that are changed at once when the owner names many: they share their flushes.
-pub const QUEUE_CHANGES_AT_ONCE: usize = 64;
-
 // ---- node
 
 /// Threads that run sessions, one per core up to this: a board has four, and each costs memory.
@@ -566,7 +465,7 @@ pub const REFUSAL_MILLISECONDS_MAX: u64 = 500;
 /// Seconds between two lines in the log about refused connections of one listener.
 pub const REFUSAL_LOG_SECONDS: u64 = 10;
 /// File descriptors that sessions leave to the store, the relay, DNS and the listeners.
-pub const DESCRIPTORS_RESERVED: u64 = 128;
+pub const DESCRIPTORS_RESERVED: u64 = 384;
 /// File descriptors asked of the system at most; more sessions than that have no place in memory anyway.
 pub const DESCRIPTORS_MAX: u64 = 16_384;
 /// Size of a configuration file in bytes: far above any real one, far below what could hurt.

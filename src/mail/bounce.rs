@@ -7,6 +7,7 @@
 
 mod advice;
 mod original;
+mod report;
 
 use crate::limits::BOUNCE_RECIPIENTS;
 use crate::mail::message::QueueId;
@@ -39,7 +40,9 @@ pub struct Bounce<'a> {
     pub random: [u8; 16],
     /// Who did not get it.
     pub failures: &'a [Failure],
-    /// Who got it, as far as the sender wants to know. Together with the failures at least one.
+    /// Who has not got it yet.
+    pub delays: &'a [Delay],
+    /// Who got it, as far as the sender wants to know. Together with the others at least one.
     pub successes: &'a [Success],
     /// What is returned of the original.
     pub returned: Returned<'a>,
@@ -69,6 +72,21 @@ pub struct Failure {
     pub gave_up_after: Option<Duration>,
 }
 
+/// One recipient who has not got it yet, and for whom it is tried again (RFC 3464 section 2.3.3: `delayed`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// Whom.
+    pub recipient: Address,
+    /// ORCPT, decoded.
+    pub original: Option<String>,
+    /// The server that was asked last, when one was.
+    pub host: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// When it is given up.
+    pub until: Timestamp,
+}
+
 /// One recipient who got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Success {
@@ -96,6 +114,12 @@ pub fn tells_failure(notify: Notify) -> bool {
     notify == Notify::default() || notify.contains(Notify::FAILURE)
 }
 
+/// Whether the sender is told that a recipient has to wait for the message: where nothing was said we may, and do
+/// (RFC 3461 section 5.2.5).
+pub fn tells_delay(notify: Notify) -> bool {
+    notify == Notify::default() || notify.contains(Notify::DELAY)
+}
+
 /// Whether the sender is told that a recipient got the message (RFC 3461 sections 5.2.2 and 5.2.3).
 pub fn tells_success(notify: Notify) -> bool {
     notify.contains(Notify::SUCCESS)
@@ -108,13 +132,15 @@ pub enum Reason {
     Answered(Answer),
     /// What happened instead of an answer, as a plain sentence.
     Happened(String),
+    /// There was no way to the server, or its name could not be looked up: the network may be gone. A plain sentence.
+    Unreachable(String),
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Reason::Answered(answer) => answer.fmt(f),
-            Reason::Happened(text) => f.write_str(text),
+            Reason::Happened(text) | Reason::Unreachable(text) => f.write_str(text),
         }
     }
 }
@@ -125,7 +151,18 @@ impl Failure {
         match (&self.reason, self.gave_up_after) {
             (_, Some(_)) => Status(4, 4, 7),
             (Reason::Answered(answer), None) => answer.status_or_class(),
-            (Reason::Happened(_), None) => Status(5, 0, 0),
+            (Reason::Happened(_) | Reason::Unreachable(_), None) => Status(5, 0, 0),
+        }
+    }
+}
+
+impl Delay {
+    /// An answer of another class than 4 did not decide, so its status would mislead. RFC 3463: 4.4.1 is "no answer from host".
+    fn status(&self) -> Status {
+        match &self.reason {
+            Reason::Answered(Answer { status: Some(status @ Status(4, ..)), .. }) => *status,
+            Reason::Answered(_) | Reason::Happened(_) => Status(4, 0, 0),
+            Reason::Unreachable(_) => Status(4, 4, 1),
         }
     }
 }
@@ -149,7 +186,7 @@ pub fn encode_bounce(bounce: &Bounce<'_>) -> Vec<u8> {
     let (kind, coding) = if is_global(bounce) { ("global-", "8bit") } else { ("", "7bit") };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{kind}delivery-status\r\n");
     let _ = write!(text, "Content-Transfer-Encoding: {coding}\r\n\r\n");
-    write_status(&mut text, bounce);
+    report::write_status(&mut text, bounce);
     // RFC 6533 section 4: the types that may hold UTF-8 headers.
     let kind = match (original.is_utf8(), all.is_some()) {
         (true, true) => "message/global",
@@ -170,6 +207,7 @@ fn is_global(bounce: &Bounce<'_>) -> bool {
         !recipient.local.is_ascii() || original.as_ref().is_some_and(|original| !original.is_ascii())
     };
     bounce.failures.iter().any(|failure| wide(&failure.recipient, &failure.original))
+        || bounce.delays.iter().any(|delay| wide(&delay.recipient, &delay.original))
         || bounce.successes.iter().any(|success| wide(&success.recipient, &success.original))
 }
 
@@ -178,6 +216,7 @@ fn write_header(text: &mut String, bounce: &Bounce<'_>, original: &Original, uni
     let _ = write!(text, "Return-Path: <>\r\nDate: {}\r\n", date(bounce.now));
     let _ = write!(text, "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\nTo: <{}>\r\n", bounce.to);
     let (what, plain) = match (bounce.failures, bounce.successes) {
+        ([], _) if !bounce.delays.is_empty() => ("Delayed", "Your message is delayed"),
         ([], successes) if successes.iter().any(|success| success.how != How::Delivered) => {
             ("Handed on", "Your message was handed on")
         }
@@ -225,6 +264,10 @@ fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original
             }
         }
     }
+    for delay in bounce.delays.iter().take(BOUNCE_RECIPIENTS) {
+        wrap(text, "", &advice::delay_sentence(delay));
+        text.push_str("\r\n");
+    }
     for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
         wrap(text, "", &success_sentence(success));
         text.push_str("\r\n");
@@ -240,6 +283,10 @@ fn write_explanation(text: &mut String, bounce: &Bounce<'_>, original: &Original
     }
     if let Some(unlisted) = bounce.failures.len().checked_sub(BOUNCE_RECIPIENTS).filter(|&n| n > 0) {
         wrap(text, "    ", &format!("and {unlisted} more recipients"));
+    }
+    for delay in bounce.delays.iter().take(BOUNCE_RECIPIENTS) {
+        let server = delay.host.as_deref().map(|host| format!(", server {host}")).unwrap_or_default();
+        wrap(text, "    ", &format!("<{}>{server}: {}", delay.recipient, delay.reason));
     }
     for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
         if let How::Relayed(host, answer) = &success.how {
@@ -264,63 +311,6 @@ fn success_sentence(success: &Success) -> String {
             "Your message to {recipient} was handed on to the server {host}, which does not report when it is delivered."
         ),
     }
-}
-
-/// RFC 3464 sections 2.2 and 2.3.
-fn write_status(text: &mut String, bounce: &Bounce<'_>) {
-    if let Some(id) = bounce.envelope_id {
-        let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(id));
-    }
-    let _ = write!(text, "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\n", bounce.hostname, date(bounce.queued));
-    if let Some(hold) = bounce.hold {
-        let _ = write!(text, "Future-Release-Request: {hold}\r\n");
-    }
-    let global = is_global(bounce);
-    for failure in bounce.failures.iter().take(BOUNCE_RECIPIENTS) {
-        write_recipient(text, &failure.recipient, failure.original.as_deref(), "failed", failure.status());
-        if let Some(host) = &failure.host {
-            let _ = write!(text, "Remote-MTA: dns; {}\r\n", one_line(host));
-        }
-        let diagnostic = match &failure.reason {
-            Reason::Answered(answer) if answer.said_by_peer => format!("smtp; {answer}"),
-            other => format!("x-hauspost; {other}"),
-        };
-        write_diagnostic(text, &diagnostic, global);
-        let _ = write!(text, "Last-Attempt-Date: {}\r\n", date(bounce.now));
-    }
-    for success in bounce.successes.iter().take(BOUNCE_RECIPIENTS) {
-        let action = match success.how {
-            How::Delivered => "delivered",
-            How::SentOn => "expanded",
-            How::Relayed(..) => "relayed",
-        };
-        write_recipient(text, &success.recipient, success.original.as_deref(), action, Status(2, 0, 0));
-        if let How::Relayed(host, answer) = &success.how {
-            let _ = write!(text, "Remote-MTA: dns; {}\r\n", one_line(host));
-            write_diagnostic(text, &format!("smtp; {answer}"), global);
-        }
-    }
-}
-
-/// The first fields of a recipient. An address outside ASCII has its own type (RFC 6533 section 3).
-fn write_recipient(text: &mut String, recipient: &Address, original: Option<&str>, action: &str, status: Status) {
-    text.push_str("\r\n");
-    if let Some((kind, address)) = original.and_then(|original| original.split_once(';')) {
-        let _ = write!(text, "Original-Recipient: {}; {}\r\n", one_line(kind), one_line(address));
-    }
-    let address = recipient.to_string();
-    let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
-    let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {action}\r\n", one_line(&address));
-    let _ = write!(text, "Status: {status}\r\n");
-}
-
-fn write_diagnostic(text: &mut String, diagnostic: &str, global: bool) {
-    let mut diagnostic = one_line(diagnostic);
-    if !global {
-        // A message/delivery-status part is ASCII (RFC 3464 section 2.1).
-        diagnostic = diagnostic.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
-    }
-    wrap(text, "  ", &format!("Diagnostic-Code: {diagnostic}"));
 }
 
 fn date(at: Timestamp) -> String {
@@ -390,6 +380,7 @@ mod tests {
             now: Timestamp(1_700_000_060_000),
             random: [0xab; 16],
             failures,
+            delays: &[],
             successes,
             returned,
         });
@@ -442,6 +433,48 @@ mod tests {
         }
         assert!(text.contains("5 days"), "{text}");
         assert_eq!(text.matches("Action: failed").count(), 2);
+    }
+
+    /// RFC 3464 sections 2.3.3 and 2.3.9.
+    #[test]
+    fn a_delay_is_told_as_one() {
+        let mut answer = Answer::ours(451, Status(4, 7, 1), "greylisted");
+        answer.said_by_peer = true;
+        let delay = Delay {
+            recipient: address("bob", "far.example"),
+            original: Some("rfc822;bob@far.example".into()),
+            host: Some("mx.far.example".into()),
+            reason: Reason::Answered(answer),
+            until: Timestamp(1_700_432_000_000),
+        };
+        let (hostname, to) = (Domain::new("mail.home.example"), address("anna", "home.example"));
+        let bounce = Bounce {
+            hostname: &hostname,
+            to: &to,
+            queue: Some(QueueId(7)),
+            envelope_id: None,
+            hold: None,
+            queued: Timestamp(1_700_000_000_000),
+            now: Timestamp(1_700_014_400_000),
+            random: [0xab; 16],
+            failures: &[],
+            delays: std::slice::from_ref(&delay),
+            successes: &[],
+            returned: Returned::Header(HEADER),
+        };
+        let text = String::from_utf8(encode_bounce(&bounce)).unwrap();
+        assert!(text.contains("\r\nSubject: Delayed: Hello there\r\n"), "{text}");
+        assert!(text.contains("Action: delayed\r\nStatus: 4.7.1\r\nRemote-MTA: dns; mx.far.example\r\n"), "{text}");
+        assert!(text.contains("\r\nWill-Retry-Until: Sun, 19 Nov 2023 22:13:20 +0000\r\n"), "{text}");
+        assert!(text.contains("Your message to bob@far.example has not been delivered yet,"), "{text}");
+        assert!(!text.contains("was not delivered"), "{text}");
+        let refused = Answer { said_by_peer: true, ..Answer::ours(554, Status(5, 7, 1), "not today") };
+        for (reason, status) in [
+            (Reason::Answered(refused), Status(4, 0, 0)),
+            (Reason::Unreachable("could not connect".into()), Status(4, 4, 1)),
+        ] {
+            assert_eq!(Delay { reason, ..delay.clone() }.status(), status);
+        }
     }
 
     #[test]
@@ -523,6 +556,8 @@ mod tests {
             (Notify(14), true, true),
         ] {
             assert_eq!((tells_failure(notify), tells_success(notify)), (failure, success), "{notify:?}");
+            let delay = notify == Notify::default() || notify == Notify::DELAY || notify == Notify(14);
+            assert_eq!(tells_delay(notify), delay, "{notify:?}");
         }
     }
 

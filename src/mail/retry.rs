@@ -36,18 +36,21 @@ impl Schedule<'_> {
         age >= self.give_up_after && attempts >= self.attempts_min()
     }
 
-    /// Attempts that are made whatever the clock says: those of the schedule's steps that fit in its time.
+    /// Attempts that are made whatever the clock says: those of the schedule's steps that fit in its time, and of those by which
+    /// the last step repeats so many that half the time is spent.
     fn attempts_min(&self) -> u32 {
         let mut attempts = 1;
         let mut spent = Duration::ZERO;
         for wait in self.retry_after {
             spent = spent.saturating_add(*wait);
             if spent > self.give_up_after {
-                break;
+                return attempts;
             }
             attempts += 1;
         }
-        attempts
+        let half = (self.give_up_after / 2).saturating_sub(spent);
+        let last = self.exact_wait(u32::MAX).max(Duration::from_secs(RELAY_RETRY_SECONDS_MIN));
+        attempts.saturating_add(u32::try_from(half.as_secs() / last.as_secs().max(1)).unwrap_or(u32::MAX))
     }
 
     fn exact_wait(&self, attempts: u32) -> Duration {
@@ -122,7 +125,8 @@ mod tests {
         assert!(!schedule().is_over(days(4), 100));
         assert!(schedule().is_over(days(5), 100));
         assert!(!schedule().is_over(days(20_000), 1), "a jump from 1970 gives nothing up");
-        assert!(schedule().is_over(days(20_000), 4));
+        assert!(!schedule().is_over(days(20_000), 61), "it was tried for half the time at least");
+        assert!(schedule().is_over(days(20_000), 62));
         let short = Schedule { retry_after: &STEPS, give_up_after: MINUTE };
         assert!(short.is_over(MINUTE, 1), "a time shorter than the first step still ends");
     }

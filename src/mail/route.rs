@@ -4,6 +4,7 @@
 //! smarthost: with one there is nothing to decide. A name that is this node itself is never handed on.
 
 use crate::limits::RELAY_HOSTS_MAX;
+use crate::mail::bounce::Reason;
 use crate::wire::address::Domain;
 use crate::wire::smtp::client::{Answer, Status};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,8 +34,8 @@ pub struct Exchange {
 pub enum Blocked {
     /// For good.
     Never(Answer),
-    /// For now; the text is a plain sentence.
-    Later(String),
+    /// For now.
+    Later(Reason),
 }
 
 /// The names by which this node is known in mail transactions (RFC 5321 section 5.1).
@@ -60,7 +61,9 @@ pub fn route_domain(domain: &Domain, looked: Looked<Exchange>, own: Own<'_>) -> 
             return Err(Blocked::Never(Answer::ours(550, Status(5, 1, 2), text)));
         }
         Looked::Temporary(why) => {
-            return Err(Blocked::Later(format!("the name servers of {domain} gave no answer: {why}")));
+            return Err(Blocked::Later(Reason::Unreachable(format!(
+                "the name servers of {domain} gave no answer: {why}"
+            ))));
         }
         // RFC 5321 section 5.1: the domain itself is its implicit MX.
         Looked::Found(none) if none.is_empty() => vec![Exchange { preference: 0, host: domain.clone() }],
@@ -99,7 +102,9 @@ pub fn order_hosts(exchanges: &[Exchange], random: u64) -> Vec<Domain> {
 /// of this house and machine are left out unless `private_targets`.
 pub fn order_addresses(host: &str, looked: Looked<IpAddr>, private_targets: bool) -> Result<Vec<IpAddr>, Blocked> {
     let found = match looked {
-        Looked::Temporary(why) => return Err(Blocked::Later(format!("no address of {host} could be found: {why}"))),
+        Looked::Temporary(why) => {
+            return Err(Blocked::Later(Reason::Unreachable(format!("no address of {host} could be found: {why}"))));
+        }
         Looked::NoSuchName => Vec::new(),
         Looked::Found(found) => found.iter().map(IpAddr::to_canonical).collect(),
     };
@@ -125,7 +130,9 @@ pub fn order_addresses(host: &str, looked: Looked<IpAddr>, private_targets: bool
     // A router that answers for everything gives private addresses and may stop doing so; the address of this very machine
     // or of nothing stands in the DNS on purpose.
     if found.iter().any(|ip| reach_of(*ip) == Reach::Private) {
-        return Err(Blocked::Later(format!("the name servers gave only private addresses for {host}")));
+        return Err(Blocked::Later(Reason::Unreachable(format!(
+            "the name servers gave only private addresses for {host}"
+        ))));
     }
     let text = format!("the mail server {host} has no address that mail can be sent to");
     Err(Blocked::Never(Answer::ours(554, Status(5, 4, 6), text)))

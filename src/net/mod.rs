@@ -3,6 +3,7 @@
 //! Receives names, addresses and bytes; hands on streams and answers. Never knows a protocol or the store.
 //! Everything that waits has a bound on the wait; everything that waits can be dropped.
 
+mod change;
 mod clock;
 mod dane;
 mod dns;
@@ -11,6 +12,7 @@ mod stream;
 pub mod tls;
 pub mod twin;
 
+pub use change::NetworkChanges;
 pub use clock::{Clock, VIRTUAL_START, VirtualClock};
 pub use https::{HttpsRequest, HttpsTrouble};
 pub use stream::{Stream, TlsFacts};
@@ -198,6 +200,14 @@ impl Net {
         match &self.world {
             World::System(system) => system.dns.texts(name).await,
             World::Twin(twin) => twin.texts(name),
+        }
+    }
+
+    /// Tells when the network may be back, from now on.
+    pub fn changes(&self) -> NetworkChanges {
+        match &self.world {
+            World::System(_) => NetworkChanges::of_kernel(),
+            World::Twin(twin) => twin.changes(),
         }
     }
 

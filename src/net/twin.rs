@@ -6,10 +6,11 @@
 use super::clock::{Clock, VirtualClock};
 use super::dns::BOGUS;
 use super::stream::{Socket, Stream};
-use super::{DnsTrouble, Mx, Net, Secured, World};
+use super::{DnsTrouble, Mx, Net, NetworkChanges, Secured, World};
 use crate::limits::{DNS_ALIASES_MAX, TWIN_PIPE_BYTES};
 use crate::mail::tls_policy::{Security, Tlsa};
 use crate::wire::address::Domain;
+use event_listener::Event;
 use smol::io::{AsyncRead, AsyncWrite};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -22,6 +23,7 @@ use std::time::Duration;
 /// A world in memory. The test holds it and arranges things; sessions see it as a [`Net`].
 pub struct Twin {
     hand: Arc<VirtualClock>,
+    changed: Arc<Event>,
     inner: Mutex<Inner>,
 }
 
@@ -73,7 +75,7 @@ impl Twin {
             zones: HashMap::new(),
             trouble: HashMap::new(),
         };
-        Arc::new(Twin { hand: VirtualClock::new(), inner: Mutex::new(inner) })
+        Arc::new(Twin { hand: VirtualClock::new(), changed: Arc::default(), inner: Mutex::new(inner) })
     }
 
     /// The world as sessions see it.
@@ -96,6 +98,15 @@ impl Twin {
     /// other for ever, as over no real network.
     pub fn set_node_pipe_bytes(&self, bytes: usize) {
         self.inner().node_pipe_bytes = bytes.max(1);
+    }
+
+    /// A link comes up, or a route.
+    pub fn network_changes(&self) {
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(super) fn changes(&self) -> NetworkChanges {
+        NetworkChanges::told(&self.changed)
     }
 
     /// Two ends of a new connection to the node: the one that connected from `from`, and the node's own on `to`.

@@ -157,6 +157,8 @@ pub struct Relay {
     pub retry_after: Vec<Duration>,
     /// `relay.give_up_after`
     pub give_up_after: Duration,
+    /// `relay.delay_notice_after`; zero: never.
+    pub delay_notice_after: Duration,
 }
 
 /// One key of the file.
@@ -496,6 +498,12 @@ pub const KEYS: &[Key] = &[
         "Mail that could not be delivered for so long comes back to you.",
         Slot::Wait(|s| &mut s.relay.give_up_after, 60, YEAR_SECONDS),
     ),
+    key(
+        "relay.delay_notice_after",
+        r#""4h""#,
+        "You are told once of mail that still waits after so long; it goes on being tried. \"0s\": you are not told.",
+        Slot::Wait(|s| &mut s.relay.delay_notice_after, 0, YEAR_SECONDS),
+    ),
     at_start(
         "store.checkpoint_after",
         r#""5m""#,
@@ -551,6 +559,7 @@ impl Settings {
                 source_address: Vec::new(),
                 retry_after: Vec::new(),
                 give_up_after: Duration::ZERO,
+                delay_notice_after: Duration::ZERO,
             },
             checkpoint_after: Duration::ZERO,
             cache_bytes: 0,

@@ -63,6 +63,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
             retry_after: relay.retry_after.clone(),
             give_up_after: relay.give_up_after,
+            delay_notice_after: Some(relay.delay_notice_after).filter(|after| !after.is_zero()),
         },
         proxy_from: settings.listen.proxy_from.clone(),
         admission: AdmissionLimits {

@@ -4,7 +4,7 @@
 //! says is written in `mail`.
 
 use crate::limits::{BOUNCE_HEADER_BYTES, BOUNCE_MESSAGE_BYTES_MAX};
-use crate::mail::bounce::{Bounce, Failure, Returned, Success, encode_bounce};
+use crate::mail::bounce::{Bounce, Delay, Failure, Returned, Success, encode_bounce};
 use crate::mail::message::{BodyId, Flags, INBOX, QueueId};
 use crate::mail::srs;
 use crate::serve::signing::sign_message;
@@ -55,6 +55,8 @@ impl<'a> Subject<'a> {
 pub(super) struct News {
     /// Who did not get the message, and whose sender wants to know.
     pub failures: Vec<Failure>,
+    /// Who has not got it yet, and whose sender wants to know.
+    pub delays: Vec<Delay>,
     /// Who got it, and whose sender wants to know.
     pub successes: Vec<Success>,
 }
@@ -62,7 +64,7 @@ pub(super) struct News {
 impl News {
     /// Nothing that anybody wants to know.
     pub fn is_empty(&self) -> bool {
-        self.failures.is_empty() && self.successes.is_empty()
+        self.failures.is_empty() && self.delays.is_empty() && self.successes.is_empty()
     }
 }
 
@@ -111,6 +113,7 @@ pub(super) async fn write_notice(
         now,
         random: context.net.random::<16>().map_err(|error| Trouble::Failed(error.to_string()))?,
         failures: &news.failures,
+        delays: &news.delays,
         successes: &news.successes,
         returned,
     };

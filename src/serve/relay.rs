@@ -16,24 +16,30 @@ mod backoff;
 mod desk;
 mod here;
 mod look;
+mod network;
+mod outage;
 mod policy;
 mod round;
 mod session;
 mod sts;
+mod turns;
 mod walk;
 
 use crate::limits::*;
+use crate::mail::bounce::Reason;
 use crate::mail::message::QueueId;
 use crate::mail::retry::QueueClock;
+use crate::net::DnsTrouble;
 use crate::serve::{Context, RoutePolicy};
 use crate::store::{Bell, QueueEntry, Trouble, Watched};
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
 pub use ask::ask;
-use backoff::Backoff;
+use backoff::{Backoff, Waits, Whose};
 use desk::Desks;
 use event_listener::Event;
-use look::{Looking, domain_of};
+use look::{DomainHash, Known, Looking, Ways, domain_of};
+use outage::Outage;
 use smol::LocalExecutor;
 use smol::future::{FutureExt, pending};
 use smol::lock::Semaphore;
@@ -41,6 +47,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+use turns::Turns;
 
 /// Relays until `context.stopping` is set; then finishes or cuts what is under way and ends within
 /// [`RELAY_STOP_SECONDS`] or a little more. Dropped, it cuts everything; nothing is lost by that.
@@ -60,12 +67,19 @@ pub async fn run_relay(context: Context) {
         rounds: RefCell::default(),
         desks: RefCell::default(),
         backoff: RefCell::default(),
-        lookups: Semaphore::new(RELAY_LOOKUPS_MAX),
+        lookups: Turns::new(RELAY_LOOKUPS_MAX, RELAY_LOOKUPS_SLOW_MAX),
+        working: Semaphore::new(RELAY_WORKING_MAX),
+        working_slowly: Semaphore::new(RELAY_WORKING_SLOWLY_MAX),
+        known: RefCell::default(),
+        outage: RefCell::default(),
+        brought_forward: smol::channel::unbounded(),
+        lost_name: Event::new(),
         policies: sts::Policies::default(),
         unsettled: Cell::new(0),
         look_again: Cell::new(false),
         changed: Event::new(),
     });
+    network::watch(&relay);
     relay.spawn(sts::keep_fresh(relay.clone()));
     executor.run(relay.work()).await;
 }
@@ -79,7 +93,18 @@ struct Relay {
     rounds: RefCell<HashMap<QueueId, Taken>>,
     desks: RefCell<Desks>,
     backoff: RefCell<Backoff>,
-    lookups: Semaphore,
+    lookups: Turns,
+    /// Places for connections that transfer messages.
+    working: Semaphore,
+    /// More, for those that take long.
+    working_slowly: Semaphore,
+    /// What the last look knows of entries that it passed over.
+    known: RefCell<Known>,
+    outage: RefCell<Outage>,
+    /// Entries that are due at once because the network is back.
+    brought_forward: (smol::channel::Sender<Vec<QueueId>>, smol::channel::Receiver<Vec<QueueId>>),
+    /// Rings when a name is not answered for.
+    lost_name: Event,
     policies: sts::Policies,
     unsettled: Cell<usize>,
     /// An entry has become due later in a way that the last look did not see.
@@ -91,7 +116,7 @@ struct Relay {
 /// An entry in a round, as far as the next look needs to know.
 struct Taken {
     recipients: usize,
-    domain: Option<Domain>,
+    domain: Option<DomainHash>,
 }
 
 /// How long, and for what, the relay pauses.
@@ -120,11 +145,11 @@ impl Relay {
 
     /// Waits for work, for room for work that waits, or for the end.
     async fn pause(&self, bell: &mut Bell, pause: Pause) {
-        let full = self.is_full();
+        let (full, full_for_new) = (self.is_full(), self.is_full_for_new());
         let changed = async {
             loop {
                 let changed = self.changed.listen();
-                if self.look_again.take() || (full && self.has_room()) {
+                if self.look_again.take() || (full && self.has_room()) || (full_for_new && self.has_room_for_new()) {
                     return;
                 }
                 changed.await;
@@ -133,7 +158,7 @@ impl Relay {
         let clock = self.context.net.clock();
         let rung = async {
             // Without room there is no use in looking, whatever the bell says.
-            if full {
+            if full_for_new {
                 pending::<()>().await;
             }
             if !pause.deaf.is_zero() {
@@ -144,21 +169,40 @@ impl Relay {
         changed.or(rung).or(clock.sleep(pause.wait)).or(self.context.stopping.asked()).await;
     }
 
-    /// Entries and recipients under way.
+    /// Entries under way that do not hang, and recipients.
     fn room_used(&self) -> (usize, usize) {
         let rounds = self.rounds.borrow();
-        (rounds.len(), rounds.values().map(|taken| taken.recipients).sum())
+        let hanging = self.desks.borrow().slow() + self.lookups.slow();
+        (rounds.len().saturating_sub(hanging), rounds.values().map(|taken| taken.recipients).sum())
+    }
+
+    /// Entries that there is room for.
+    fn room(&self) -> usize {
+        let (entries, recipients) = self.room_used();
+        if recipients >= RELAY_RECIPIENTS_TAKEN_MAX { 0 } else { RELAY_ENTRIES_TAKEN_MAX.saturating_sub(entries) }
     }
 
     fn is_full(&self) -> bool {
-        let (entries, recipients) = self.room_used();
-        entries >= RELAY_ENTRIES_TAKEN_MAX || recipients >= RELAY_RECIPIENTS_TAKEN_MAX
+        self.room() == 0
     }
 
     /// Enough room again to be worth a look.
     fn has_room(&self) -> bool {
         let (entries, recipients) = self.room_used();
         entries <= RELAY_ENTRIES_TAKEN_MAX / 4 * 3 && recipients <= RELAY_RECIPIENTS_TAKEN_MAX / 4 * 3
+    }
+
+    /// Some places are kept for entries that have just come.
+    fn is_full_for_new(&self) -> bool {
+        let (entries, recipients) = self.room_used();
+        entries >= RELAY_ENTRIES_TAKEN_MAX + RELAY_NEW_ENTRIES_RESERVED
+            || recipients >= RELAY_RECIPIENTS_TAKEN_MAX + RELAY_NEW_ENTRIES_RESERVED
+    }
+
+    fn has_room_for_new(&self) -> bool {
+        let (entries, recipients) = self.room_used();
+        entries + RELAY_OPENING_MAX <= RELAY_ENTRIES_TAKEN_MAX + RELAY_NEW_ENTRIES_RESERVED
+            && recipients < RELAY_RECIPIENTS_TAKEN_MAX + RELAY_NEW_ENTRIES_RESERVED
     }
 
     /// Begins a round for each entry that is due, as far as there is room. `None`: there may be more now.
@@ -169,7 +213,14 @@ impl Relay {
         }
         let looking = self.looking();
         let found = self.context.store.read(move |snapshot| looking.look(snapshot)).await?;
+        self.known.replace(found.known);
         let now = self.now();
+        for entry in found.new {
+            if self.is_full_for_new() {
+                break;
+            }
+            self.begin(entry);
+        }
         for entry in found.entries {
             if self.is_full() {
                 break;
@@ -181,8 +232,8 @@ impl Relay {
         }
         let longest = Duration::from_secs(RELAY_LOOK_AGAIN_SECONDS);
         let wait = found.next_due.map_or(longest, |due| due.since(now).min(longest));
-        let gap = if found.passed_over > RELAY_PASSED_OVER_MAX { RELAY_LOOK_GAP_SECONDS } else { 0 };
-        Ok(Some(Pause { wait, deaf: Duration::from_secs(gap) }))
+        let gap = if found.passed_over > RELAY_PASSED_OVER_MAX { RELAY_LOOK_GAP_MILLISECONDS } else { 0 };
+        Ok(Some(Pause { wait, deaf: Duration::from_millis(gap) }))
     }
 
     /// Somebody wants what is due to be tried now, whatever has failed a moment ago.
@@ -193,16 +244,50 @@ impl Relay {
 
     fn looking(&self) -> Looking {
         let rounds = self.rounds.borrow();
-        let mut domains: HashMap<Domain, usize> = HashMap::new();
-        for domain in rounds.values().filter_map(|taken| taken.domain.as_ref()) {
-            *domains.entry(domain.clone()).or_default() += 1;
+        let mut ways = Ways { slow: self.desks.borrow().slow_domains().collect(), ..Ways::default() };
+        for domain in rounds.values().filter_map(|taken| taken.domain) {
+            *ways.under_way.entry(domain).or_default() += 1;
         }
         let one_way = self.context.site().relay.route == RoutePolicy::Smarthost;
-        Looking { now: self.now(), taken: rounds.keys().copied().collect(), domains: (!one_way).then_some(domains) }
+        Looking {
+            now: self.now(),
+            taken: rounds.keys().copied().collect(),
+            room: self.room(),
+            ways: (!one_way).then_some(ways),
+            known: self.known.take(),
+        }
+    }
+
+    /// Asks name servers about a name, when it is its turn and they have not just failed to answer for it.
+    async fn look_up<T>(
+        &self,
+        name: &Domain,
+        asking: impl Future<Output = Result<T, DnsTrouble>>,
+    ) -> Result<T, DnsTrouble> {
+        let clock = self.context.net.clock();
+        if let Some(reason) = self.backoff.borrow().name_reason(name, clock.steady()) {
+            return Err(DnsTrouble::Temporary(reason.to_string()));
+        }
+        let answer = self.lookups.run(clock, asking).await;
+        let answer =
+            answer.unwrap_or_else(|| Err(DnsTrouble::Temporary("too many name servers are slow at once".to_owned())));
+        match &answer {
+            Err(DnsTrouble::Temporary(why)) => {
+                let site = self.context.site();
+                let longest = site.relay.retry_after.first().copied().unwrap_or(Duration::MAX) / 2;
+                let longest = longest.min(Duration::from_secs(RELAY_BACKOFF_SECONDS_MAX));
+                let waits = Waits { first: Duration::from_secs(RELAY_BACKOFF_SECONDS).min(longest), longest };
+                let (whose, reason) = (Whose::Name(name.clone()), Reason::Unreachable(why.clone()));
+                self.backoff.borrow_mut().add(whose, waits, reason, clock.steady());
+                self.name_unanswered(name);
+            }
+            Ok(_) | Err(DnsTrouble::NoSuchName) => self.backoff.borrow_mut().answers(name),
+        }
+        answer
     }
 
     fn begin(self: &Rc<Self>, entry: QueueEntry) {
-        let taken = Taken { recipients: entry.recipients.len(), domain: domain_of(&entry).cloned() };
+        let taken = Taken { recipients: entry.recipients.len(), domain: domain_of(&entry) };
         self.rounds.borrow_mut().insert(entry.id, taken);
         let relay = self.clone();
         self.spawn(async move {

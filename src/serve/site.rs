@@ -93,6 +93,8 @@ pub struct RelayPolicy {
     pub retry_after: Vec<Duration>,
     /// Bounced after this long.
     pub give_up_after: Duration,
+    /// The sender is told of a delay after this long; `None`: never.
+    pub delay_notice_after: Option<Duration>,
 }
 
 impl RelayPolicy {

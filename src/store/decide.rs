@@ -123,6 +123,7 @@ impl<'a, 't> Draft<'a, 't> {
             Op::Hold { entry } => self.hold(entry)?,
             Op::Release { entry, due } => self.release(entry, due)?,
             Op::Retry { entry, due } => self.retry(entry, due)?,
+            Op::RetryThese { entries, due } => self.retry_these(&entries, due)?,
             Op::RemoveQueueEntry { entry, notice, now } => self.remove_queue_entry(entry, notice, now)?,
             Op::NoteTime { now } => {
                 if now > meta.latest_time {

@@ -87,6 +87,13 @@ pub enum Op {
         /// When it is tried.
         due: Timestamp,
     },
+    /// The same for some entries, in one change. Those that are gone or held are passed over.
+    RetryThese {
+        /// The entries.
+        entries: Vec<QueueId>,
+        /// When they are tried.
+        due: Timestamp,
+    },
     /// Takes an entry out of the queue, whether held or not. Told to nobody it is as if it had been deleted from Outbox: the
     /// owner's copy of what has reached nobody goes too.
     RemoveQueueEntry {

@@ -283,6 +283,12 @@ impl Snapshot {
         let rows = table.range(after.0.saturating_add(1)..)?.take(limit);
         rows.map(|row| Ok(QueueId(row?.0.value()))).collect()
     }
+    /// The entries that became due last, by `now`, the latest first, at most `limit`; held ones are not among them.
+    pub fn queue_newest(&self, now: Timestamp, limit: usize) -> Result<Vec<(Timestamp, QueueId)>, Trouble> {
+        let due = self.table(DUE)?;
+        let rows = due.range(..=due_key(now, QueueId(u64::MAX)))?.rev().take(limit);
+        rows.map(|row| Ok(due_parts(row?.0.value()))).collect()
+    }
     /// All queue entries with id greater than `after`, at most `limit`.
     pub fn queue(&self, after: QueueId, limit: usize) -> Result<Vec<QueueEntry>, Trouble> {
         let table = self.table(QUEUE.table)?;

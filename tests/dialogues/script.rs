@@ -77,6 +77,8 @@ pub enum What {
     /// What stands above happens again and again, and the power is cut at each write; what follows must hold then.
     CutAnywhere,
     Restart,
+    /// `network back`: a link or a route comes up.
+    NetworkBack,
     /// `disk full`, `disk fails`; the words after `disk`.
     Disk(Vec<String>),
     /// `dns far.example MX 10 mx.far.example`; the words after `dns`.
@@ -223,6 +225,7 @@ fn parse_step(line: &str) -> Result<What, String> {
         ["disk", ..] => What::Disk(rest(1)),
         ["cut", "power"] => What::CutPower,
         ["cut", "anywhere"] => What::CutAnywhere,
+        ["network", "back"] => What::NetworkBack,
         ["restart"] => What::Restart,
         ["dns", ..] => What::Dns(rest(1)),
         ["mx", ..] => What::Mx(rest(1)),

@@ -1,11 +1,15 @@
 //! What a dialogue puts into the store beforehand, and what it finds there afterwards.
 
+use crate::remote::PORTS;
 use crate::script::unescape;
-use crate::world::{Outcome, World};
+use crate::world::{OWNER, Outcome, World};
 use hauspost::mail::message::{Flags, INBOX, MailboxId, QueueId, SystemFlags, Uid};
 use hauspost::serve::Intake;
 use hauspost::serve::queue::{self, Change, Changed};
-use hauspost::store::{Deliver, Done, Op, Store, Target, Trouble};
+use hauspost::store::{Deliver, Done, Enqueue, Op, Outgoing, Store, Target, Trouble};
+use hauspost::wire::address::{Address, Domain, ReversePath};
+use hauspost::wire::smtp::MailParameters;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 impl World {
@@ -57,23 +61,67 @@ impl World {
     pub fn check_queue(&mut self, words: &[String]) -> Outcome {
         self.settle()?;
         let store = self.context()?.store;
-        let asked = store.read(|snapshot| snapshot.queue(QueueId(0), 1000));
+        let asked = store.read(|snapshot| snapshot.queue(QueueId(0), 10_000));
         let entries = self.wait_for(asked)?.map_err(|trouble| format!("queue: {trouble:?}"))?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let wanted = match words.as_slice() {
             ["is", "empty"] => 0,
             ["has", count, ..] => count.parse().map_err(|_| "queue has N")?,
+            ["fills", "with", messages, "to", domains, "dead", "domains"] => {
+                let number = |word: &str| word.parse().map_err(|_| "queue fills with N to N dead domains");
+                return self.fill_queue(number(messages)?, number(domains)?);
+            }
             ["retry", id] => return self.change_queue(Change::Retry, id),
             ["hold", id] => return self.change_queue(Change::Hold, id),
             ["release", id] => return self.change_queue(Change::Release, id),
             ["remove", id] => return self.change_queue(Change::Remove, id),
             ["bounce", id] => return self.change_queue(Change::Bounce, id),
-            _ => return Err("queue is empty | has N | retry hold release remove bounce ID".to_owned()),
+            _ => {
+                return Err(
+                    "queue is empty | has N | fills with N to N dead domains | retry hold release remove bounce ID"
+                        .to_owned(),
+                );
+            }
         };
         match entries.len() {
             found if found == wanted => Ok(()),
             found => Err(format!("expected: {wanted} in the queue\n  got:      {found}: {entries:?}")),
         }
+    }
+
+    /// Messages of the owner's to domains whose servers swallow packets, in turns.
+    fn fill_queue(&mut self, messages: usize, domains: usize) -> Outcome {
+        for at in 0..domains {
+            let (domain, host) = (Domain::new(&format!("d{at}.example")), Domain::new(&format!("mx.d{at}.example")));
+            let [high, low] = u16::try_from(at).map_err(|_| "too many domains")?.to_be_bytes();
+            let address = IpAddr::from([100, 100, high, low]);
+            self.twin.add_mx(&domain, 10, &host);
+            self.twin.add_address(&host, address);
+            PORTS.into_iter().for_each(|port| self.twin.swallow(SocketAddr::new(address, port)));
+        }
+        let (context, now) = (self.context()?, self.net.clock().now());
+        let work = async move {
+            let sender: Address = OWNER.parse().map_err(|_| Trouble::Refused("the owner"))?;
+            for at in 0..messages {
+                let mut intake = Intake::new(&context.store);
+                intake.write(b"Subject: To nobody\r\n\r\nTo nobody.\r\n").await?;
+                let body = intake.finish().await?;
+                let address =
+                    Address { local: "bob".to_owned(), domain: Domain::new(&format!("d{}.example", at % domains)) };
+                let outgoing = Outgoing {
+                    reverse_path: ReversePath::Address(sender.clone()),
+                    parameters: MailParameters::default(),
+                    recipients: vec![address.into()],
+                    signatures: Vec::new(),
+                    not_before: now,
+                };
+                let (outgoing, copies) = (vec![outgoing], Vec::new());
+                context.store.apply(Op::Enqueue(Enqueue { body, outgoing, copies, sent: None, now })).await?;
+            }
+            Ok(())
+        };
+        self.wait_for(work)?.map_err(|trouble: Trouble| format!("filling the queue: {trouble:?}"))?;
+        self.settle()
     }
 
     /// What the owner does by `hauspost queue`.

@@ -212,6 +212,10 @@ impl World {
                 self.settle()
             }
             What::Disk(words) => self.set_disk(words),
+            What::NetworkBack => {
+                self.twin.network_changes();
+                self.settle()
+            }
             What::CutPower => self.cut_power(),
             What::CutAnywhere => Err("cut anywhere may stand there once, and no other cut with it".to_owned()),
             What::Restart => self.restart(),

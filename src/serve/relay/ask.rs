@@ -25,7 +25,7 @@ pub async fn ask(net: &Net, site: &Site, gateway: &Gateway, recipient: &Address)
     };
     let addresses = order_addresses(host.as_str(), looked, true).map_err(|blocked| match blocked {
         Blocked::Never(answer) => answer.to_string(),
-        Blocked::Later(why) => why,
+        Blocked::Later(reason) => reason.to_string(),
     })?;
     let destination = Destination { place: Place::Gateway(gateway.clone()), demands: Demands::default() };
     let mut last = "it has no address".to_owned();

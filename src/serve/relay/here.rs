@@ -6,6 +6,7 @@
 
 use super::Relay;
 use crate::mail::addressbook::Refusal;
+use crate::mail::bounce::Reason;
 use crate::mail::retry::age;
 use crate::mail::route::Blocked;
 use crate::serve::Site;
@@ -44,7 +45,7 @@ pub(super) async fn file(relay: &Relay, site: &Site, entry: &QueueEntry) -> File
         Ok(refused) => refused,
         Err(trouble) => {
             log::error!("event=not-filed queue={} trouble={trouble:?}", entry.id.0);
-            let later = || Blocked::Later("it could not be written into the mailbox here".to_owned());
+            let later = || Blocked::Later(Reason::Happened("it could not be written into the mailbox here".to_owned()));
             return Filed { done: Vec::new(), blocked: here.iter().map(|(at, _)| (*at, later())).collect() };
         }
     };

@@ -9,7 +9,7 @@ use super::desk::{Destination, Job, Place, push};
 use super::here::{Filed, file};
 use super::policy::sts_policy;
 use crate::limits::*;
-use crate::mail::bounce::{Failure, How, Reason, Success, tells_failure, tells_success};
+use crate::mail::bounce::{Delay, Failure, How, Reason, Success, tells_delay, tells_failure, tells_success};
 use crate::mail::retry::{Schedule, age};
 use crate::mail::route::{Blocked, Exchange, Looked, Own, literal_address, route_domain};
 use crate::mail::tls_policy::{Demands, Security};
@@ -108,6 +108,10 @@ pub(super) async fn run_round(relay: &Rc<Relay>, entry: QueueEntry) -> bool {
         let wait = next_wait(relay, &round, &waiting);
         let next_due = relay.now().plus(wait);
         settle(relay, &round, &waiting, next_due).await;
+        let put_off = |report: &&Report| matches!(report.fate, Fate::Temporary(_));
+        let by_network = |report: &Report| matches!(report.fate, Fate::Temporary(Reason::Unreachable(_)));
+        let mut waits = waiting.iter().filter(put_off).peekable();
+        relay.note_end(round.entry.id, waits.peek().is_some() && waits.all(by_network));
     } else if !waiting.is_empty() && !relay.context.stopping.is_set() {
         settle(relay, &round, &waiting, round.entry.due).await;
     }
@@ -170,7 +174,7 @@ fn lay(
     reports: &smol::channel::Sender<Report>,
 ) {
     for recipients in all.chunks(RELAY_RECIPIENTS_PER_TRANSACTION) {
-        let job = Job { round: round.clone(), recipients: recipients.to_vec(), reports: reports.clone() };
+        let job = Job { round: round.clone(), recipients: recipients.to_vec(), reports: reports.clone(), order: 0 };
         push(relay, to.clone(), job);
     }
 }
@@ -185,7 +189,7 @@ pub(super) fn block(
     for &recipient in recipients {
         let fate = match blocked {
             Blocked::Never(answer) => Fate::Permanent(Reason::Answered(answer.clone())),
-            Blocked::Later(why) => Fate::Temporary(Reason::Happened(why.clone())),
+            Blocked::Later(reason) => Fate::Temporary(reason.clone()),
         };
         // A round that has ended needs no reports.
         let _ = reports.try_send(Report {
@@ -213,10 +217,9 @@ async fn route(relay: &Rc<Relay>, round: &Round, domain: &Domain) -> Result<Dest
     if let Some(literal) = literal_address(domain) {
         return literal.map(|ip| named(round, Place::Address(ip)));
     }
-    let turn = relay.lookups.acquire().await;
     let tls_optional = round.entry.parameters.tls_optional && !requires_tls(&round.entry);
     let mut demands = Demands { require_tls: requires_tls(&round.entry), tls_optional, ..Demands::default() };
-    let looked = match relay.context.net.mx_secured(domain).await {
+    let looked = match relay.look_up(domain, relay.context.net.mx_secured(domain)).await {
         Ok(answer) => {
             demands.mx = answer.security;
             demands.names = vec![domain.clone(), answer.name];
@@ -229,7 +232,6 @@ async fn route(relay: &Rc<Relay>, round: &Round, domain: &Domain) -> Result<Dest
     };
     let own = Own { hostname: &site.hostname, domains: &site.domains };
     let exchanges = route_domain(domain, looked, own)?;
-    drop(turn);
     if tls_optional {
         demands = Demands { tls_optional, ..Demands::default() };
     } else {
@@ -246,11 +248,16 @@ fn schedule(site: &Site) -> Schedule<'_> {
     Schedule { retry_after: &site.relay.retry_after, give_up_after: site.relay.give_up_after }
 }
 
-/// The wait until the next attempt, by the recipient who has had the fewest.
+/// The wait until the next attempt, by the recipient who has had the fewest. One attempt is made when it is time to say that
+/// delivery takes long, so that nobody hears of it hours later.
 fn next_wait(relay: &Relay, round: &Round, reports: &[Report]) -> Duration {
     let waiting = reports.iter().filter(|report| matches!(report.fate, Fate::Temporary(_)));
     let attempts = waiting.filter_map(|report| round.entry.recipients.get(report.recipient)).map(|r| r.attempts).min();
-    schedule(&round.site).wait(attempts.unwrap_or(0).saturating_add(1), relay.random())
+    let wait = schedule(&round.site).wait(attempts.unwrap_or(0).saturating_add(1), relay.random());
+    let age = age(round.entry.queued, relay.context.net.clock().now(), relay.now());
+    let tells = !round.entry.delay_told && round.entry.reverse_path != ReversePath::Null;
+    let until_told = round.site.relay.delay_notice_after.filter(|_| tells).and_then(|after| after.checked_sub(age));
+    until_told.map_or(wait, |left| wait.min(left.max(Duration::from_secs(RELAY_RETRY_SECONDS_MIN))))
 }
 
 /// Makes the reports durable, however long the store is in trouble; the entry is nobody else's meanwhile.
@@ -268,6 +275,9 @@ async fn settle(relay: &Rc<Relay>, round: &Round, reports: &[Report], next_due: 
             Fate::Temporary(reason) => Outcome::Deferred(cut(&reason.to_string(), 512).to_owned()),
         };
         note(&mut news, recipient, report, (outcome == Outcome::Failed).then_some(age));
+        if matches!(outcome, Outcome::Deferred(_)) && is_late(round, recipient, age) {
+            news.delays.extend(delay(round, recipient, report));
+        }
         log_outcome(round, report, &outcome, &recipient.address, age);
         outcomes.push((recipient.address.clone(), outcome));
     }
@@ -309,6 +319,29 @@ fn note(news: &mut News, recipient: &QueueRecipient, report: &Report, failed: Op
     }
 }
 
+/// Whether the sender is told now that a recipient still waits: once per message, and after as many attempts as belong to the
+/// time, so that a clock that jumps does not bring it early.
+fn is_late(round: &Round, recipient: &QueueRecipient, age: Duration) -> bool {
+    let Round { entry, site } = round;
+    let Some(give_up_after) = site.relay.delay_notice_after else { return false };
+    let patience = Schedule { give_up_after, ..schedule(site) };
+    !entry.delay_told
+        && entry.reverse_path != ReversePath::Null
+        && tells_delay(recipient.parameters.notify)
+        && patience.is_over(age, recipient.attempts.saturating_add(1))
+}
+
+fn delay(round: &Round, recipient: &QueueRecipient, report: &Report) -> Option<Delay> {
+    let Fate::Temporary(reason) = &report.fate else { return None };
+    Some(Delay {
+        recipient: recipient.address.clone(),
+        original: recipient.parameters.original.clone(),
+        host: report.host.clone(),
+        reason: reason.clone(),
+        until: round.entry.queued.plus(round.site.relay.give_up_after),
+    })
+}
+
 fn log_outcome(round: &Round, report: &Report, outcome: &Outcome, recipient: &Address, age: Duration) {
     let (event, reason) = match (&report.fate, outcome) {
         (Fate::Delivered(reason), _) => ("delivered", reason),
@@ -336,6 +369,6 @@ async fn apply(
     let now = relay.now();
     let notice = write_notice(&relay.context, &round.site, &Subject::of(&round.entry), news, now).await?;
     let (entry, outcomes, file, forward) = (round.entry.id, outcomes.to_vec(), Vec::new(), Vec::new());
-    let settle = Settle { entry, outcomes, next_due, file, forward, notice, delay_told: false, now };
+    let settle = Settle { entry, outcomes, next_due, file, forward, notice, delay_told: !news.delays.is_empty(), now };
     relay.context.store.apply(Op::Settle(settle)).await.map(|_| ())
 }

@@ -48,11 +48,13 @@ pub(super) struct NoSession {
     pub by_login: bool,
     /// The other end is this machine.
     pub is_own: bool,
+    /// There is no way to any such address.
+    pub no_way: bool,
 }
 
 impl NoSession {
     fn happened(text: String) -> NoSession {
-        NoSession { reason: Reason::Happened(text), tls: None, by_login: false, is_own: false }
+        NoSession { reason: Reason::Happened(text), tls: None, by_login: false, is_own: false, no_way: false }
     }
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Session {
     pub host: String,
     out: Vec<u8>,
     input: Vec<u8>,
+    /// When patience with the server ends, whatever it says, by the steady clock.
+    ends: Duration,
 }
 
 /// A body piece by piece.
@@ -79,7 +83,9 @@ impl Session {
     pub async fn open(net: &Net, server: &Server, loops: bool) -> Result<Session, NoSession> {
         let wait = Duration::from_secs(RELAY_CONNECT_SECONDS);
         let mut stream = net.connect_from(server.source, server.address, wait).await.map_err(|error| {
-            NoSession::happened(format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error)))
+            let text = format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error));
+            let no_way = matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown);
+            NoSession { reason: Reason::Unreachable(text), no_way, ..NoSession::happened(String::new()) }
         })?;
         // A connection to this machine has the same address at both ends, unless the source was chosen.
         let peer = stream.peer().ip();
@@ -97,6 +103,7 @@ impl Session {
             host: server.host.to_string(),
             out: Vec::new(),
             input: vec![0; READ_BUFFER_BYTES],
+            ends: net.clock().steady() + Duration::from_secs(RELAY_TRANSACTION_SECONDS),
         };
         let mut by_tls = false;
         loop {
@@ -138,7 +145,7 @@ impl Session {
         self.client.ended().map(|ended| match ended {
             Ended::Refused(answer, _) => Reason::Answered(answer.clone()),
             Ended::Unfit(text) | Ended::Breach(text) => Reason::Happened(format!("the server {} {text}", self.host)),
-            Ended::Lost(text) => Reason::Happened(format!("the connection to {} was lost: {text}", self.host)),
+            Ended::Lost(text) => Reason::Unreachable(format!("the connection to {} was lost: {text}", self.host)),
         })
     }
 
@@ -166,11 +173,18 @@ impl Session {
         // The receiver counts all that it gets.
         envelope.bytes = envelope.bytes.saturating_add(u64::try_from(signatures.len()).unwrap_or(0));
         piece.splice(0..0, signatures.iter().copied());
+        self.ends = self.net.clock().steady() + patience(envelope.bytes);
         self.client.begin(envelope, &mut self.out);
         self.hear().await;
         while self.client.want() == Want::Content {
             let last = pieces.is_over();
             self.client.content(&piece, last, &mut self.out);
+            if last {
+                // What the server does with a message that it has takes its own time (RFC 5321 section 4.5.3.2.6).
+                let answer =
+                    self.net.clock().steady() + Duration::from_secs(RELAY_BLOCK_SECONDS + RELAY_CONTENT_SECONDS);
+                self.ends = self.ends.max(answer);
+            }
             if !last {
                 let (_, next) = zip(self.say(), pieces.next()).await;
                 match next {
@@ -185,6 +199,7 @@ impl Session {
 
     /// Asks whether mail for a recipient is taken, on behalf of nobody: `Delivered` means yes.
     pub async fn ask(&mut self, recipient: Address) -> Verdict {
+        self.ends = self.net.clock().steady() + patience(0);
         self.client.ask(recipient.into(), &mut self.out);
         self.hear().await;
         let verdict = self.client.take_verdicts().and_then(|mut verdicts| verdicts.pop());
@@ -193,6 +208,7 @@ impl Session {
 
     /// Says goodbye and waits a moment for the answer.
     pub async fn quit(mut self) {
+        self.ends = self.net.clock().steady() + Duration::from_secs(RELAY_QUIT_SECONDS);
         self.client.quit(&mut self.out);
         self.hear().await;
         // The message went through or not; how the connection ends changes nothing.
@@ -210,10 +226,14 @@ impl Session {
                 answers = self.client.answers_read();
                 since = self.net.clock().steady();
             }
-            let left = wait.saturating_sub(self.net.clock().steady().saturating_sub(since));
+            let left = wait.saturating_sub(self.net.clock().steady().saturating_sub(since)).min(self.patience_left());
             self.read_some(left).await;
             self.say().await;
         }
+    }
+
+    fn patience_left(&self) -> Duration {
+        self.ends.saturating_sub(self.net.clock().steady())
     }
 
     async fn read_some(&mut self, wait: Duration) {
@@ -230,7 +250,8 @@ impl Session {
             return;
         }
         let out = std::mem::take(&mut self.out);
-        let Err(error) = self.stream.write_all(&out, Duration::from_secs(RELAY_BLOCK_SECONDS)).await else {
+        let wait = Duration::from_secs(RELAY_BLOCK_SECONDS).min(self.patience_left());
+        let Err(error) = self.stream.write_all(&out, wait).await else {
             self.keep_buffer(out);
             return;
         };
@@ -274,13 +295,18 @@ impl Session {
         };
         let tls = result.map(|result| TlsFailure { result, text: reason.to_string() });
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
-        NoSession { reason, tls, by_login, is_own: false }
+        NoSession { reason, tls, by_login, is_own: false, no_way: false }
     }
 
     /// Whether what is said cannot be read on the way.
     pub fn is_over_tls(&self) -> bool {
         self.stream.tls().is_some()
     }
+}
+
+/// How long one message may take in all, however a server spins out each answer.
+fn patience(bytes: u64) -> Duration {
+    Duration::from_secs(RELAY_TRANSACTION_SECONDS.saturating_add(bytes / RELAY_BYTES_PER_SECOND_MIN))
 }
 
 /// Takes away the Return-Path that stands above a message that is kept here too: it belongs to the last server alone (RFC 5321
@@ -380,6 +406,7 @@ mod tests {
             host: "far.example".into(),
             out: b"more than one byte".to_vec(),
             input: vec![0; 100],
+            ends: Duration::MAX,
         };
         let mut say = Box::pin(session.say());
         let dripped_seconds = 2 * (RELAY_BLOCK_SECONDS + RELAY_LAST_WORDS_SECONDS);

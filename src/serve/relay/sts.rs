@@ -186,8 +186,8 @@ async fn look(relay: &Rc<Relay>, site: &Site, domain: &Domain) {
 /// The id of a domain's policy. No answer is as good as none: what is kept holds (RFC 8461 section 3.3).
 async fn ask_id(relay: &Relay, domain: &Domain) -> Option<String> {
     let name = Domain::parse(&format!("mta-sts.{domain}")).ok().map(|_| Domain::new(&format!("_mta-sts.{domain}")))?;
-    let _turn = relay.lookups.acquire().await;
-    parse_records(&relay.context.net.texts(&name).await.ok()?)
+    let net = &relay.context.net;
+    parse_records(&relay.lookups.run(net.clock(), net.texts(&name)).await?.ok()?)
 }
 
 /// Fetches a policy and keeps it; whether there is one now. What was kept stays when there is not.
@@ -222,18 +222,16 @@ async fn fetch(relay: &Rc<Relay>, site: &Site, domain: &Domain, id: String) -> b
 async fn ask_policy(relay: &Relay, site: &Site, domain: &Domain) -> Result<Policy, TlsFailure> {
     let host = Domain::new(&format!("mta-sts.{domain}"));
     let no_fetch = |text: String| failure(TlsResult::StsPolicyFetchError, text);
-    let looked = {
-        let _turn = relay.lookups.acquire().await;
-        match relay.context.net.addresses(&host).await {
-            Ok(found) => Looked::Found(found),
-            Err(DnsTrouble::NoSuchName) => Looked::NoSuchName,
-            Err(DnsTrouble::Temporary(why)) => Looked::Temporary(why),
-        }
+    let net = &relay.context.net;
+    let looked = match relay.look_up(&host, net.addresses(&host)).await {
+        Ok(found) => Looked::Found(found),
+        Err(DnsTrouble::NoSuchName) => Looked::NoSuchName,
+        Err(DnsTrouble::Temporary(why)) => Looked::Temporary(why),
     };
     let addresses = order_addresses(host.as_str(), looked, site.relay.private_targets).map_err(|blocked| {
         no_fetch(match blocked {
             Blocked::Never(_) => format!("the web server {host} has no address that can be connected to"),
-            Blocked::Later(why) => why,
+            Blocked::Later(reason) => reason.to_string(),
         })
     })?;
     let request = HttpsRequest {

@@ -7,7 +7,8 @@
 //! take it.
 
 use super::Relay;
-use super::desk::{Destination, Job, Place};
+use super::backoff::{Waits, Whose};
+use super::desk::{Connection, Destination, GivenUp, Job, Place};
 use super::policy::{TlsAttempt, find_tlsa, tell};
 use super::round::{Fate, Report, Unsettled};
 use super::session::{NoSession, Server, Session};
@@ -15,7 +16,7 @@ use crate::limits::*;
 use crate::mail::addressbook::GatewayTls;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
-use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, Unfit, decide_tls};
+use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, TlsaAnswer, Unfit, decide_tls};
 use crate::net::tls::client_dane;
 use crate::net::{Clock, DnsTrouble, Secured};
 use crate::serve::queue::UnderWay;
@@ -26,11 +27,17 @@ use crate::wire::smtp::Recipient;
 use crate::wire::smtp::client::{Answer, Envelope, Manner, Status, TlsUse, Verb, Verdict};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Brings a job to its end and reports it; leaves in `session` a connection that can be used again, or none.
-pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, session: &mut Option<Session>, job: &Job) {
+pub(super) async fn attempt(
+    relay: &Rc<Relay>,
+    connection: &Connection,
+    destination: &Destination,
+    (session, job): (&mut Option<Session>, &Job),
+) {
     // The configuration by which the job was routed, also when a new one has come since.
     let site = &*job.round.site;
     let mut open = job.recipients.clone();
@@ -38,19 +45,26 @@ pub(super) async fn attempt(relay: &Rc<Relay>, destination: &Destination, sessio
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
         let Some(under_way) = permit(relay, job).await else { return };
-        transact(relay, used, (destination, job, &under_way), &mut open, &mut walk.last).await;
+        at_work(relay, transact(relay, used, (destination, job, &under_way), &mut open, &mut walk.last)).await;
     }
     while !open.is_empty() {
         let left = session.take();
         if let Some(left) = left.filter(Session::is_ready) {
             left.quit().await;
         }
-        let Some(mut next) = walk.next(relay, site).await else { break };
+        let mut next = match connection.open(job, walk.next(relay, site)).await {
+            Ok(Some(next)) => next,
+            Ok(None) => break,
+            Err(GivenUp) => {
+                walk.give_up(relay, site);
+                break;
+            }
+        };
         let Some(under_way) = permit(relay, job).await else {
             *session = Some(next);
             return;
         };
-        transact(relay, &mut next, (destination, job, &under_way), &mut open, &mut walk.last).await;
+        at_work(relay, transact(relay, &mut next, (destination, job, &under_way), &mut open, &mut walk.last)).await;
         drop(under_way);
         walk.try_again_without_chunks(&next);
         *session = Some(next);
@@ -84,6 +98,19 @@ async fn permit(relay: &Relay, job: &Job) -> Option<UnderWay> {
         log::info!("event=withdrawn queue={}", id.0);
     }
     may.then_some(under_way)
+}
+
+/// Waits for a place among those that transfer, and works. Who takes long leaves it to others, as far as there is room for more.
+async fn at_work(relay: &Relay, work: impl Future<Output = ()>) {
+    let place = relay.working.acquire().await;
+    let mut work = pin!(work);
+    let patience = Duration::from_secs(RELAY_WORK_SECONDS);
+    if relay.context.net.clock().within(patience, work.as_mut()).await.is_some() {
+        return;
+    }
+    let _slow = relay.working_slowly.try_acquire();
+    let _place = if _slow.is_some() { None } else { Some(place) };
+    work.await;
 }
 
 /// Why the last server did not decide, and its name.
@@ -175,6 +202,8 @@ struct Walk<'a> {
     tls: HostTls,
     addresses_left: usize,
     servers_left: usize,
+    /// The server that is being connected to.
+    trying: Option<(SocketAddr, Domain)>,
     last: Last,
 }
 
@@ -199,6 +228,7 @@ impl Walk<'_> {
             tls,
             addresses_left: RELAY_ADDRESSES_TRIED_MAX,
             servers_left: RELAY_SERVERS_TRIED_MAX,
+            trying: None,
             last: None,
         };
         if let Place::Address(ip) = &destination.place {
@@ -243,6 +273,7 @@ impl Walk<'_> {
             return None;
         }
         let loops = gives_up_loops(site, self.destination);
+        self.trying = Some((server.address, server.host.clone()));
         let mut opened = Session::open(&relay.context.net, &server, loops).await;
         self.tell_opened(relay, &server, &opened);
         if self.tls == HostTls::Tested && by_tls(&opened) {
@@ -256,9 +287,18 @@ impl Walk<'_> {
             server.manner.tls = TlsUse::Never;
             opened = Session::open(&relay.context.net, &server, loops).await;
         }
+        self.trying = None;
         match opened {
-            Ok(session) => Some(session),
+            Ok(session) => {
+                relay.backoff.borrow_mut().works(server.address);
+                relay.server_reached();
+                Some(session)
+            }
             Err(refused) => {
+                match refused.reason {
+                    Reason::Unreachable(_) => relay.server_unreachable(server.address.ip(), refused.no_way),
+                    Reason::Answered(_) | Reason::Happened(_) => relay.server_reached(),
+                }
                 self.note(relay, site, server, refused);
                 None
             }
@@ -292,6 +332,19 @@ impl Walk<'_> {
         );
     }
 
+    /// Others were waiting, and this took longest.
+    fn give_up(&mut self, relay: &Relay, site: &Site) {
+        let Some((address, host)) = self.trying.take() else {
+            self.last = Some((Reason::Unreachable("too many servers are slow at once".to_owned()), None));
+            return;
+        };
+        let reason = Reason::Unreachable(format!("could not connect to {host} ({address}): it took too long"));
+        let (waits, now) = (waits(site, RELAY_BACKOFF_SECONDS), relay.context.net.clock().steady());
+        relay.server_unreachable(address.ip(), false);
+        relay.backoff.borrow_mut().add(Whose::Server(address, None), waits, reason.clone(), now);
+        self.last = Some((reason, Some(host.to_string())));
+    }
+
     /// Remembers why a server could not be used: for this job, and for a while for others.
     fn note(&mut self, relay: &Relay, site: &Site, server: Server, refused: NoSession) {
         if refused.is_own {
@@ -306,8 +359,7 @@ impl Walk<'_> {
             return;
         }
         let seconds = if refused.by_login { RELAY_LOGIN_BACKOFF_SECONDS } else { RELAY_BACKOFF_SECONDS };
-        let first_wait = site.relay.retry_after.first().copied().unwrap_or(Duration::MAX);
-        let wait = Duration::from_secs(seconds).min(first_wait / 2);
+        let waits = waits(site, seconds);
         let now = relay.context.net.clock().steady();
         log::info!(
             "event=unusable host={:?} address={} reason={:?}",
@@ -315,8 +367,8 @@ impl Walk<'_> {
             server.address,
             refused.reason.to_string()
         );
-        let way = (server.address, refused.tls.is_some().then(|| self.tls.clone()));
-        relay.backoff.borrow_mut().add(way, now + wait, refused.reason.clone(), now);
+        let way = Whose::Server(server.address, refused.tls.is_some().then(|| self.tls.clone()));
+        relay.backoff.borrow_mut().add(way, waits, refused.reason.clone(), now);
         self.last = Some((refused.reason, Some(server.host.to_string())));
     }
 
@@ -331,10 +383,9 @@ impl Walk<'_> {
         if self.addresses.is_empty() || self.destination.place.is_named() || self.destination.demands.tls_optional {
             return;
         }
-        let tlsa = {
-            let _turn = relay.lookups.acquire().await;
-            find_tlsa(relay, &host, site.relay.mx_port, &found).await
-        };
+        let asking = find_tlsa(relay, &host, site.relay.mx_port, &found);
+        let tlsa = relay.lookups.run(relay.context.net.clock(), asking).await;
+        let tlsa = tlsa.unwrap_or_else(|| TlsaAnswer::Failed("too many name servers are slow at once".to_owned()));
         match decide_tls(&self.destination.demands, &host, tlsa) {
             Ok(tls) => self.tls = tls,
             Err(Unfit::Never(answer)) => {
@@ -356,7 +407,7 @@ impl Walk<'_> {
         match order_addresses(host.as_str(), looked, private) {
             Ok(addresses) => self.addresses = addresses.into(),
             Err(Blocked::Never(answer)) => self.last_resort(Reason::Answered(answer), host.as_str()),
-            Err(Blocked::Later(why)) => self.last = Some((Reason::Happened(why), Some(host.to_string()))),
+            Err(Blocked::Later(reason)) => self.last = Some((reason, Some(host.to_string()))),
         }
         self.host = Some(host);
     }
@@ -369,14 +420,23 @@ impl Walk<'_> {
     }
 }
 
+/// How long a server is left alone, the message being tried again before it would be.
+fn waits(site: &Site, first_seconds: u64) -> Waits {
+    let first_wait = site.relay.retry_after.first().copied().unwrap_or(Duration::MAX);
+    let longest = Duration::from_secs(RELAY_BACKOFF_SECONDS_MAX).min(first_wait / 2);
+    Waits { first: Duration::from_secs(first_seconds).min(longest), longest }
+}
+
 /// A host that the owner has named is asked for without proof: its name may be one that only the router of the house knows.
 async fn look_up(relay: &Relay, host: &Domain, is_named: bool) -> Result<Secured<IpAddr>, Looked<IpAddr>> {
-    let _turn = relay.lookups.acquire().await;
     let net = &relay.context.net;
-    let found = match is_named {
-        true => net.addresses(host).await.map(|found| Secured::unproved(host, found)),
-        false => net.addresses_secured(host).await,
+    let asking = async {
+        match is_named {
+            true => net.addresses(host).await.map(|found| Secured::unproved(host, found)),
+            false => net.addresses_secured(host).await,
+        }
     };
+    let found = relay.look_up(host, asking).await;
     found.map_err(|trouble| match trouble {
         DnsTrouble::NoSuchName => Looked::NoSuchName,
         DnsTrouble::Temporary(why) => Looked::Temporary(why),

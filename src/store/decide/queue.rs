@@ -163,6 +163,15 @@ impl Draft<'_, '_> {
         Ok(Done::Applied)
     }
 
+    pub(super) fn retry_these(&mut self, entries: &[QueueId], due: Timestamp) -> Result<Done, Trouble> {
+        for id in entries {
+            if let Some(entry) = self.tables.queue_entry(*id)?.filter(|entry| !entry.held && entry.due != due) {
+                self.steps.push(Step::Schedule { id: entry.id, due, held: false });
+            }
+        }
+        Ok(Done::Applied)
+    }
+
     /// All entries that wait for their time. One that cannot be read does not keep the others from theirs.
     fn waiting(&self) -> Result<Vec<QueueEntry>, Trouble> {
         let mut entries = Vec::new();
