@@ -30,9 +30,9 @@
 //! *Phone to the world.* the same machine with submission policy → [`serve::Logins`] → missing headers added →
 //! hashed on its way in and signed ([`mail::dkim`]; the signatures go ahead of the message and are not in its body) →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
-//! [`mail::route`] → [`mail::tls_policy`] (what DNS proves and the domain asks of TLS) → [`wire::smtp::client`] streams the body →
-//! [`store::Op::Settle`]: done, deferred with the next time,
-//! or bounced into the owner's inbox in the same Op; once, after some hours, with a notice that it waits.
+//! [`mail::route`] (round by the smarthost where [`mail::learned`] says so) → [`mail::tls_policy`] (what DNS proves and the domain
+//! asks of TLS) → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time, or bounced
+//! into the owner's inbox in the same Op; once, after some hours, with a notice that it waits.
 //!
 //! *Port 25 to elsewhere.* an address with a forward or a gateway: the same, but → [`store::Op::Enqueue`] (mailboxes and queue
 //! entries, one body, one Op; a forward's sender rewritten by [`mail::srs`]) → 250 → the relay, as above; its bounce goes to
@@ -78,6 +78,8 @@
 //! | command over the control socket | memory, and Ops one by one | what was done is there; its client is told that the node broke off |
 //! | message being taken out by the owner | memory until one Op | there as it was, or gone and its sender told, both or neither |
 //! | control socket | the data folder | a dead one stays after a kill; commands pass it over, the next start replaces it |
+//! | which destinations refuse our address, or that the line blocks port 25 | one row of the settings | there, until it runs out |
+//! | the same before the smarthost has been reached; how mail to a destination went last | memory | gone; learned again |
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |
 //! | whether the name servers carry DNSSEC | memory | found out anew |

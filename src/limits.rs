@@ -2,6 +2,10 @@
 //!
 //! A line, literal, count, wait, queue or buffer that the network can make grow has its bound here.
 
+mod routes;
+
+pub use routes::*;
+
 mod tls;
 
 pub use tls::*;

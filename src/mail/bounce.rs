@@ -134,13 +134,15 @@ pub enum Reason {
     Happened(String),
     /// There was no way to the server, or its name could not be looked up: the network may be gone. A plain sentence.
     Unreachable(String),
+    /// The same, and it seems to be our own line that lets no mail out.
+    LineBlocked(String),
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Reason::Answered(answer) => answer.fmt(f),
-            Reason::Happened(text) | Reason::Unreachable(text) => f.write_str(text),
+            Reason::Happened(text) | Reason::Unreachable(text) | Reason::LineBlocked(text) => f.write_str(text),
         }
     }
 }
@@ -151,7 +153,7 @@ impl Failure {
         match (&self.reason, self.gave_up_after) {
             (_, Some(_)) => Status(4, 4, 7),
             (Reason::Answered(answer), None) => answer.status_or_class(),
-            (Reason::Happened(_) | Reason::Unreachable(_), None) => Status(5, 0, 0),
+            (Reason::Happened(_) | Reason::Unreachable(_) | Reason::LineBlocked(_), None) => Status(5, 0, 0),
         }
     }
 }
@@ -162,7 +164,7 @@ impl Delay {
         match &self.reason {
             Reason::Answered(Answer { status: Some(status @ Status(4, ..)), .. }) => *status,
             Reason::Answered(_) | Reason::Happened(_) => Status(4, 0, 0),
-            Reason::Unreachable(_) => Status(4, 4, 1),
+            Reason::Unreachable(_) | Reason::LineBlocked(_) => Status(4, 4, 1),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod queue;
+mod routes;
 
 use crate::node::failure::{Exit, Failure};
 use crate::node::site::read_signing_keys;
@@ -47,6 +48,7 @@ enum Command {
     Check(Check),
     Compact(Compact),
     Queue(queue::Queue),
+    Routes(routes::Routes),
 }
 
 /// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
@@ -237,6 +239,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             compact::run(&arguments.data)
         }
+        Asked::Command(Command::Routes(arguments)) => {
+            prepare(LevelFilter::Warn);
+            routes::run(&arguments)
+        }
         Asked::Command(Command::Queue(arguments)) => {
             prepare(LevelFilter::Warn);
             queue::run(&arguments)
@@ -260,9 +266,9 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
     match Hauspost::from_args(&["hauspost"], &arguments) {
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
-        Ok(Hauspost { command: None, .. }) => {
-            Err(usage("say what to do: try, init, serve, password, config, check, compact, queue, or --help".into()))
-        }
+        Ok(Hauspost { command: None, .. }) => Err(usage(
+            "say what to do: try, init, serve, password, config, check, compact, queue, routes, or --help".into(),
+        )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
         Err(early) => {
             let sentence = early.output.split_whitespace().collect::<Vec<_>>().join(" ");

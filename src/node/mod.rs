@@ -31,6 +31,7 @@ pub mod privilege;
 pub mod production;
 pub mod queue;
 pub mod rescue;
+pub mod routes;
 pub mod settings;
 pub mod setup;
 pub mod site;

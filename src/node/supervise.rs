@@ -49,6 +49,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         logins: Arc::new(Logins::default()),
         sent: Arc::default(),
         inquiries: Arc::default(),
+        destinations: Arc::default(),
         handling: Arc::default(),
         seat: Seat::default(),
         stopping: Stopping::default(),

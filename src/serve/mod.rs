@@ -3,6 +3,7 @@
 //! Receives accepted connections and bells; hands on replies, Ops and relayed mail. Never parses bytes itself.
 
 pub mod admission;
+mod destinations;
 pub mod imap;
 mod inquiries;
 mod intake;
@@ -19,6 +20,7 @@ pub mod smtp;
 mod srs;
 
 pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
+pub use destinations::{Destinations, Seen};
 pub use inquiries::Inquiries;
 pub use intake::{Intake, Whole};
 pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
@@ -45,6 +47,8 @@ pub struct Context {
     pub sent: Arc<SentCopies>,
     /// What servers inside have said about recipients.
     pub inquiries: Arc<Inquiries>,
+    /// What is known of the places that mail goes to.
+    pub destinations: Arc<Destinations>,
     /// What the relay and those who change its queue tell each other.
     pub handling: Arc<queue::Handling>,
     /// The place of this session.

@@ -14,6 +14,7 @@
 mod ask;
 mod backoff;
 mod desk;
+mod detour;
 mod here;
 mod look;
 mod network;
@@ -59,6 +60,9 @@ pub async fn run_relay(context: Context) {
         Timestamp::default()
     });
     context.net.has_passed(latest);
+    if let Err(trouble) = context.destinations.read(&context).await {
+        log::error!("event=routes-unknown trouble={trouble:?}");
+    }
     let clock = QueueClock::new(context.net.clock().now(), context.net.clock().steady(), latest);
     let relay = Rc::new(Relay {
         context,

@@ -249,6 +249,7 @@ impl World {
             logins: Arc::default(),
             sent: Arc::default(),
             inquiries: Arc::default(),
+            destinations: Arc::default(),
             handling: Arc::default(),
             seat: serve::Seat::default(),
             stopping: Stopping::default(),

@@ -9,6 +9,10 @@ use std::time::Duration;
 pub(super) fn sentence(failure: &Failure) -> String {
     let domain = &failure.recipient.domain;
     let (what, what_to_do) = match (failure.gave_up_after, &failure.reason) {
+        (_, Reason::LineBlocked(_)) => (
+            "your line seems to block outgoing mail (port 25), so that no other mail server can be reached".to_owned(),
+            "name your provider's mail server as host under [relay] in hauspost.toml, and send it again",
+        ),
         (Some(age), reason) => (
             format!("for {} every attempt has failed, the last one because {}", span(age), for_now(reason, domain)),
             "send it again later, or reach the recipient in another way",
@@ -34,6 +38,11 @@ pub(super) fn delay_sentence(delay: &Delay) -> String {
 fn for_now(reason: &Reason, domain: &Domain) -> String {
     let answer = match reason {
         Reason::Happened(text) | Reason::Unreachable(text) => return text.clone(),
+        Reason::LineBlocked(_) => {
+            return "your line seems to block outgoing mail (port 25); unless that ends by itself, your provider's mail server \
+                    has to be named as host under [relay] in hauspost.toml"
+                .to_owned();
+        }
         Reason::Answered(answer) if !answer.said_by_peer => return answer.text.clone(),
         Reason::Answered(answer) => answer,
     };
@@ -197,7 +206,7 @@ mod tests {
                 text: text.into(),
                 ..match failure.reason {
                     Reason::Answered(answer) => answer,
-                    Reason::Happened(_) | Reason::Unreachable(_) => panic!("an answer"),
+                    _ => panic!("an answer"),
                 }
             });
             sentence(&failure)

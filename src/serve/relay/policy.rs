@@ -36,9 +36,14 @@ pub(super) async fn sts_policy(relay: &Rc<Relay>, site: &Site, domain: &Domain) 
 }
 
 /// Takes note of what became of TLS with a server.
-pub(super) fn tell(_relay: &Relay, attempt: &TlsAttempt<'_>) {
-    let Err(failure) = attempt.result else { return };
+pub(super) fn tell(relay: &Relay, attempt: &TlsAttempt<'_>) {
     let policy = attempt.tls.map_or("-", |tls| policy_kind(&attempt.destination.demands, tls).as_str());
+    let outcome = match attempt.result {
+        Ok(()) => format!("ok ({policy})"),
+        Err(failure) => format!("{} ({policy}): {}", failure.result.as_str(), failure.text),
+    };
+    relay.context.destinations.note(attempt.domain, relay.now(), |seen| seen.tls = Some(outcome));
+    let Err(failure) = attempt.result else { return };
     log::info!(
         "event=tls-failed domain={:?} host={:?} policy={policy} result={} reason={:?}",
         attempt.domain.as_str(),

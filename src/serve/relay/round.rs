@@ -6,6 +6,7 @@
 
 use super::Relay;
 use super::desk::{Destination, Job, Place, push};
+use super::detour::{detour_of, known_detour};
 use super::here::{Filed, file};
 use super::policy::sts_policy;
 use crate::limits::*;
@@ -138,11 +139,18 @@ fn deal(relay: &Rc<Relay>, round: &Rc<Round>, filed: &Filed, reports: smol::chan
         lay(relay, round, named(round, place), recipients, &reports);
     }
     for (domain, recipients) in by_domain {
+        if let Some(place) = known_detour(relay, &round.site, domain) {
+            lay(relay, round, named(round, place), recipients, &reports);
+            continue;
+        }
         let (relay, round, domain, reports) = (relay.clone(), round.clone(), domain.clone(), reports.clone());
         let spawner = relay.clone();
         spawner.spawn(async move {
             match route(&relay, &round, &domain).await {
-                Ok(destination) => lay(&relay, &round, destination, recipients, &reports),
+                Ok(destination) => {
+                    let detour = detour_of(&relay, &round.site, &destination.place).map(|place| named(&round, place));
+                    lay(&relay, &round, detour.unwrap_or(destination), recipients, &reports);
+                }
                 Err(blocked) => block(&blocked, &recipients, None, &reports),
             }
         });
@@ -166,7 +174,7 @@ fn named_place(round: &Round, recipient: &Address) -> Option<Place> {
     smarthost.map(|smarthost| Place::Smarthost(smarthost.clone()))
 }
 
-fn lay(
+pub(super) fn lay(
     relay: &Rc<Relay>,
     round: &Rc<Round>,
     to: Destination,
@@ -203,7 +211,7 @@ pub(super) fn block(
 }
 
 /// A server that the owner has named.
-fn named(round: &Round, place: Place) -> Destination {
+pub(super) fn named(round: &Round, place: Place) -> Destination {
     Destination { place, demands: Demands { require_tls: requires_tls(&round.entry), ..Demands::default() } }
 }
 

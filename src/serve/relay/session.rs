@@ -50,11 +50,14 @@ pub(super) struct NoSession {
     pub is_own: bool,
     /// There is no way to any such address.
     pub no_way: bool,
+    /// Nothing answered, or somebody on the way said no.
+    pub is_unreached: bool,
 }
 
 impl NoSession {
     fn happened(text: String) -> NoSession {
-        NoSession { reason: Reason::Happened(text), tls: None, by_login: false, is_own: false, no_way: false }
+        let (tls, by_login, is_own, no_way, is_unreached) = (None, false, false, false, false);
+        NoSession { reason: Reason::Happened(text), tls, by_login, is_own, no_way, is_unreached }
     }
 }
 
@@ -85,7 +88,8 @@ impl Session {
         let mut stream = net.connect_from(server.source, server.address, wait).await.map_err(|error| {
             let text = format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error));
             let no_way = matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown);
-            NoSession { reason: Reason::Unreachable(text), no_way, ..NoSession::happened(String::new()) }
+            let is_unreached = is_unreached(&error);
+            NoSession { reason: Reason::Unreachable(text), no_way, is_unreached, ..NoSession::happened(String::new()) }
         })?;
         // A connection to this machine has the same address at both ends, unless the source was chosen.
         let peer = stream.peer().ip();
@@ -295,7 +299,7 @@ impl Session {
         };
         let tls = result.map(|result| TlsFailure { result, text: reason.to_string() });
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
-        NoSession { reason, tls, by_login, is_own: false, no_way: false }
+        NoSession { reason, tls, by_login, is_own: false, no_way: false, is_unreached: false }
     }
 
     /// Whether what is said cannot be read on the way.
@@ -351,6 +355,12 @@ impl BodyPieces<'_> {
         self.at = end;
         Ok(piece)
     }
+}
+
+/// Whether it may be that something on the way lets no mail through. No route at all is this machine's own trouble.
+fn is_unreached(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut};
+    matches!(error.kind(), ConnectionRefused | TimedOut | HostUnreachable)
 }
 
 /// What went wrong on the network, in words for the owner.

@@ -9,6 +9,7 @@
 use super::Relay;
 use super::backoff::{Waits, Whose};
 use super::desk::{Connection, Destination, GivenUp, Job, Place};
+use super::detour::{Signs, blame_line, may_go_round};
 use super::policy::{TlsAttempt, find_tlsa, tell};
 use super::round::{Fate, Report, Unsettled};
 use super::session::{NoSession, Server, Session};
@@ -17,14 +18,15 @@ use crate::mail::addressbook::GatewayTls;
 use crate::mail::bounce::Reason;
 use crate::mail::route::{Blocked, Looked, order_addresses, order_hosts};
 use crate::mail::tls_policy::{HostTls, TlsFailure, TlsResult, TlsaAnswer, Unfit, decide_tls};
+use crate::mail::unwelcome::is_about_our_address;
 use crate::net::tls::client_dane;
 use crate::net::{Clock, DnsTrouble, Secured};
 use crate::serve::queue::UnderWay;
 use crate::serve::{Site, SmarthostSecurity};
-use crate::store::QueueRecipient;
+use crate::store::{QueueEntry, QueueRecipient};
 use crate::wire::address::Domain;
 use crate::wire::smtp::Recipient;
-use crate::wire::smtp::client::{Answer, Envelope, Manner, Status, TlsUse, Verb, Verdict};
+use crate::wire::smtp::client::{Answer, Envelope, Manner, Status, TlsUse, Verb, Verdict, cut};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -45,9 +47,9 @@ pub(super) async fn attempt(
     // A connection that has waited may be dead without anybody's fault: it is not counted as a server that was tried.
     if let Some(used) = session {
         let Some(under_way) = permit(relay, job).await else { return };
-        at_work(relay, transact(relay, used, (destination, job, &under_way), &mut open, &mut walk.last)).await;
+        at_work(relay, transact(relay, used, (job, &under_way), &mut open, &mut walk)).await;
     }
-    while !open.is_empty() {
+    while !open.is_empty() && walk.signs.refused.is_none() {
         let left = session.take();
         if let Some(left) = left.filter(Session::is_ready) {
             left.quit().await;
@@ -64,7 +66,7 @@ pub(super) async fn attempt(
             *session = Some(next);
             return;
         };
-        at_work(relay, transact(relay, &mut next, (destination, job, &under_way), &mut open, &mut walk.last)).await;
+        at_work(relay, transact(relay, &mut next, (job, &under_way), &mut open, &mut walk)).await;
         drop(under_way);
         walk.try_again_without_chunks(&next);
         *session = Some(next);
@@ -72,7 +74,12 @@ pub(super) async fn attempt(
     if session.as_ref().is_some_and(|session| !session.is_ready()) {
         *session = None;
     }
+    if open.is_empty() {
+        return;
+    }
+    let Err(is_line_blocked) = walk.signs.go_round(relay, (destination, &walk.domain), job, &open) else { return };
     let (reason, host) = walk.last.take().unwrap_or((Reason::Happened("no server could be tried".to_owned()), None));
+    let reason = if is_line_blocked { blame_line(reason) } else { reason };
     for recipient in open {
         let fate = match &reason {
             Reason::Answered(answer) if !answer.said_by_peer && answer.is_permanent() => {
@@ -80,7 +87,7 @@ pub(super) async fn attempt(
             }
             other => Fate::Temporary(other.clone()),
         };
-        report(job, Report { recipient, fate, host: host.clone(), will_report: false, unsettled: None });
+        walk.report(relay, job, Report { recipient, fate, host: host.clone(), will_report: false, unsettled: None });
     }
 }
 
@@ -116,53 +123,65 @@ async fn at_work(relay: &Relay, work: impl Future<Output = ()>) {
 /// Why the last server did not decide, and its name.
 type Last = Option<(Reason, Option<String>)>;
 
-/// Sends the job's message to those still open; those it decides leave `open` and are reported.
-async fn transact(
-    relay: &Rc<Relay>,
-    session: &mut Session,
-    (destination, job, under_way): (&Destination, &Job, &UnderWay),
-    open: &mut Vec<usize>,
-    last: &mut Last,
-) {
-    let entry = &job.round.entry;
+/// Of an entry for some of its recipients.
+fn envelope(entry: &QueueEntry, open: &[usize]) -> Envelope {
     let recipient = |recipient: &QueueRecipient| Recipient {
         address: recipient.address.clone(),
         parameters: recipient.parameters.clone(),
     };
-    let envelope = Envelope {
+    Envelope {
         reverse_path: entry.reverse_path.clone(),
         parameters: entry.parameters.clone(),
         recipients: open.iter().filter_map(|&at| entry.recipients.get(at)).map(recipient).collect(),
         bytes: entry.bytes,
         eight_bit: false,
         eight_bit_header: false,
-    };
-    let verdicts = session.send(&relay.context.store, entry.body, envelope, &entry.signatures).await;
+    }
+}
+
+/// Sends the job's message to those still open; those it decides leave `open` and are reported.
+async fn transact(
+    relay: &Rc<Relay>,
+    session: &mut Session,
+    (job, under_way): (&Job, &UnderWay),
+    open: &mut Vec<usize>,
+    walk: &mut Walk<'_>,
+) {
+    let entry = &job.round.entry;
+    let verdicts = session.send(&relay.context.store, entry.body, envelope(entry, open), &entry.signatures).await;
     if session.knows_no_chunks() {
         relay.backoff.borrow_mut().note_no_chunks(session.address());
     }
     let host = session.host.clone();
+    let place = &walk.destination.place;
+    let may_go_round = may_go_round(&job.round.site, place);
     let mut undecided = Vec::new();
     for (recipient, verdict) in open.drain(..).zip(verdicts) {
         let fate = match verdict {
             Verdict::Delivered(answer) => Fate::Delivered(Reason::Answered(answer)),
-            // 530 and 538 say that this session lacks TLS or a login: our settings are wrong, not the message.
-            Verdict::Permanent(answer, Verb::Mail)
-                if destination.place.is_named() && matches!(answer.code, 530 | 535 | 538) =>
+            // The address we come from is not wanted: the smarthost has another.
+            Verdict::Permanent(answer, verb) | Verdict::Temporary(answer, verb)
+                if may_go_round && is_about_our_address(&answer, verb) =>
             {
+                walk.signs.refused.get_or_insert((host.clone(), answer.to_string()));
+                undecided.push(recipient);
+                continue;
+            }
+            // 530 and 538 say that this session lacks TLS or a login: our settings are wrong, not the message.
+            Verdict::Permanent(answer, Verb::Mail) if place.is_named() && matches!(answer.code, 530 | 535 | 538) => {
                 Fate::Temporary(Reason::Answered(answer))
             }
             // RFC 8689 section 4.2.1: another server of the domain may be able to.
             Verdict::Permanent(answer, Verb::Mail)
                 if !answer.said_by_peer && answer.status == Some(Status(5, 7, 30)) =>
             {
-                last.get_or_insert((Reason::Answered(answer), Some(host.clone())));
+                walk.last.get_or_insert((Reason::Answered(answer), Some(host.clone())));
                 undecided.push(recipient);
                 continue;
             }
             Verdict::Permanent(answer, _) => Fate::Permanent(Reason::Answered(answer)),
             Verdict::Temporary(answer, Verb::Mail) => {
-                *last = Some((Reason::Answered(answer), Some(host.clone())));
+                walk.last = Some((Reason::Answered(answer), Some(host.clone())));
                 undecided.push(recipient);
                 continue;
             }
@@ -173,21 +192,16 @@ async fn transact(
                 Fate::Temporary(Reason::Happened(text))
             }
             Verdict::Cut { after_dot: false } => {
-                *last = session.end_reason().map(|reason| (reason, Some(host.clone())));
+                walk.last = session.end_reason().map(|reason| (reason, Some(host.clone())));
                 undecided.push(recipient);
                 continue;
             }
         };
         let unsettled = matches!(fate, Fate::Delivered(_)).then(|| Unsettled::new(relay, under_way));
         let will_report = session.offers_dsn();
-        report(job, Report { recipient, fate, host: Some(host.clone()), will_report, unsettled });
+        walk.report(relay, job, Report { recipient, fate, host: Some(host.clone()), will_report, unsettled });
     }
     *open = undecided;
-}
-
-fn report(job: &Job, report: Report) {
-    // The round waits for it, unless the node stops; then it is not needed.
-    let _ = job.reports.try_send(report);
 }
 
 /// The servers of a destination, one after the other.
@@ -205,6 +219,7 @@ struct Walk<'a> {
     /// The server that is being connected to.
     trying: Option<(SocketAddr, Domain)>,
     last: Last,
+    signs: Signs,
 }
 
 impl Walk<'_> {
@@ -230,6 +245,7 @@ impl Walk<'_> {
             servers_left: RELAY_SERVERS_TRIED_MAX,
             trying: None,
             last: None,
+            signs: Signs::default(),
         };
         if let Place::Address(ip) = &destination.place {
             let host = Domain::new(&ip.to_string());
@@ -238,8 +254,28 @@ impl Walk<'_> {
         walk
     }
 
+    /// Tells the round what became of a recipient, and whoever looks how it went.
+    fn report(&self, relay: &Relay, job: &Job, report: Report) {
+        if let Some(recipient) = job.round.entry.recipients.get(report.recipient) {
+            let host = report.host.as_deref().unwrap_or("no server");
+            let way = match &self.destination.place {
+                Place::Smarthost(_) => format!("through the smarthost {host}"),
+                Place::Gateway(_) => format!("to the server inside, {host}"),
+                Place::Exchanges(_) | Place::Address(_) => format!("directly to {host}"),
+            };
+            let trouble = match &report.fate {
+                Fate::Delivered(_) => None,
+                Fate::Permanent(reason) | Fate::Temporary(reason) => Some(cut(&reason.to_string(), 512).to_owned()),
+            };
+            let domain = &recipient.address.domain;
+            relay.context.destinations.note(domain, relay.now(), |seen| (seen.way, seen.trouble) = (way, trouble));
+        }
+        // The round waits for it, unless the node stops; then it is not needed.
+        let _ = job.reports.try_send(report);
+    }
+
     /// The next server that lets us in.
-    async fn next(&mut self, relay: &Relay, site: &Site) -> Option<Session> {
+    async fn next(&mut self, relay: &Rc<Relay>, site: &Site) -> Option<Session> {
         while self.addresses_left > 0 && self.servers_left > 0 {
             let Some(ip) = self.addresses.pop_front() else {
                 let host = self.hosts.pop_front()?;
@@ -265,10 +301,11 @@ impl Walk<'_> {
         }
     }
 
-    async fn open(&mut self, relay: &Relay, site: &Site, mut server: Server) -> Option<Session> {
+    async fn open(&mut self, relay: &Rc<Relay>, site: &Site, mut server: Server) -> Option<Session> {
         let clock = relay.context.net.clock();
         server.manner.no_chunks = relay.backoff.borrow().knows_no_chunks(server.address);
         if let Some(reason) = relay.backoff.borrow().reason(server.address, &self.tls, clock.steady()) {
+            self.signs_of(site, reason, &server.host);
             self.last = Some((reason.clone(), Some(server.host.to_string())));
             return None;
         }
@@ -288,6 +325,7 @@ impl Walk<'_> {
             opened = Session::open(&relay.context.net, &server, loops).await;
         }
         self.trying = None;
+        self.signs.heard(relay, self.destination, server.address.ip(), &opened);
         match opened {
             Ok(session) => {
                 relay.backoff.borrow_mut().works(server.address);
@@ -297,7 +335,7 @@ impl Walk<'_> {
             Err(refused) => {
                 match refused.reason {
                     Reason::Unreachable(_) => relay.server_unreachable(server.address.ip(), refused.no_way),
-                    Reason::Answered(_) | Reason::Happened(_) => relay.server_reached(),
+                    Reason::Answered(_) | Reason::Happened(_) | Reason::LineBlocked(_) => relay.server_reached(),
                 }
                 self.note(relay, site, server, refused);
                 None
@@ -345,6 +383,16 @@ impl Walk<'_> {
         self.last = Some((reason, Some(host.to_string())));
     }
 
+    /// A server that refuses every connection because of our address.
+    fn signs_of(&mut self, site: &Site, reason: &Reason, host: &Domain) {
+        if let Reason::Answered(answer) = reason
+            && may_go_round(site, &self.destination.place)
+            && is_about_our_address(answer, Verb::Greeting)
+        {
+            self.signs.refused.get_or_insert((host.to_string(), answer.to_string()));
+        }
+    }
+
     /// Remembers why a server could not be used: for this job, and for a while for others.
     fn note(&mut self, relay: &Relay, site: &Site, server: Server, refused: NoSession) {
         if refused.is_own {
@@ -367,6 +415,9 @@ impl Walk<'_> {
             server.address,
             refused.reason.to_string()
         );
+        if refused.tls.is_none() && !refused.by_login {
+            self.signs_of(site, &refused.reason, &server.host);
+        }
         let way = Whose::Server(server.address, refused.tls.is_some().then(|| self.tls.clone()));
         relay.backoff.borrow_mut().add(way, waits, refused.reason.clone(), now);
         self.last = Some((refused.reason, Some(server.host.to_string())));
