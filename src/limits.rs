@@ -161,6 +161,17 @@ pub const DKIM_SIGNATURES_BYTES_MAX: usize = 12 << 10;
 /// Bytes of a file with a private key: an RSA key of 4096 bits takes 3,300.
 pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 
+/// Bytes of one string of a TXT record (RFC 1035 section 3.3).
+pub const DNS_TEXT_BYTES_MAX: usize = 255;
+/// Seconds that others keep the records we propose: an hour, in which a mistake is mended.
+pub const DNS_RECORD_TTL_SECONDS: u32 = 3600;
+/// Questions that an SPF record may cause (RFC 7208 section 4.6.4).
+pub const SPF_LOOKUPS_MAX: u32 = 10;
+/// Bytes read of the system's list of addresses, some 60 for each.
+pub const INTERFACE_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes read of a certificate file: a chain of ten large ones is a fifth of it.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 256 << 10;
+
 // ---- addresses
 
 /// Letters of the keyed hash in a rewritten sender, five bits each: 2^30 guesses, each a refused recipient, for one bounce to

@@ -154,7 +154,7 @@ fn matches(record: &Tlsa, certificate: &[u8]) -> bool {
 }
 
 /// What a record with this selector and matching type says of a certificate.
-pub(super) fn associate(certificate: &[u8], selector: u8, matching: u8) -> Option<Vec<u8>> {
+pub fn associate(certificate: &[u8], selector: u8, matching: u8) -> Option<Vec<u8>> {
     let selected = match selector {
         0 => certificate,
         1 => public_key_info(certificate)?,

@@ -9,7 +9,7 @@
 
 mod secured;
 
-use super::{DnsTrouble, Mx};
+use super::{DnsTrouble, Mx, Srv};
 use crate::limits::{DNS_ANSWER_SECONDS_MAX, DNS_ATTEMPTS, DNS_CACHE_ANSWERS, DNS_RECORDS_MAX, DNS_TIMEOUT_SECONDS};
 use crate::wire::address::Domain;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
@@ -113,6 +113,22 @@ impl Dns {
         Ok(texts.map(|txt| txt.txt_data.concat()).collect())
     }
 
+    pub(super) async fn srv(&self, name: &Domain) -> Result<Vec<Srv>, DnsTrouble> {
+        let answers = self.ask(name, RecordType::SRV).await?;
+        let records = answers.iter().filter_map(|record| if let RData::SRV(srv) = record { Some(srv) } else { None });
+        let read = |srv: &rdata::SRV| {
+            let rdata::SRV { priority, weight, port, .. } = *srv;
+            Some(Srv { priority, weight, port, target: host_name(&srv.target)? })
+        };
+        Ok(records.filter_map(read).collect())
+    }
+
+    pub(super) async fn names(&self, address: IpAddr) -> Result<Vec<Domain>, DnsTrouble> {
+        let answers = self.ask(&reverse_name(address), RecordType::PTR).await?;
+        let records = answers.iter().filter_map(|record| if let RData::PTR(ptr) = record { Some(ptr) } else { None });
+        Ok(records.filter_map(|ptr| host_name(&ptr.0)).collect())
+    }
+
     async fn ask(&self, name: &Domain, kind: RecordType) -> Result<Vec<RData>, DnsTrouble> {
         // A name that DNS cannot hold is a name that is not there.
         let mut name = Name::from_utf8(name.as_str()).map_err(|_| DnsTrouble::NoSuchName)?;
@@ -205,6 +221,21 @@ fn read_answer(answer: Result<Lookup, NetError>) -> Result<Vec<RData>, DnsTroubl
             other => Err(DnsTrouble::Temporary(other.to_string())),
         },
         Err(error) => Err(DnsTrouble::Temporary(error.to_string())),
+    }
+}
+
+/// The name under which the names of an address stand (RFC 1035 section 3.5, RFC 3596 section 2.5).
+pub fn reverse_name(address: IpAddr) -> Domain {
+    match address {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            Domain::new(&format!("{d}.{c}.{b}.{a}.in-addr.arpa"))
+        }
+        IpAddr::V6(ip) => {
+            let digits = ip.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+            let labels: String = digits.map(|digit| format!("{digit:x}.")).collect();
+            Domain::new(&format!("{labels}ip6.arpa"))
+        }
     }
 }
 
@@ -393,6 +424,9 @@ mod tests {
             ("long.test", 15) if over_tcp => (0, (0..60).map(|number| mx(number, "mx.long.test")).collect()),
             ("long.test", 15) => (0, vec![]),
             ("far.test", 15) => (0, vec![mx(10, "mx1.far.test"), mx(20, "MX2.far.test"), mx(30, "b d.test")]),
+            ("_imaps._tcp.far.test", 33) => (0, vec![[vec![0, 0, 0, 1, 3, 225], name("mail.far.test")].concat()]),
+            ("_pop3._tcp.far.test", 33) => (0, vec![vec![0; 7]]),
+            ("1.2.0.192.in-addr.arpa", 12) => (0, vec![name("mx1.far.test"), name("b d.test")]),
             ("odd.test", 15) => (0, vec![mx(10, "b d.test")]),
             ("null.test", 15) => (0, vec![mx(0, "")]),
             ("mx1.far.test", 1) => (0, vec![vec![192, 0, 2, 1]]),
@@ -443,6 +477,19 @@ mod tests {
         assert_eq!(found, ["192.0.2.1".parse::<IpAddr>().unwrap(), "2001:db8::1".parse().unwrap()]);
         let half = smol::block_on(dns.addresses(&Domain::new("half.test")));
         assert_eq!(half, Ok(vec!["192.0.2.2".parse().unwrap()]));
+    }
+
+    #[test]
+    fn finds_services_and_the_names_of_addresses() {
+        let dns = ask_loopback();
+        let found = smol::block_on(dns.srv(&Domain::new("_imaps._tcp.far.test"))).unwrap();
+        assert_eq!(found, [Srv { priority: 0, weight: 1, port: 993, target: Domain::new("mail.far.test") }]);
+        let none = smol::block_on(dns.srv(&Domain::new("_pop3._tcp.far.test"))).unwrap();
+        assert_eq!(none, [Srv { priority: 0, weight: 0, port: 0, target: Domain::new("") }]);
+        let names = smol::block_on(dns.names("192.0.2.1".parse().unwrap()));
+        assert_eq!(names, Ok(vec![Domain::new("mx1.far.test")]));
+        let v6 = reverse_name("2001:db8::1".parse().unwrap());
+        assert!(v6.as_str().starts_with("1.0.0.0.") && v6.as_str().ends_with(".8.b.d.0.1.0.0.2.ip6.arpa"), "{v6}");
     }
 
     #[test]

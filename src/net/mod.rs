@@ -14,6 +14,8 @@ pub mod twin;
 
 pub use change::NetworkChanges;
 pub use clock::{Clock, VIRTUAL_START, VirtualClock};
+pub use dane::associate;
+pub use dns::reverse_name;
 pub use https::{HttpsRequest, HttpsTrouble};
 pub use stream::{Stream, TlsFacts};
 
@@ -220,6 +222,28 @@ impl Net {
         }
     }
 
+    /// SRV records of a name, unsorted. An empty list is an answer.
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]. Takes at most [`crate::limits::DNS_ANSWER_SECONDS_MAX`].
+    pub async fn srv(&self, name: &Domain) -> Result<Vec<Srv>, DnsTrouble> {
+        match &self.world {
+            World::System(system) => system.dns.srv(name).await,
+            World::Twin(twin) => twin.srv(name),
+        }
+    }
+
+    /// The names of an address (PTR records). An empty list is an answer.
+    ///
+    /// # Errors
+    /// See [`DnsTrouble`]. Takes at most [`crate::limits::DNS_ANSWER_SECONDS_MAX`].
+    pub async fn names(&self, address: IpAddr) -> Result<Vec<Domain>, DnsTrouble> {
+        match &self.world {
+            World::System(system) => system.dns.names(address).await,
+            World::Twin(twin) => twin.names(address),
+        }
+    }
+
     /// Random bytes: from the system, or seeded in the twin.
     ///
     /// # Errors
@@ -297,6 +321,19 @@ impl<T> Secured<T> {
             (Security::Insecure, Security::Insecure) => Vec::new(),
         }
     }
+}
+
+/// One SRV record (RFC 2782). Without the service the target is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srv {
+    /// Lowest is tried first.
+    pub priority: u16,
+    /// Share among those of one priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host, without a final dot.
+    pub target: Domain,
 }
 
 /// Why DNS gave no answer.

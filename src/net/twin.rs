@@ -6,7 +6,7 @@
 use super::clock::{Clock, VirtualClock};
 use super::dns::BOGUS;
 use super::stream::{Socket, Stream};
-use super::{DnsTrouble, Mx, Net, NetworkChanges, Secured, World};
+use super::{DnsTrouble, Mx, Net, NetworkChanges, Secured, Srv, World};
 use crate::limits::{DNS_ALIASES_MAX, TWIN_PIPE_BYTES};
 use crate::mail::tls_policy::{Security, Tlsa};
 use crate::wire::address::Domain;
@@ -38,6 +38,8 @@ struct Inner {
     tlsa: HashMap<Domain, Vec<Tlsa>>,
     aliases: HashMap<Domain, Domain>,
     zones: HashMap<Domain, Zone>,
+    srv: HashMap<Domain, Vec<Srv>>,
+    names: HashMap<IpAddr, Vec<Domain>>,
     trouble: HashMap<Domain, DnsTrouble>,
 }
 
@@ -73,6 +75,8 @@ impl Twin {
             tlsa: HashMap::new(),
             aliases: HashMap::new(),
             zones: HashMap::new(),
+            srv: HashMap::new(),
+            names: HashMap::new(),
             trouble: HashMap::new(),
         };
         Arc::new(Twin { hand: VirtualClock::new(), changed: Arc::default(), inner: Mutex::new(inner) })
@@ -173,6 +177,25 @@ impl Twin {
         self.inner().zones.insert(top.clone(), zone);
     }
 
+    /// Adds an SRV record.
+    pub fn add_srv(&self, name: &Domain, record: Srv) {
+        self.inner().srv.entry(name.clone()).or_default().push(record);
+    }
+
+    /// Adds a name of an address.
+    pub fn add_name(&self, address: IpAddr, name: &Domain) {
+        self.inner().names.entry(address).or_default().push(name.clone());
+    }
+
+    /// Takes away all that DNS says of a name.
+    pub fn forget(&self, name: &Domain) {
+        let mut inner = self.inner();
+        inner.mx.remove(name);
+        inner.addresses.remove(name);
+        inner.texts.remove(name);
+        inner.srv.remove(name);
+    }
+
     /// Every question about this name fails in this way; `None` ends it.
     pub fn set_trouble(&self, name: &Domain, trouble: Option<DnsTrouble>) {
         match trouble {
@@ -233,6 +256,15 @@ impl Twin {
         Ok(inner.find(name, &inner.texts)?.found)
     }
 
+    pub(super) fn srv(&self, name: &Domain) -> Result<Vec<Srv>, DnsTrouble> {
+        let inner = self.inner();
+        Ok(inner.find(name, &inner.srv)?.found)
+    }
+
+    pub(super) fn names(&self, address: IpAddr) -> Result<Vec<Domain>, DnsTrouble> {
+        self.inner().names.get(&address).cloned().ok_or(DnsTrouble::NoSuchName)
+    }
+
     /// SplitMix64: good enough to be different, and the same every time.
     pub(super) fn fill(&self, bytes: &mut [u8]) {
         let mut inner = self.inner();
@@ -259,7 +291,8 @@ impl Inner {
                 || self.addresses.contains_key(name)
                 || self.texts.contains_key(name)
                 || self.tlsa.contains_key(name)
-                || self.aliases.contains_key(name) =>
+                || self.aliases.contains_key(name)
+                || self.srv.contains_key(name) =>
             {
                 Ok(())
             }

@@ -1,13 +1,16 @@
 //! The command line.
 
+mod dns;
 mod queue;
 mod routes;
+
+pub use dns::{Dkim, Dns, Format};
 
 use crate::node::failure::{Exit, Failure};
 use crate::node::site::read_signing_keys;
 use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
-use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, trial};
+use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, signing_keys, trial};
 use argh::FromArgs;
 use log::LevelFilter;
 use std::io::Write;
@@ -20,7 +23,8 @@ use std::path::{Path, PathBuf};
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
     error_code(
         1,
-        "`check` found damage, `check --salvage` could not save everything, or a message named is not in the queue"
+        "`check` found damage, `check --salvage` could not save everything, a message named is not in the queue, or \
+         `dns --check` found something wrong"
     ),
     error_code(64, "the arguments are wrong"),
     error_code(69, "a port is in use"),
@@ -49,6 +53,8 @@ enum Command {
     Compact(Compact),
     Queue(queue::Queue),
     Routes(routes::Routes),
+    Dns(Dns),
+    Dkim(Dkim),
 }
 
 /// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
@@ -247,6 +253,14 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             queue::run(&arguments)
         }
+        Asked::Command(Command::Dns(arguments)) => {
+            prepare(LevelFilter::Warn);
+            super::dns::run(&arguments)
+        }
+        Asked::Command(Command::Dkim(arguments)) => {
+            prepare(LevelFilter::Warn);
+            signing_keys::run(&arguments)
+        }
     }
 }
 
@@ -267,7 +281,8 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, queue, routes, or --help".into(),
+            "say what to do: try, init, serve, password, config, check, compact, queue, routes, dns, dkim, or --help"
+                .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
         Err(early) => {

@@ -245,6 +245,11 @@ impl Directory {
         self.domains.iter().filter(|table| table.gateway.host.is_none()).map(|table| &table.domain)
     }
 
+    /// The domains that a gateway has whole.
+    pub fn gateway_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter().filter(|table| table.gateway.host.is_some()).map(|table| &table.domain)
+    }
+
     fn is_gateway_domain(&self, domain: &Domain) -> bool {
         self.domains.iter().any(|table| table.domain == *domain && table.gateway.host.is_some())
     }

@@ -82,6 +82,11 @@ impl Folder {
         self.0.join("key.pem")
     }
 
+    /// The key of this name that signs mail, readable by the owner alone.
+    pub fn signing_key(&self, selector: &str) -> PathBuf {
+        self.0.join(format!("dkim-{selector}.pem"))
+    }
+
     /// Makes a self-signed certificate for these names unless certificate and key are there already.
     pub fn ensure_certificate(&self, names: &[String], clock: &Clock) -> Result<(), Failure> {
         if self.certificate().exists() && self.key().exists() {

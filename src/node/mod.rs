@@ -7,6 +7,7 @@
 //! | [`command`] | reads the arguments |
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
+//! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
 //! | [`control`], [`queue`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
@@ -22,6 +23,7 @@ pub mod configuration;
 pub mod control;
 pub mod cores;
 pub mod directory;
+pub mod dns;
 pub mod failure;
 pub mod folder;
 pub mod log;
@@ -34,6 +36,7 @@ pub mod rescue;
 pub mod routes;
 pub mod settings;
 pub mod setup;
+pub mod signing_keys;
 pub mod site;
 pub mod smarthosts;
 pub mod sockets;

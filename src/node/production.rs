@@ -40,6 +40,7 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     let site = make_site(&settings, &base, &net)?;
     let store = open_store(&settings, &folder)?;
     warn_without_password(&store, &site);
+    warn_without_keys(&site);
     let reload = make_reload(settings, file, base, net.clone(), arguments.log_level);
     let context = supervise::make_context(store, net, site);
     let signals = supervise::listen_to_signals()?;
@@ -93,6 +94,13 @@ fn warn_without_password(store: &Store, site: &Site) {
             "event=no-password login={} reason=\"nobody can log in; the login is the first of addresses\"",
             site.login
         );
+    }
+}
+
+/// Said once, at the start: mail goes out without signatures, and some take it for junk.
+fn warn_without_keys(site: &Site) {
+    if site.signing_keys.is_empty() {
+        log::warn!("event=unsigned reason=\"no dkim.keys: mail is not signed; `hauspost dkim` makes keys\"");
     }
 }
 

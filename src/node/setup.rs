@@ -10,6 +10,7 @@ use crate::node::password;
 use crate::node::privilege;
 use crate::node::production::open_store;
 use crate::node::settings::Settings;
+use crate::node::signing_keys::{FIRST_KEYS, as_setting, make_key};
 use crate::node::values::{parse_address, parse_domain};
 use std::io::Write;
 
@@ -27,6 +28,7 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     };
     let mut given =
         vec![("hostname", quote(hostname.as_str())), ("addresses", format!("[{}]", quote(&address.to_string())))];
+    given.push(("dkim.keys", as_setting(FIRST_KEYS.iter().map(|(selector, _)| *selector))));
     if !arguments.user.is_empty() {
         given.push(("user", quote(&arguments.user)));
     }
@@ -63,6 +65,9 @@ fn refuse_if_used(folder: &Folder) -> Result<(), Failure> {
 
 fn fill(folder: &Folder, settings: &Settings, net: &Net, password: &str) -> Result<(), Failure> {
     folder.ensure_certificate(&[settings.hostname.to_string()], net.clock())?;
+    for (selector, algorithm) in FIRST_KEYS {
+        make_key(folder, selector, algorithm, net)?;
+    }
     let login = settings.login()?;
     let Some(address) = settings.addresses.first() else {
         return Err(Failure::new(Exit::Configuration, "addresses: at least one address is needed"));
@@ -90,12 +95,11 @@ fn tell(arguments: &Init, folder: &Folder, settings: &Settings, password: &str) 
   configuration  {configuration}
 
 What is left to do:
-  1. In the DNS of {domain}: an MX record to {hostname}, and an address record for {hostname}.
+  1. In the DNS of {domain}: what `hauspost dns --data {data}` prints. With --check it tells whether that is there.
   2. Most home lines cannot send to port 25: set [relay] to your provider's server.
   3. hauspost serve --data {data}
 ",
         configuration = folder.configuration().display(),
-        hostname = settings.hostname,
     );
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

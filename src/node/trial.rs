@@ -2,6 +2,8 @@
 //!
 //! Everything a real node does, it does in the same way; only addresses, ports and names are made up.
 
+use crate::limits::DKIM_KEYS_MAX;
+use crate::mail::dkim::Algorithm;
 use crate::net::Net;
 use crate::node::command::Try;
 use crate::node::configuration;
@@ -11,6 +13,7 @@ use crate::node::folder::Folder;
 use crate::node::owner;
 use crate::node::production::open_store;
 use crate::node::settings::{PORTS, Settings};
+use crate::node::signing_keys::{find_keys, make_key};
 use crate::node::site::{make_net, make_site};
 use crate::node::sockets::{self, Bound};
 use crate::node::supervise::{self, Node};
@@ -88,6 +91,7 @@ fn run_in(
     let prepared = (|| {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
         folder.ensure_certificate(&names, net.clock())?;
+        let settings = with_signing_keys(settings, folder, &net)?;
         let reload = {
             let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
             let ports = (arguments.mx_port, arguments.https_port);
@@ -121,6 +125,15 @@ fn run_in(
     };
     let shown = if password_given { None } else { Some(password) };
     supervise::run(node, || tell(arguments, folder, shown))
+}
+
+/// With the keys of the folder; a new folder gets one of the kind that is made at once.
+fn with_signing_keys(settings: &Settings, folder: &Folder, net: &Net) -> Result<Settings, Failure> {
+    if find_keys(&folder.0)?.is_empty() {
+        make_key(folder, "try1", Algorithm::Ed25519, net)?;
+    }
+    let dkim_keys = find_keys(&folder.0)?.into_iter().take(DKIM_KEYS_MAX).collect();
+    Ok(Settings { dkim_keys, ..settings.clone() })
 }
 
 fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, ports: (u16, u16)) -> Result<Site, Failure> {
