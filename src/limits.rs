@@ -163,6 +163,8 @@ pub const DKIM_KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes of one string of a TXT record (RFC 1035 section 3.3).
 pub const DNS_TEXT_BYTES_MAX: usize = 255;
+/// Records that `hauspost dns --check` asks for at once: those of one domain, mostly.
+pub const DNS_COMPARED_AT_ONCE_MAX: usize = 16;
 /// Seconds that others keep the records we propose: an hour, in which a mistake is mended.
 pub const DNS_RECORD_TTL_SECONDS: u32 = 3600;
 /// Questions that an SPF record may cause (RFC 7208 section 4.6.4).

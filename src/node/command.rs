@@ -254,7 +254,8 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             queue::run(&arguments)
         }
         Asked::Command(Command::Dns(arguments)) => {
-            prepare(LevelFilter::Warn);
+            // What it finds it says itself.
+            prepare(LevelFilter::Error);
             super::dns::run(&arguments)
         }
         Asked::Command(Command::Dkim(arguments)) => {

@@ -10,6 +10,7 @@ mod print;
 mod records;
 mod spf;
 
+use crate::limits::DNS_COMPARED_AT_ONCE_MAX;
 use crate::node::command::{Dns, Format, print as say};
 use crate::node::configuration::read_file;
 use crate::node::failure::{Exit, Failure};
@@ -19,6 +20,7 @@ use crate::node::signing_keys::read_waiting_keys;
 use crate::node::site::{make_net, read_signing_keys};
 use compare::{Asking, Finding, State, compare};
 use records::{Addresses, Facts, Need, Record, Section, wanted};
+use smol::LocalExecutor;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -79,12 +81,17 @@ const UNSIGNED: &str =
 type Compared = Vec<(Record, Finding)>;
 
 async fn compare_all(asking: &Asking<'_>, sections: Vec<Section>) -> Compared {
-    let mut compared = Vec::new();
-    for record in sections.into_iter().flat_map(|section| section.records) {
-        let finding = compare(asking, &record).await;
-        compared.push((record, finding));
+    let records: Vec<Record> = sections.into_iter().flat_map(|section| section.records).collect();
+    let mut findings = Vec::new();
+    // Where nobody answers, each question takes its time.
+    for some in records.chunks(DNS_COMPARED_AT_ONCE_MAX) {
+        let executor = LocalExecutor::new();
+        let asked: Vec<_> = some.iter().map(|record| executor.spawn(compare(asking, record))).collect();
+        for answer in asked {
+            findings.push(executor.run(answer).await);
+        }
     }
-    compared
+    records.into_iter().zip(findings).collect()
 }
 
 fn report(compared: &Compared, unsigned: bool) -> String {

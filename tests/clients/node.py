@@ -144,7 +144,7 @@ class ServedNode(Node):
             path = os.path.join(self.data, "hauspost.toml")
             with open(path) as f:
                 text = self.tables.get("top", "") + "\n" + f.read()
-            for table in ("listen", "limits"):
+            for table in ("listen", "limits", "relay"):
                 more = (listen if table == "listen" else "") + self.tables.get(table, "") + "\n"
                 text = text.replace("[%s]\n" % table, "[%s]\n%s" % (table, more))
             with open(path, "w") as f:

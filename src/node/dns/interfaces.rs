@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where Linux lists its IPv6 addresses with their flags.
 const INET6: &str = "/proc/net/if_inet6";
-/// RFC 8981: an address that changes every day. <linux/if_addr.h>
+/// RFC 8981: an address that changes every day. `linux/if_addr.h`
 const TEMPORARY: u8 = 0x01;
 /// RFC 4862 section 5.5.4: about to go.
 const DEPRECATED: u8 = 0x20;
