@@ -31,6 +31,9 @@ impl Relay {
             changes.next().await;
             // Addresses, routes and name servers come one after the other.
             clock.sleep(Duration::from_secs(RELAY_NETWORK_SETTLES_SECONDS)).await;
+            // A sign that comes too soon after another counts later: the link may have come long before the route.
+            let deaf = self.outage.borrow().deaf_for(clock.steady());
+            clock.sleep(deaf).await;
             let brought = self.outage.borrow_mut().network_may_be_back(clock.steady());
             self.bring_forward(brought);
         }

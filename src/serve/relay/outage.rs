@@ -90,6 +90,11 @@ impl Outage {
         self.bring_forward(|_| true)
     }
 
+    /// For how long signs are passed over.
+    pub fn deaf_for(&self, now: Duration) -> Duration {
+        self.deaf_until.saturating_sub(now)
+    }
+
     fn bring_forward(&mut self, which: impl Fn(Wait) -> bool) -> Vec<QueueId> {
         self.name = None;
         let brought = self.waiting.iter_mut().filter(|(_, wait)| which(**wait));
@@ -171,6 +176,7 @@ mod tests {
             }
         }
         assert_eq!(brought, [0, 30, 90, 210, 450, 930, 1890, 3810]);
+        assert_eq!(outage.deaf_for(seconds(3811)), seconds(3599));
         outage.decided(QueueId(1));
         outage.put_off(QueueId(1));
         outage.server_unreachable(server(1), false);
