@@ -168,7 +168,7 @@ async fn retry(context: &Context, id: QueueId, only_failed: bool) -> Result<Chan
         return Ok(Changed::NotYet);
     }
     let due = context.net.clock().now();
-    context.handling.ask_afresh();
+    context.handling.ask_now(id);
     context.store.apply(Op::Retry { entry: Some(id), due }).await?;
     Ok(Changed::Due)
 }
@@ -193,7 +193,7 @@ async fn release(context: &Context, id: QueueId) -> Result<Changed, Trouble> {
         return Ok(Changed::DueLater);
     }
     let due = context.net.clock().now();
-    context.handling.ask_afresh();
+    context.handling.ask_now(id);
     context.store.apply(Op::Release { entry: id, due }).await?;
     Ok(Changed::Due)
 }

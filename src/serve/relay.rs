@@ -32,7 +32,7 @@ use crate::mail::message::QueueId;
 use crate::mail::retry::QueueClock;
 use crate::net::DnsTrouble;
 use crate::serve::{Context, RoutePolicy};
-use crate::store::{Bell, QueueEntry, Trouble, Watched};
+use crate::store::{Bell, Op, QueueEntry, Trouble, Watched};
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
 pub use ask::ask;
@@ -212,11 +212,10 @@ impl Relay {
     /// Begins a round for each entry that is due, as far as there is room. `None`: there may be more now.
     async fn take_due(self: &Rc<Self>) -> Result<Option<Pause>, Trouble> {
         self.look_again.set(false);
-        if self.context.handling.take_afresh() {
-            self.begin_afresh();
-        }
+        self.heed_owner();
         let looking = self.looking();
         let found = self.context.store.read(move |snapshot| looking.look(snapshot)).await?;
+        self.heed_owner();
         self.known.replace(found.known);
         let now = self.now();
         for entry in found.new {
@@ -241,9 +240,11 @@ impl Relay {
     }
 
     /// Somebody wants what is due to be tried now, whatever has failed a moment ago.
-    fn begin_afresh(&self) {
-        self.backoff.borrow_mut().forget();
-        self.context.net.forget_names();
+    fn heed_owner(&self) {
+        if self.context.handling.take_afresh() {
+            self.backoff.borrow_mut().forget();
+            self.context.net.forget_names();
+        }
     }
 
     fn looking(&self) -> Looking {
@@ -293,12 +294,25 @@ impl Relay {
     fn begin(self: &Rc<Self>, entry: QueueEntry) {
         let taken = Taken { recipients: entry.recipients.len(), domain: domain_of(&entry) };
         self.rounds.borrow_mut().insert(entry.id, taken);
+        self.context.handling.begin_round(entry.id);
         let relay = self.clone();
         self.spawn(async move {
             let id = entry.id;
             let waits_again = round::run_round(&relay, entry).await;
+            if relay.context.handling.end_round(id) && waits_again {
+                relay.try_again(id).await;
+            }
             relay.end(id, waits_again);
         });
+    }
+
+    /// Somebody wanted the entry to be tried now while a round of it had begun already, perhaps without asking any server.
+    async fn try_again(&self, id: QueueId) {
+        self.context.handling.ask_now(id);
+        match self.context.store.apply(Op::Retry { entry: Some(id), due: self.now() }).await {
+            Ok(_) | Err(Trouble::NotFound) => {}
+            Err(trouble) => log::error!("event=not-tried-again queue={} trouble={trouble:?}", id.0),
+        }
     }
 
     fn end(&self, id: QueueId, waits_again: bool) {

@@ -22,6 +22,9 @@ pub struct Handling {
     hands: Mutex<HashMap<QueueId, Hands>>,
     /// Rings when one leaves them.
     freed: Event,
+    /// Messages that the relay has in a round, and whether somebody has asked for another since it began. At most
+    /// [`crate::limits::RELAY_ENTRIES_TAKEN_MAX`].
+    rounds: Mutex<HashMap<QueueId, bool>>,
 }
 
 /// How many hands are on a message.
@@ -34,12 +37,27 @@ struct Hands {
 }
 
 impl Handling {
-    /// The relay shall forget what has failed lately, because somebody wants it to try now. To be said before entries become due.
-    pub fn ask_afresh(&self) {
+    /// Somebody wants a message to be tried now: the relay shall forget what has failed lately, and an attempt that has begun already
+    /// is not the one that is wanted. To be said before the message becomes due.
+    pub fn ask_now(&self, id: QueueId) {
         self.afresh.store(true, Ordering::Release);
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asked) = rounds.get_mut(&id) {
+            *asked = true;
+        }
     }
 
-    /// Whether [`Handling::ask_afresh`] was said since the last time.
+    /// The relay begins an attempt at a message.
+    pub fn begin_round(&self, id: QueueId) {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner).insert(id, false);
+    }
+
+    /// The attempt has ended. Returns whether [`Handling::ask_now`] was said since it began.
+    pub fn end_round(&self, id: QueueId) -> bool {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or_default()
+    }
+
+    /// Whether [`Handling::ask_now`] was said since the last time.
     pub fn take_afresh(&self) -> bool {
         self.afresh.swap(false, Ordering::AcqRel)
     }
@@ -163,7 +181,15 @@ mod tests {
     fn what_is_asked_is_heard_once() {
         let handling = Handling::default();
         assert!(!handling.take_afresh());
-        handling.ask_afresh();
+        handling.ask_now(QueueId(1));
         assert!(handling.take_afresh() && !handling.take_afresh());
+        // What was asked before the attempt began is answered by it.
+        handling.begin_round(QueueId(1));
+        assert!(!handling.end_round(QueueId(1)));
+        handling.begin_round(QueueId(1));
+        handling.ask_now(QueueId(2));
+        handling.ask_now(QueueId(1));
+        assert!(handling.end_round(QueueId(1)) && !handling.end_round(QueueId(1)));
+        assert!(handling.rounds.lock().unwrap().is_empty());
     }
 }
