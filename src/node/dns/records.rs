@@ -1,7 +1,6 @@
 //! What DNS has to say for mail to come and go: every record, with what it is for.
 //!
-//! Receives the configuration, keys and addresses; hands on records in sections, for [`super::print`] and [`super::compare`].
-//! Asks nobody.
+//! Receives the configuration, keys and addresses; hands on records in sections, to be printed and compared. Asks nobody.
 
 use crate::limits::DNS_TEXT_BYTES_MAX;
 use crate::mail::dkim::Key;
