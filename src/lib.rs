@@ -88,6 +88,8 @@
 //! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |
 //! | what DNS said of a policy, a policy that could not be fetched | memory | asked again |
 //! | which servers are left alone, who waits for the network | memory of the relay | gone; found out anew, and who waits is read from the queue |
+//! | counts of sessions for reports about TLS | memory; hourly and at the end settings, `tlsrpt/DAY` | what the last hour brought is not reported |
+//! | report about TLS sent, its counts not yet removed | queue, settings | sent again with the same id |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |

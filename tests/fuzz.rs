@@ -131,6 +131,23 @@ fn the_relay_holds_whatever_a_server_says() {
 }
 
 #[test]
+fn a_policy_is_read_whatever_a_web_server_says() {
+    let policy = "version: STSv1\r\nmode: enforce\r\nmx: *.far.example\r\nmax_age: 604800\r\n";
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
+    let chunks = format!("{:x}\r\n{policy}\r\n3;a=b\r\nx: \r\n0\r\nT: u\r\n\r\n", policy.len());
+    let seeds = [
+        format!("{head}Content-Length: {}\r\n\r\n{policy}", policy.len()).into_bytes(),
+        format!("HTTP/1.1 103 Hints\r\n\r\n{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes(),
+        format!("{head}\r\n{policy}").into_bytes(),
+    ];
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for _ in 0..RUNS {
+        let dice = (chance.below(1 << 32) as u32).to_le_bytes();
+        walks::web(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
+    }
+}
+
+#[test]
 fn the_facts_of_a_message_do_not_depend_on_how_it_arrives() {
     search("message", &["mail"], walks::message);
 }

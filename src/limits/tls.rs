@@ -49,3 +49,27 @@ pub const HTTPS_FIELDS_MAX: usize = 100;
 pub const HTTPS_INTERIM_MAX: usize = 4;
 /// Bytes of one line of a chunked body (RFC 9112 section 7.1): a length and extensions nobody uses.
 pub const HTTPS_CHUNK_LINE_BYTES_MAX: usize = 256;
+
+// ---- reports about TLS
+
+/// Places to which the report of one domain goes: records name one or two.
+pub const TLSRPT_PLACES_MAX: usize = 4;
+/// Policies of one domain in one day: the MTA-STS policy before and after a change, TLSA records of several hosts.
+pub const TLSRPT_POLICIES_MAX: usize = 16;
+/// Kinds of failure that are told apart under one policy.
+pub const TLSRPT_DETAILS_MAX: usize = 16;
+/// Bytes of the words about a failure.
+pub const TLSRPT_REASON_BYTES_MAX: usize = 200;
+/// Bytes of the counts of one day: some 200 domains. It is written to the card whenever it has changed for an hour.
+pub const TLSRPT_DAY_BYTES_MAX: usize = 24 << 10;
+/// Days whose reports may still be waiting: today, and those before it that are not given up.
+pub const TLSRPT_DAYS_MAX: usize = 8;
+/// How often the relay looks whether a day is over, in seconds.
+pub const TLSRPT_LOOK_SECONDS: u64 = 900;
+/// How often changed counts go to the card, in seconds: what a power cut costs.
+pub const TLSRPT_SAVE_SECONDS: u64 = 3600;
+/// Longest delay after the end of a day, in seconds: RFC 8460 section 4.1 suggests up to four hours, at random.
+pub const TLSRPT_DELAY_SECONDS_MAX: u64 = 4 * 3600;
+/// A report that could not be sent is given up this long after its day, in seconds (RFC 8460 section 5.5: a day after the
+/// first attempt).
+pub const TLSRPT_GIVE_UP_SECONDS: u64 = 30 * 3600;

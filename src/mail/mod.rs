@@ -23,5 +23,6 @@ pub mod sts;
 pub mod submitted;
 pub mod text;
 pub mod tls_policy;
+pub mod tlsrpt;
 pub mod unwelcome;
 pub mod view;

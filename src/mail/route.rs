@@ -155,6 +155,11 @@ pub fn is_private(ip: IpAddr) -> bool {
     reach_of(ip) != Reach::World
 }
 
+/// Whether others know this address as the same host.
+pub fn is_in_the_world(ip: IpAddr) -> bool {
+    reach_of(ip) == Reach::World
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// Any host in the world, as far as the address tells.

@@ -153,6 +153,8 @@ pub struct Relay {
     pub hello: Option<Domain>,
     /// `relay.source_address`
     pub source_address: Vec<IpAddr>,
+    /// `relay.tls_reports`
+    pub tls_reports: bool,
     /// `relay.retry_after`
     pub retry_after: Vec<Duration>,
     /// `relay.give_up_after`
@@ -487,6 +489,13 @@ pub const KEYS: &[Key] = &[
         Slot::Ips(|s| &mut s.relay.source_address),
     ),
     key(
+        "relay.tls_reports",
+        "true",
+        "Once a day tell the domains that ask for it how often TLS with their servers went well and how often not\n\
+         (RFC 8460). The report names no message and no address of yours but postmaster.",
+        Slot::Switch(|s| &mut s.relay.tls_reports),
+    ),
+    key(
         "relay.retry_after",
         r#"["5m", "15m", "30m", "1h", "2h", "4h"]"#,
         "Waits between attempts; the last one repeats.",
@@ -557,6 +566,7 @@ impl Settings {
                 route: None,
                 hello: None,
                 source_address: Vec::new(),
+                tls_reports: false,
                 retry_after: Vec::new(),
                 give_up_after: Duration::ZERO,
                 delay_notice_after: Duration::ZERO,

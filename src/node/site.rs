@@ -61,6 +61,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             https_port: 443,
             tls_verified,
             tls_any: tls::client_any(net.clock()).map_err(in_tls)?,
+            tls_reports: relay.tls_reports,
             retry_after: relay.retry_after.clone(),
             give_up_after: relay.give_up_after,
             delay_notice_after: Some(relay.delay_notice_after).filter(|after| !after.is_zero()),

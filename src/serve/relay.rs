@@ -23,6 +23,7 @@ mod policy;
 mod round;
 mod session;
 mod sts;
+mod tally;
 mod turns;
 mod walk;
 
@@ -79,12 +80,14 @@ pub async fn run_relay(context: Context) {
         brought_forward: smol::channel::unbounded(),
         lost_name: Event::new(),
         policies: sts::Policies::default(),
+        tallies: tally::Tallies::default(),
         unsettled: Cell::new(0),
         look_again: Cell::new(false),
         changed: Event::new(),
     });
     network::watch(&relay);
     relay.spawn(sts::keep_fresh(relay.clone()));
+    relay.spawn(tally::run_reports(relay.clone()));
     executor.run(relay.work()).await;
 }
 
@@ -110,6 +113,7 @@ struct Relay {
     /// Rings when a name is not answered for.
     lost_name: Event,
     policies: sts::Policies,
+    tallies: tally::Tallies,
     unsettled: Cell<usize>,
     /// An entry has become due later in a way that the last look did not see.
     look_again: Cell<bool>,
@@ -342,6 +346,10 @@ impl Relay {
         let patience = Duration::from_secs(RELAY_STOP_SECONDS);
         if self.context.net.clock().within(patience, done).await.is_none() {
             log::info!("event=relay-cut rounds={}", self.rounds.borrow().len());
+        }
+        let patience = Duration::from_secs(RELAY_LAST_WORDS_SECONDS);
+        if self.context.net.clock().within(patience, tally::save(self)).await.is_none() {
+            log::warn!("event=tls-counts-not-written reason=\"the store takes too long\"");
         }
     }
 

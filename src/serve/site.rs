@@ -89,6 +89,8 @@ pub struct RelayPolicy {
     pub tls_verified: Arc<rustls::ClientConfig>,
     /// TLS as a client, opportunistic (RFC 7435): any certificate.
     pub tls_any: Arc<rustls::ClientConfig>,
+    /// Tell domains that ask for it how TLS with their servers went (RFC 8460).
+    pub tls_reports: bool,
     /// Waits between attempts; the last repeats.
     pub retry_after: Vec<Duration>,
     /// Bounced after this long.

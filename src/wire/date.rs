@@ -93,6 +93,13 @@ pub fn encode_date_time(date: DateTime) -> String {
     format!("{weekday}, {day} {month} {year:04} {hour:02}:{minute:02}:{second:02} {}", encode_zone(date.zone_minutes))
 }
 
+/// Formats a time in UTC as RFC 3339 section 5.6 has it: `2003-07-01T10:52:37Z`.
+pub fn encode_utc(at: Timestamp) -> String {
+    let civil = Civil::of(DateTime { seconds: at.seconds(), zone_minutes: 0 });
+    let Civil { year, month, day, hour, minute, second, .. } = civil;
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1)
+}
+
 /// Formats an IMAP `date-time` without its quotes (RFC 3501 section 9): ` 1-Jul-2003 10:52:37 +0200`.
 pub fn encode_internal_date(date: DateTime) -> String {
     let Civil { year, month, day, hour, minute, second, .. } = Civil::of(date);

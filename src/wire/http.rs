@@ -219,7 +219,8 @@ impl Reading {
     /// A line without its CRLF, when it is there; it is at most so long.
     fn take_line(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Breach> {
         let Some(end) = memchr::memmem::find(&self.input, b"\r\n").filter(|end| *end <= bytes_max) else {
-            return if self.input.len() > bytes_max { Err(Breach::TooLarge) } else { Ok(None) };
+            // The CR may be there already.
+            return if self.input.len() > bytes_max + 1 { Err(Breach::TooLarge) } else { Ok(None) };
         };
         let mut line: Vec<u8> = self.input.drain(..end + 2).collect();
         line.truncate(end);
@@ -333,6 +334,8 @@ mod tests {
         assert_eq!(get(&format!("{head}ff\r\n{}", "x".repeat(101))), Err(Breach::TooLarge));
         assert!(matches!(get(&format!("{head}5\r\nhelloXX0\r\n\r\n")), Err(Breach::Malformed(_) | Breach::TooLarge)));
         assert!(matches!(get(&format!("{head}zz\r\n")), Err(Breach::Malformed(_))));
+        // Byte by byte this once was another breach than at once.
+        assert!(matches!(get(&format!("{head}1\r\nxXX\r\n0\r\n\r\n")), Err(Breach::Malformed(_))));
         assert_eq!(get(&format!("{head}ffffffffffffffff\r\nx")), Err(Breach::CutShort));
         assert_eq!(get(&format!("{head}1;{}", "x".repeat(400))), Err(Breach::TooLarge));
     }

@@ -235,7 +235,9 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
             !received.iter().any(|mail| mail.bytes.windows(text.len().max(1)).any(|window| window == text))
         }
         ["received", "attached", text] => {
-            received.iter().filter_map(|mail| read_attached(&mail.bytes)).any(|attached| attached.contains(text))
+            let text = unescape(text)?;
+            let attached = received.iter().filter_map(|mail| read_attached(&mail.bytes)).map(String::into_bytes);
+            attached.into_iter().any(|attached| attached.windows(text.len().max(1)).any(|window| window == text))
         }
         ["received", text] => {
             let text = unescape(text)?;

@@ -6,8 +6,10 @@
 
 use hauspost::limits::*;
 use hauspost::mail::index::Indexer;
+use hauspost::mail::sts;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
+use hauspost::wire::http;
 use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::sasl::SaslTrouble;
@@ -204,6 +206,40 @@ fn refusal() -> Reply {
 
 fn someone() -> Address {
     Address { local: "me".into(), domain: Domain::new("home.example") }
+}
+
+/// The answer of a web server, and the policy in it.
+pub fn web(data: &[u8]) {
+    every_way(data, web_walk);
+}
+
+fn web_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
+    const CONTENT_BYTES_MAX: usize = 300;
+    let mut cut = Dice::new(seed);
+    let mut reading = http::Reading::new(Some(CONTENT_BYTES_MAX));
+    let mut at = 0;
+    let breach = loop {
+        if at == input.len() {
+            break reading.end(true).err();
+        }
+        let piece = read(input, at, reads, &mut cut);
+        at += piece.len();
+        match reading.receive(piece) {
+            Ok(true) => break None,
+            Ok(false) => {}
+            Err(breach) => break Some(breach),
+        }
+    };
+    let Some(breach) = breach else {
+        let answer = reading.into_answer();
+        assert!(answer.content.len() <= CONTENT_BYTES_MAX && (200..600).contains(&answer.status));
+        let policy = sts::parse_policy(&answer.content);
+        if let Ok(policy) = &policy {
+            assert_eq!(sts::parse_policy(policy.lines().join("\n").as_bytes()).as_ref(), Ok(policy));
+        }
+        return Some(format!("{answer:?} {policy:?}").into_bytes());
+    };
+    Some(format!("{breach:?}").into_bytes())
 }
 
 /// The POP3 server, with a maildrop of messages that have dots and lines of all kinds.

@@ -52,12 +52,14 @@ pub(super) struct NoSession {
     pub no_way: bool,
     /// Nothing answered, or somebody on the way said no.
     pub is_unreached: bool,
+    /// This end, when there was a connection.
+    pub local: Option<IpAddr>,
 }
 
 impl NoSession {
     fn happened(text: String) -> NoSession {
         let (tls, by_login, is_own, no_way, is_unreached) = (None, false, false, false, false);
-        NoSession { reason: Reason::Happened(text), tls, by_login, is_own, no_way, is_unreached }
+        NoSession { reason: Reason::Happened(text), tls, by_login, is_own, no_way, is_unreached, local: None }
     }
 }
 
@@ -85,7 +87,7 @@ impl Session {
     /// Connects and says hello, with TLS and login as the manner asks. `loops`: a connection to this very machine is given up.
     pub async fn open(net: &Net, server: &Server, loops: bool) -> Result<Session, NoSession> {
         let wait = Duration::from_secs(RELAY_CONNECT_SECONDS);
-        let mut stream = net.connect_from(server.source, server.address, wait).await.map_err(|error| {
+        let stream = net.connect_from(server.source, server.address, wait).await.map_err(|error| {
             let text = format!("could not connect to {} ({}): {}", server.host, server.address, plain(&error));
             let no_way = matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown);
             let is_unreached = is_unreached(&error);
@@ -97,6 +99,11 @@ impl Session {
             let text = format!("{} ({}) is this server itself", server.host, server.address);
             return Err(NoSession { is_own: true, ..NoSession::happened(text) });
         }
+        let local = Some(stream.local().ip());
+        Session::greet(net, server, stream).await.map_err(|refused| NoSession { local, ..refused })
+    }
+
+    async fn greet(net: &Net, server: &Server, mut stream: Stream) -> Result<Session, NoSession> {
         if server.implicit_tls {
             stream = shake_hands(stream, server).await?;
         }
@@ -132,6 +139,11 @@ impl Session {
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.stream.peer()
+    }
+
+    /// Where it goes out from.
+    pub fn local(&self) -> IpAddr {
+        self.stream.local().ip()
     }
 
     /// Whether the server takes over the reports that were asked for (RFC 3461 section 5.2.1).
@@ -299,7 +311,7 @@ impl Session {
         };
         let tls = result.map(|result| TlsFailure { result, text: reason.to_string() });
         let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
-        NoSession { reason, tls, by_login, is_own: false, no_way: false, is_unreached: false }
+        NoSession { reason, tls, by_login, is_own: false, no_way: false, is_unreached: false, local: None }
     }
 
     /// Whether what is said cannot be read on the way.

@@ -5,9 +5,10 @@
 //! forget it by making us start again; one domain is asked about once at a time, and nobody waits for another's.
 
 use super::Relay;
+use super::policy::tell_fetch;
 use crate::limits::*;
 use crate::mail::route::{Blocked, Looked, order_addresses};
-use crate::mail::sts::{Kept, Policy, Step, decide, parse_policy, parse_records};
+use crate::mail::sts::{Kept, Mode, Policy, Step, decide, parse_policy, parse_records};
 use crate::mail::tls_policy::{StsPolicy, TlsFailure, TlsResult};
 use crate::net::{DnsTrouble, HttpsRequest, HttpsTrouble};
 use crate::serve::Site;
@@ -214,6 +215,10 @@ async fn fetch(relay: &Rc<Relay>, site: &Site, domain: &Domain, id: String) -> b
                 failure.result.as_str(),
                 failure.text
             );
+            // RFC 8461 section 6: not where the policy in force is none.
+            if known.is_none_or(|policy| policy.mode != Mode::None) {
+                tell_fetch(relay, domain, &failure);
+            }
             false
         }
     }

@@ -349,6 +349,7 @@ impl Walk<'_> {
             let text = format!("the server {} offers no STARTTLS", server.host);
             TlsFailure { result: TlsResult::StarttlsNotSupported, text }
         };
+        let local = opened.as_ref().map_or_else(|refused| refused.local, |session| Some(session.local()));
         let failure = match opened {
             Ok(session) if session.is_over_tls() => None,
             Ok(_) if server.manner.tls == TlsUse::Never => return,
@@ -364,6 +365,7 @@ impl Walk<'_> {
                 destination: self.destination,
                 host: &server.host,
                 address: Some(server.address),
+                local,
                 tls: Some(&self.tls),
                 result: failure.as_ref().map_or(Ok(()), Err),
             },
@@ -447,7 +449,9 @@ impl Walk<'_> {
                 self.addresses.clear();
                 let (domain, destination) = (&self.domain, self.destination);
                 let result = Err(&failure);
-                tell(relay, &TlsAttempt { domain, destination, host: &host, address: None, tls: None, result });
+                let attempt =
+                    TlsAttempt { domain, destination, host: &host, address: None, local: None, tls: None, result };
+                tell(relay, &attempt);
                 self.last = Some((Reason::Happened(failure.text), Some(host.to_string())));
             }
         }
