@@ -29,6 +29,7 @@ pub mod folder;
 pub mod log;
 pub mod owner;
 pub mod password;
+mod ports;
 pub mod privilege;
 pub mod production;
 pub mod queue;

@@ -56,8 +56,10 @@ impl Tallies {
 /// Keeps the counts and sends the reports, without end.
 pub(super) async fn run_reports(relay: Rc<Relay>) {
     let clock = relay.context.net.clock();
-    // RFC 8460 section 4.1: not all the world's reports arrive at midnight.
-    let delay = Duration::from_secs(relay.random() % TLSRPT_DELAY_SECONDS_MAX);
+    // RFC 8460 section 4.1: not all the world's reports arrive at midnight. Each host has its own time, after a restart too.
+    let hostname = relay.context.site().hostname.to_string();
+    let mixed = hostname.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let delay = Duration::from_secs(mixed % TLSRPT_DELAY_SECONDS_MAX);
     let mut saved = clock.steady();
     // When a day is tried again some of whose reports could not be sent, and the wait before that.
     let mut again: BTreeMap<i64, (Duration, Duration)> = BTreeMap::new();
