@@ -35,6 +35,10 @@ pub const SASL_NAME_BYTES_MAX: usize = 320;
 pub const SASL_PASSWORD_BYTES_MAX: usize = 1024;
 /// Bytes of the client's part of a SCRAM nonce: clients send 18 to 44. Ours and the salt fit one SMTP reply line with it.
 pub const SCRAM_CLIENT_NONCE_BYTES_MAX: usize = 128;
+/// Fewest rounds of PBKDF2 that a smarthost may ask for at a login by SCRAM (RFC 7677 section 4).
+pub const SCRAM_ITERATIONS_MIN: u32 = 4096;
+/// Most rounds of PBKDF2 that a smarthost may ask for: what is advised for stored passwords today, and 1.2 s on a small board.
+pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
 /// Password checks waiting for the one thread that does them. Each costs tens of milliseconds on a small board.
 pub const LOGIN_CHECKS_WAITING_MAX: usize = 16;
 /// Successful logins remembered, so that a phone that reconnects costs no password hash. More than one person's devices.

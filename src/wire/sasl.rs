@@ -1,5 +1,5 @@
 //! SASL (RFC 4422), the server's side: SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), PLAIN (RFC 4616) and
-//! LOGIN (draft-murchison-sasl-login).
+//! LOGIN (draft-murchison-sasl-login). Of the client's side SCRAM alone, [`Prover`]: PLAIN and LOGIN are a line each.
 //!
 //! The exchange between an AUTH command and its answer, the same for SMTP, IMAP and POP3: base64 lines in, base64
 //! challenges out, and [`Question`]s to whoever knows the passwords. Not a password store, and no line framing: a line
@@ -10,6 +10,7 @@ mod scram;
 
 pub use prep::prepare;
 pub use scram::Secret;
+pub use scram::client::{Binding, NOT_PROVEN, Prover};
 
 use crate::limits::{SASL_LINE_BYTES_MAX, SASL_NAME_BYTES_MAX, SASL_PASSWORD_BYTES_MAX};
 use base64::Engine;

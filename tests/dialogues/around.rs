@@ -1,7 +1,7 @@
 //! The world around the node: DNS and other mail servers, as a dialogue tells them to be.
 
 use crate::pattern::matches_and_learns;
-use crate::remote::{Action, Remote, Rule};
+use crate::remote::{Action, Logins, Remote, Rule};
 use crate::script::unescape;
 use crate::web::read_attached;
 use crate::world::{Outcome, World};
@@ -115,6 +115,14 @@ impl World {
                 self.remote(host)?.rules.borrow_mut().offers = keywords;
                 Ok(())
             }
+            ["knows", password] => {
+                self.remote(host)?.rules.borrow_mut().logins = Logins::Know(password.to_string());
+                Ok(())
+            }
+            ["pretends"] => {
+                self.remote(host)?.rules.borrow_mut().logins = Logins::Pretend;
+                Ok(())
+            }
             ["accepts"] => {
                 self.remote(host)?.rules.borrow_mut().replies.clear();
                 Ok(())
@@ -157,10 +165,11 @@ impl World {
                 self.settle()?;
                 check_remote(self.remote(host)?, &texts)
             }
-            _ => {
-                Err("up | down | silent | tls | offers | accepts | replies | drops | hangs | called | received | heard"
-                    .to_owned())
-            }
+            _ => Err(
+                "up | down | silent | tls | offers | knows | pretends | accepts | replies | drops | hangs | called |\
+                      received | heard"
+                    .to_owned(),
+            ),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Another mail server of the world, played: accepts everything unless told otherwise, and keeps what it got.
 
+use hauspost::mail::credential::Verifier;
 use hauspost::net::Stream;
 use hauspost::store::MemoryDisk;
+use hauspost::wire::sasl::{ChannelBindings, Exchange, Mechanism, Question, Step};
 use smol::channel::Receiver;
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
@@ -37,8 +39,22 @@ pub struct Rules {
     pub disk: Option<MemoryDisk>,
     /// Every command line of every connection, for `mx HOST heard "text"`.
     pub heard: Vec<String>,
+    /// The logins it lets in.
+    pub logins: Logins,
     /// Where connections came from.
     pub callers: Vec<IpAddr>,
+}
+
+/// Whom it lets in.
+#[derive(Clone, Default)]
+pub enum Logins {
+    /// Whatever is said, and without listening further.
+    #[default]
+    All,
+    /// By this password, with exchanges done as they should be.
+    Know(String),
+    /// All, with exchanges done as they should be by somebody who does not know the password.
+    Pretend,
 }
 
 /// What it answers to a verb: CONNECT, EHLO, MAIL, RCPT, DATA, DOT (after the message), ...
@@ -212,6 +228,10 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
         let default = match verb.as_str() {
             // RFC 5321 section 3.3: there is nobody to send it to.
             "DATA" if mail.to.is_empty() => "554 5.5.1 no valid recipients".to_owned(),
+            "AUTH" => match log_in(&mut session, &rules, &line).await {
+                Some(answer) => answer,
+                None => return,
+            },
             _ => default_reply(&verb, &host, &rules.borrow(), &session.stream),
         };
         let action = rules.borrow_mut().action(&verb, &line, &default);
@@ -268,6 +288,49 @@ async fn run_session(mut stream: Stream, rules: Rc<RefCell<Rules>>) {
     }
 }
 
+/// The exchange after AUTH up to its last answer, which is returned (RFC 4954).
+async fn log_in(session: &mut Session, rules: &Rc<RefCell<Rules>>, line: &str) -> Option<String> {
+    let logins = rules.borrow().logins.clone();
+    let (password, all) = match &logins {
+        Logins::All => return Some("235 2.7.0 welcome".to_owned()),
+        Logins::Know(password) => (password.as_str(), false),
+        Logins::Pretend => ("something else", true),
+    };
+    let words: Vec<&str> = line.split(' ').collect();
+    let name = words.get(1).copied().unwrap_or_default();
+    // A server that could bind and does not say so would take a client that could for deceived.
+    let binds = rules.borrow().offers.iter().any(|offer| offer.contains("SCRAM-SHA-256-PLUS"));
+    let Some(mechanism) = Mechanism::parse(name.as_bytes(), binds) else {
+        return Some("504 5.5.4 no such mechanism".to_owned());
+    };
+    let initial = words.get(2).map(|word| word.as_bytes());
+    let bindings = if binds { session.stream.channel_bindings() } else { ChannelBindings::default() };
+    let (mut exchange, mut step) = Exchange::begin(mechanism, initial, bindings);
+    let mut welcome = false;
+    loop {
+        step = match step {
+            Step::Challenge(challenge) => {
+                session.answer(Action::Reply(format!("334 {challenge}"))).await?;
+                let response = session.read_line().await?;
+                exchange.respond(response.as_bytes())
+            }
+            Step::Ask(Question::Password(given)) => {
+                welcome = all || given.password == password;
+                exchange.judged(welcome)
+            }
+            Step::Ask(Question::Secret { .. }) => {
+                exchange.knows(Verifier::new(password, *b"salt and pepper.", 4096).secret(), &[9; 18])
+            }
+            Step::Ask(Question::Proof { right, .. }) => {
+                welcome = all || right;
+                exchange.judged(welcome)
+            }
+            Step::Over if welcome => return Some("235 2.7.0 welcome".to_owned()),
+            Step::Over | Step::Refused(_) => return Some("535 5.7.8 wrong login or password".to_owned()),
+        };
+    }
+}
+
 fn default_reply(verb: &str, host: &str, rules: &Rules, stream: &Stream) -> String {
     match verb {
         "EHLO" => {
@@ -287,7 +350,6 @@ fn default_reply(verb: &str, host: &str, rules: &Rules, stream: &Stream) -> Stri
             Some(_) => "220 2.0.0 go on".to_owned(),
             None => "502 5.5.1 no".to_owned(),
         },
-        "AUTH" => "235 2.7.0 welcome".to_owned(),
         "QUIT" => "221 2.0.0 bye".to_owned(),
         _ => "500 5.5.2 what".to_owned(),
     }

@@ -12,8 +12,8 @@ use hauspost::wire::date::Timestamp;
 use hauspost::wire::http;
 use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
 use hauspost::wire::pop3;
-use hauspost::wire::sasl::SaslTrouble;
-use hauspost::wire::smtp::client::{self, Client, Manner, TlsUse};
+use hauspost::wire::sasl::{ChannelBindings, SaslTrouble};
+use hauspost::wire::smtp::client::{self, Client, LoginMeans, Manner, TlsUse};
 use hauspost::wire::smtp::{
     Body, HoldBounds, LoginAnswer, MailParameters, Notify, RcptParameters, Recipient, Reply, Role, Server, Settings,
     Want, replies,
@@ -422,6 +422,8 @@ fn relay_walk(seed: &[u8], input: &[u8], reads: Reads) -> (bool, String) {
     let login = (dice.roll(2) == 0).then(|| ("me".to_owned(), "secret".to_owned()));
     let mut client =
         Client::new(Manner { hostname: Domain::new("home.example"), tls, login, no_chunks: dice.roll(4) == 0 });
+    let exporter = (dice.roll(2) == 0).then_some([7; 32]);
+    client.may_prove(LoginMeans { nonce: [0; 18], bindings: ChannelBindings { exporter, end_point: None } });
     let (mut out, mut trace) = (Vec::new(), String::new());
     let (mut at, mut sent, mut pieces, mut odd) = (0, 0, 0, false);
     for _ in 0..input.len() + 64 {

@@ -12,7 +12,7 @@ use crate::net::tls::{failure_of, refusal_of};
 use crate::net::{Net, Stream};
 use crate::store::{Store, Trouble};
 use crate::wire::address::{Address, Domain};
-use crate::wire::smtp::client::{Client, Ended, Envelope, Manner, Verb, Verdict, Want};
+use crate::wire::smtp::client::{Client, Ended, Envelope, LoginMeans, Manner, Verb, Verdict, Want};
 use rustls::ClientConfig;
 use smol::future::zip;
 use std::io;
@@ -117,6 +117,7 @@ impl Session {
             ends: net.clock().steady() + Duration::from_secs(RELAY_TRANSACTION_SECONDS),
         };
         let mut by_tls = false;
+        session.arm(server)?;
         loop {
             session.hear().await;
             match session.client.want() {
@@ -124,11 +125,23 @@ impl Session {
                 Want::Tls => {
                     by_tls = true;
                     session.stream = shake_hands(session.stream, server).await?;
+                    session.arm(server)?;
                     session.client.tls_started(&mut session.out);
                 }
                 _ => return Err(session.no_session(by_tls)),
             }
         }
+    }
+
+    /// Gives the machine what it needs to log in by SCRAM over the channel as it is.
+    fn arm(&mut self, server: &Server) -> Result<(), NoSession> {
+        if server.manner.login.is_none() {
+            return Ok(());
+        }
+        let no_random = |error| NoSession::happened(format!("this system has no random numbers for a login: {error}"));
+        let nonce = self.net.random::<18>().map_err(no_random)?;
+        self.client.may_prove(LoginMeans { nonce, bindings: self.stream.channel_bindings() });
+        Ok(())
     }
 
     /// Whether another message can be sent.
@@ -160,7 +173,9 @@ impl Session {
     pub fn end_reason(&self) -> Option<Reason> {
         self.client.ended().map(|ended| match ended {
             Ended::Refused(answer, _) => Reason::Answered(answer.clone()),
-            Ended::Unfit(text) | Ended::Breach(text) => Reason::Happened(format!("the server {} {text}", self.host)),
+            Ended::Unfit(text) | Ended::Breach(text) | Ended::Unproven(text) => {
+                Reason::Happened(format!("the server {} {text}", self.host))
+            }
             Ended::Lost(text) => Reason::Unreachable(format!("the connection to {} was lost: {text}", self.host)),
         })
     }
@@ -307,10 +322,10 @@ impl Session {
                 (*verb == Verb::StartTls && answer.is_permanent()).then_some(TlsResult::StarttlsNotSupported)
             }
             Some(Ended::Unfit(_)) => (!self.client.is_over_tls()).then_some(TlsResult::StarttlsNotSupported),
-            None => None,
+            Some(Ended::Unproven(_)) | None => None,
         };
         let tls = result.map(|result| TlsFailure { result, text: reason.to_string() });
-        let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth)));
+        let by_login = matches!(self.client.ended(), Some(Ended::Refused(_, Verb::Auth) | Ended::Unproven(_)));
         NoSession { reason, tls, by_login, is_own: false, no_way: false, is_unreached: false, local: None }
     }
 

@@ -1,9 +1,11 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), the server's side.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), the server's side; the client's is in [`client`].
 //!
 //! Receives the client's messages, decoded, what is kept of its password, and a nonce; hands on challenges and the
 //! question whether a client that has proved itself may in. What always holds: a proof is compared in constant time; a
 //! client that could have bound the channel and was made to believe that we cannot is refused (RFC 5802 section 6); a
 //! wrong password and an unknown login get the same words.
+
+pub(super) mod client;
 
 use super::{BASE64, ChannelBindings, Question, SaslTrouble, Step, parse_name, prepare};
 use crate::limits::SCRAM_CLIENT_NONCE_BYTES_MAX;

@@ -6,11 +6,13 @@
 //!
 //! What always holds: every recipient of a transaction gets exactly one [`Verdict`], also when the connection breaks; a
 //! message counts as delivered only by a 2xx reply to its final dot or last chunk; a password leaves only over TLS, unless the
-//! [`Manner`] allows plain; nothing the server said before TLS counts afterwards (RFC 3207 section 4.2).
+//! [`Manner`] allows plain; a server that offers SCRAM gets no password, and mail only when it has proved that it knows it;
+//! nothing the server said before TLS counts afterwards (RFC 3207 section 4.2).
 
 mod answer;
 mod ask;
 mod content;
+mod login;
 mod offers;
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,13 @@ mod transaction;
 
 pub use answer::{Answer, AnswerReader, Status, cut};
 pub use content::ContentEncoder;
+pub use login::LoginMeans;
 
 use crate::limits::*;
 use crate::wire::address::{Domain, ReversePath};
 use crate::wire::smtp::{Body, MailParameters, Recipient};
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use login::Login;
 use offers::Offers;
 use std::time::Duration;
 use transaction::{Chunks, Transaction};
@@ -133,6 +136,8 @@ pub enum Ended {
     Unfit(&'static str),
     /// It broke the protocol; the text says how.
     Breach(&'static str),
+    /// It took the login, but is not the server that is meant, as far as can be told; the text says why.
+    Unproven(&'static str),
     /// The connection was lost, or too slow; the text says how.
     Lost(String),
 }
@@ -143,7 +148,7 @@ enum State {
     AwaitHelo,
     AwaitStartTls,
     AwaitTls,
-    AwaitAuth(Vec<String>),
+    AwaitAuth(Login),
     Ready,
     AwaitMail(Transaction),
     /// The index of the recipient whose answer is next.
@@ -168,6 +173,7 @@ enum State {
 /// One connection. See the module.
 pub struct Client {
     manner: Manner,
+    means: Option<LoginMeans>,
     state: State,
     reader: AnswerReader,
     offers: Offers,
@@ -183,6 +189,7 @@ impl Client {
     pub fn new(manner: Manner) -> Client {
         Client {
             manner,
+            means: None,
             state: State::AwaitGreeting,
             reader: AnswerReader::default(),
             offers: Offers::default(),
@@ -303,8 +310,9 @@ impl Client {
             State::AwaitHelo if answer.is_positive() => self.state = State::Ready,
             State::AwaitStartTls if answer.code == 220 => self.state = State::AwaitTls,
             State::AwaitStartTls if self.manner.tls == TlsUse::IfOffered => self.on_session(out),
-            State::AwaitAuth(_) if answer.is_positive() => self.state = State::Ready,
-            State::AwaitAuth(responses) if answer.code == 334 => self.respond(responses, out),
+            State::AwaitAuth(login) if answer.is_positive() => self.on_welcome(login, &answer),
+            State::AwaitAuth(login) if answer.code == 334 => self.on_challenge(login, &answer, out),
+            State::AwaitAuth(login) => self.on_login_refused(login, answer, out),
             State::AwaitMail(transaction) => self.on_mail(transaction, answer, out),
             State::AwaitRcpt(transaction, at) => self.on_rcpt(transaction, at, answer, out),
             State::AwaitData(transaction) => self.on_data(transaction, answer, out),
@@ -357,42 +365,6 @@ impl Client {
             (false, TlsUse::Required) => self.end(Ended::Unfit("offers no STARTTLS, which has to be there")),
             (false, _) => self.on_session(out),
         }
-    }
-
-    /// The session stands; log in when that is asked for (RFC 4954).
-    fn on_session(&mut self, out: &mut Vec<u8>) {
-        let Some((login, password)) = &self.manner.login else {
-            self.state = State::Ready;
-            return;
-        };
-        let plain = BASE64.encode(format!("\0{login}\0{password}"));
-        // Answers to 334 challenges, the last first.
-        let responses = if self.offers.auth_plain {
-            // RFC 4954 section 4: an initial response that makes the line longer than 512 octets has to wait.
-            let inline = plain.len() + "AUTH PLAIN \r\n".len() <= 512;
-            out.extend_from_slice(b"AUTH PLAIN");
-            if inline {
-                out.push(b' ');
-                out.extend_from_slice(plain.as_bytes());
-            }
-            if inline { Vec::new() } else { vec![plain] }
-        } else if self.offers.auth_login {
-            out.extend_from_slice(b"AUTH LOGIN");
-            vec![BASE64.encode(password), BASE64.encode(login)]
-        } else {
-            return self.end(Ended::Unfit("offers no login by PLAIN or LOGIN"));
-        };
-        out.extend_from_slice(b"\r\n");
-        self.state = State::AwaitAuth(responses);
-    }
-
-    fn respond(&mut self, mut responses: Vec<String>, out: &mut Vec<u8>) {
-        let Some(response) = responses.pop() else {
-            return self.end(Ended::Breach("asked for more than the login and password"));
-        };
-        out.extend_from_slice(response.as_bytes());
-        out.extend_from_slice(b"\r\n");
-        self.state = State::AwaitAuth(responses);
     }
 
     fn end(&mut self, why: Ended) {

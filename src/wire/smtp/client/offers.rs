@@ -11,6 +11,10 @@ pub(super) struct Offers {
     pub pipelining: bool,
     /// RFC 3207.
     pub starttls: bool,
+    /// RFC 7677, bound to the channel.
+    pub auth_scram_plus: bool,
+    /// RFC 7677.
+    pub auth_scram: bool,
     /// RFC 4616.
     pub auth_plain: bool,
     /// draft-murchison-sasl-login.
@@ -54,6 +58,8 @@ impl Offers {
                 }
                 Some("AUTH") => {
                     for mechanism in words {
+                        offers.auth_scram_plus |= mechanism == "SCRAM-SHA-256-PLUS";
+                        offers.auth_scram |= mechanism == "SCRAM-SHA-256";
                         offers.auth_plain |= mechanism == "PLAIN";
                         offers.auth_login |= mechanism == "LOGIN";
                     }
