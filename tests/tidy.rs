@@ -50,7 +50,7 @@ struct Source {
 impl Source {
     /// The part that ends up in the product: what stands before the tests at the bottom, nothing of a file of tests.
     fn product(&self) -> &str {
-        if self.path.starts_with("src/") && self.path.ends_with("tests.rs") {
+        if self.path.starts_with("src/") && (self.path.ends_with("tests.rs") || self.path.contains("/tests/")) {
             return "";
         }
         self.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(&self.text)
