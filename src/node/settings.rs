@@ -130,6 +130,8 @@ pub struct Relay {
     pub hello: Option<Domain>,
     /// `relay.source_address`
     pub source_address: Vec<IpAddr>,
+    /// `relay.private_targets`
+    pub private_targets: bool,
     /// `relay.tls_reports`
     pub tls_reports: bool,
     /// `relay.retry_after`
@@ -459,6 +461,13 @@ pub const KEYS: &[Key] = &[
         Slot::Name(|s| &mut s.relay.hello),
     ),
     key(
+        "relay.private_targets",
+        "false",
+        "Send to servers to which the DNS gives addresses inside a network (192.168.0.5) or on this machine. Off: they are\n\
+         mistakes or traps. Smarthosts and gateways may be anywhere.",
+        Slot::Switch(|s| &mut s.relay.private_targets),
+    ),
+    key(
         "relay.source_address",
         "[]",
         "Addresses of this machine to send from, one IPv4 and one IPv6 at most: [\"192.0.2.5\", \"2001:db8::5\"].\n\
@@ -543,6 +552,7 @@ impl Settings {
                 route: None,
                 hello: None,
                 source_address: Vec::new(),
+                private_targets: false,
                 tls_reports: false,
                 retry_after: Vec::new(),
                 give_up_after: Duration::ZERO,

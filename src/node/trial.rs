@@ -139,6 +139,7 @@ fn with_signing_keys(settings: &Settings, folder: &Folder, net: &Net) -> Result<
 fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, ports: (u16, u16)) -> Result<Site, Failure> {
     let mut site = make_site(settings, &folder.0, net)?;
     site.relay.private_targets = true;
+    site.relay.same_machine_targets = true;
     (site.relay.mx_port, site.relay.https_port) = ports;
     Ok(site)
 }

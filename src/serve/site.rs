@@ -79,8 +79,10 @@ pub struct RelayPolicy {
     pub hello: Domain,
     /// Where connections go out from.
     pub source: Sources,
-    /// Addresses found in DNS that are loopback or private are connected to (`try` and tests only).
+    /// Addresses found in DNS that are loopback or private are connected to.
     pub private_targets: bool,
+    /// What listens on this very machine is another server, not this one (`try` and tests only).
+    pub same_machine_targets: bool,
     /// Port of other servers' MX, 25 in the world.
     pub mx_port: u16,
     /// Port of web servers that serve policies and take reports, 443 in the world.

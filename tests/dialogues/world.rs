@@ -265,7 +265,8 @@ impl World {
         let settings = configuration::parse("dialogue", &text).map_err(|failure| failure.to_string())?;
         let mut site =
             site::make_site(&settings, self.folder.path(), &self.net).map_err(|failure| failure.to_string())?;
-        site.relay.private_targets = true;
+        site.relay.private_targets |= !self.settings.contains_key("relay.private_targets");
+        site.relay.same_machine_targets = true;
         if self.tls_off {
             site.tls = None;
         }

@@ -504,7 +504,7 @@ fn by_tls(opened: &Result<Session, NoSession>) -> bool {
 
 /// Whether a connection to this very machine is given up: mail would come back.
 pub(super) fn gives_up_loops(site: &Site, destination: &Destination) -> bool {
-    !site.relay.private_targets
+    !site.relay.same_machine_targets
         && match &destination.place {
             Place::Smarthost(_) => false,
             // Another server may run on this machine, but not on our own port.
