@@ -28,10 +28,21 @@ pub(super) fn sentence(failure: &Failure) -> String {
 pub(super) fn delay_sentence(delay: &Delay) -> String {
     let Delay { recipient, reason, until, .. } = delay;
     let (what, until) = (for_now(reason, &recipient.domain), date(*until));
+    if wants_login(reason) {
+        return format!(
+            "Your message to {recipient} has not been delivered yet, because {what}; look at [relay] in hauspost.toml: it is \
+             tried again and again until {until}."
+        );
+    }
     format!(
         "Your message to {recipient} has not been delivered yet, because {what}; you need not do anything: it is tried \
          again and again until {until}."
     )
+}
+
+/// A server that wants another login than it got (RFC 4954 section 6): that is about this node's settings.
+fn wants_login(reason: &Reason) -> bool {
+    matches!(reason, Reason::Answered(answer) if answer.said_by_peer && matches!(answer.code, 530 | 534 | 535 | 538))
 }
 
 /// Why an attempt failed that is made again.
@@ -46,6 +57,9 @@ fn for_now(reason: &Reason, domain: &Domain) -> String {
         Reason::Answered(answer) if !answer.said_by_peer => return answer.text.clone(),
         Reason::Answered(answer) => answer,
     };
+    if wants_login(reason) {
+        return "your provider's mail server does not take the login of this one".to_owned();
+    }
     let words = answer.text.to_ascii_lowercase();
     if ["greylist", "graylist", "grey list", "gray list"].iter().any(|word| words.contains(word)) {
         return format!("the server of {domain} lets senders that it does not know wait (greylisting)");

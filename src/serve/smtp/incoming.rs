@@ -12,6 +12,7 @@ use crate::mail::submitted::{self, HeaderTrouble, Mending};
 use crate::net::TlsFacts;
 use crate::serve::{Context, Intake, Site, Whole};
 use crate::store::{Done, Trouble};
+use crate::wire::header::fields;
 use crate::wire::smtp::{Body, Envelope, Recipient, Reply, Role, Server, replies};
 use std::net::IpAddr;
 
@@ -26,6 +27,8 @@ pub(super) struct Incoming {
     stage: Stage,
     /// The beginning of its header, when somebody wants to be told of its delivery.
     header: Vec<u8>,
+    /// Its author wants it sent although no TLS can be had (RFC 8689 section 3).
+    tls_optional: bool,
 }
 
 enum Stage {
@@ -56,7 +59,16 @@ impl Incoming {
             Role::Submission if site.signing_keys.is_empty() => Intake::fingerprinting(&context.store),
             Role::Submission => Intake::fingerprinting(&context.store).hashing(),
         };
-        Ok(Incoming { role, peer, tls, id, intake, stage: Stage::Header(Vec::new()), header: Vec::new() })
+        Ok(Incoming {
+            role,
+            peer,
+            tls,
+            id,
+            intake,
+            stage: Stage::Header(Vec::new()),
+            header: Vec::new(),
+            tls_optional: false,
+        })
     }
 
     /// Takes bytes of the message. Troubles wait for the end of the message.
@@ -91,6 +103,7 @@ impl Incoming {
             Role::Mx => self.receive(context, site, server, envelope, header, &mut out)?,
             Role::Submission => self.submit(context, site, server, envelope, header, &mut out)?,
         }
+        self.tls_optional = !envelope.parameters.require_tls && asks_for_no_tls(header);
         if envelope.recipients.iter().any(|recipient| tells_success(recipient.parameters.notify)) {
             self.header = header.get(..BOUNCE_HEADER_BYTES).unwrap_or(header).to_vec();
         }
@@ -177,11 +190,13 @@ impl Incoming {
             let end = header.len();
             self.begin_body(context, site, server, end).await?;
         }
-        let Incoming { role, peer, tls, id, intake, stage, header } = *self;
+        let Incoming { role, peer, tls, id, intake, stage, header, tls_optional } = *self;
         if let Stage::Refused(refusal) = stage {
             return Err(refusal);
         }
-        let Some(envelope) = server.envelope() else { return Err(replies::FAILED) };
+        let Some(mut envelope) = server.envelope().cloned() else { return Err(replies::FAILED) };
+        envelope.parameters.tls_optional = tls_optional;
+        let envelope = &envelope;
         let Whole { body, fingerprint, digest } = intake.finish_whole().await.map_err(reply_of)?;
         let bytes = body.bytes();
         let files = role == Role::Submission && site.sent_copy;
@@ -214,6 +229,13 @@ impl Incoming {
         );
         Ok(reply)
     }
+}
+
+/// `TLS-Required: No`, once (RFC 8689 section 3).
+fn asks_for_no_tls(header: &[u8]) -> bool {
+    let mut asked = fields(header).filter(|field| field.is(b"TLS-Required"));
+    let first = asked.next().is_some_and(|field| field.value.trim_ascii().eq_ignore_ascii_case(b"No"));
+    first && asked.next().is_none()
 }
 
 /// Sender and recipients for the log.
