@@ -31,8 +31,9 @@
 //! hashed on its way in and signed ([`mail::dkim`]; the signatures go ahead of the message and are not in its body) →
 //! [`store::Op::Enqueue`] (queue rows and the Sent copy in one Op) → 250 → bell → [`serve::relay`] takes due entries →
 //! [`mail::route`] (round by the smarthost where [`mail::learned`] says so) → [`mail::tls_policy`] (what DNS proves and the domain
-//! asks of TLS) → [`wire::smtp::client`] streams the body → [`store::Op::Settle`]: done, deferred with the next time, or bounced
-//! into the owner's inbox in the same Op; once, after some hours, with a notice that it waits.
+//! asks of TLS) → [`wire::smtp::client`] streams the body (through [`mail::downgrade`] to a server of 7 bits) →
+//! [`store::Op::Settle`]: done, deferred with the next time, or bounced into the owner's inbox in the same Op; once, after some
+//! hours, with a notice that it waits.
 //!
 //! *Port 25 to elsewhere.* an address with a forward or a gateway: the same, but → [`store::Op::Enqueue`] (mailboxes and queue
 //! entries, one body, one Op; a forward's sender rewritten by [`mail::srs`]) → 250 → the relay, as above; its bounce goes to

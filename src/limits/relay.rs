@@ -128,6 +128,9 @@ pub const RELAY_LOGIN_BACKOFF_SECONDS: u64 = 300;
 pub const RELAY_BACKOFF_KEPT_MAX: usize = 1024;
 /// Bytes of a body in memory per connection and read.
 pub const RELAY_BODY_READ_BYTES: usize = 64 << 10;
+/// Bytes of the header of one part that is written anew for a server of 7 bits: as much as a message may begin with. Parts with
+/// longer ones stay as they are. One is in memory per connection, and what a piece of the body becomes: three times as much.
+pub const DOWNGRADE_HEADER_BYTES_MAX: usize = super::SMTP_HEADER_BYTES_MAX + 4096;
 /// How long the relay finishes what is under way when the node stops, in seconds.
 pub const RELAY_STOP_SECONDS: u64 = 2;
 /// Longest wait before the relay looks into the queue again, in seconds: notices a clock that was set.

@@ -7,6 +7,7 @@ pub mod addressbook;
 pub mod bounce;
 pub mod credential;
 pub mod dkim;
+pub mod downgrade;
 pub mod index;
 pub mod learned;
 pub mod meaning;

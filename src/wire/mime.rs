@@ -5,6 +5,7 @@
 
 pub mod content;
 pub mod decode;
+pub mod encode;
 pub mod fact;
 pub mod scan;
 

@@ -6,6 +6,7 @@
 
 use crate::limits::*;
 use crate::mail::bounce::Reason;
+use crate::mail::downgrade::{Converter, Plan, Survey};
 use crate::mail::message::BodyId;
 use crate::mail::tls_policy::{TlsFailure, TlsResult};
 use crate::net::tls::{failure_of, refusal_of};
@@ -81,6 +82,8 @@ struct BodyPieces<'a> {
     body: BodyId,
     bytes: u64,
     at: u64,
+    /// What it goes through on its way to a server of 7 bits.
+    converter: Option<Converter>,
 }
 
 impl Session {
@@ -189,21 +192,14 @@ impl Session {
         signatures: &[u8],
     ) -> Vec<Verdict> {
         let recipients = envelope.recipients.len();
-        let mut pieces = BodyPieces { store, body, bytes: envelope.bytes, at: 0 };
-        let mut piece = match pieces.next().await {
+        let mut pieces = BodyPieces { store, body, bytes: envelope.bytes, at: 0, converter: None };
+        let mut piece = match self.first_piece(&mut pieces, &mut envelope, signatures).await {
             Ok(piece) => piece,
             Err(trouble) => {
                 self.fail_ours(body, &trouble);
                 return vec![Verdict::Cut { after_dot: false }; recipients];
             }
         };
-        envelope.bytes = envelope.bytes.saturating_sub(cut_return_path(&mut piece));
-        // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
-        envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
-        envelope.eight_bit_header = !header_of(&piece).is_ascii();
-        // The receiver counts all that it gets.
-        envelope.bytes = envelope.bytes.saturating_add(u64::try_from(signatures.len()).unwrap_or(0));
-        piece.splice(0..0, signatures.iter().copied());
         self.ends = self.net.clock().steady() + patience(envelope.bytes);
         self.client.begin(envelope, &mut self.out);
         self.hear().await;
@@ -226,6 +222,34 @@ impl Session {
             self.hear().await;
         }
         self.client.take_verdicts().unwrap_or_else(|| vec![Verdict::Cut { after_dot: false }; recipients])
+    }
+
+    /// The first piece of the content as this server gets it; the envelope learns what it has to say of the whole.
+    async fn first_piece(
+        &self,
+        pieces: &mut BodyPieces<'_>,
+        envelope: &mut Envelope,
+        signatures: &[u8],
+    ) -> Result<Vec<u8>, Trouble> {
+        let mut piece = pieces.next().await?;
+        let cut = cut_return_path(&mut piece);
+        // Of a longer body only the beginning is known here; then 8BITMIME covers what may follow.
+        envelope.eight_bit = !pieces.is_over() || !piece.is_ascii();
+        envelope.eight_bit_header = !header_of(&piece).is_ascii();
+        if !self.client.takes_content(envelope)
+            && let Some(plan) = pieces.survey(cut).await?
+        {
+            log::info!("event=converted-to-7bit body={} host={}", pieces.body.0, self.host);
+            // Its signatures are of what it was.
+            envelope.bytes = pieces.converted_bytes(&plan, cut).await?;
+            *pieces = pieces.from(cut, Some(&plan));
+            return pieces.next().await;
+        }
+        // The receiver counts all that it gets.
+        let signatures_bytes = u64::try_from(signatures.len()).unwrap_or(0);
+        envelope.bytes = envelope.bytes.saturating_sub(cut).saturating_add(signatures_bytes);
+        piece.splice(0..0, signatures.iter().copied());
+        Ok(piece)
     }
 
     /// Asks whether mail for a recipient is taken, on behalf of nobody: `Delivered` means yes.
@@ -367,7 +391,34 @@ fn header_of(beginning: &[u8]) -> &[u8] {
     beginning.get(..end).unwrap_or(beginning)
 }
 
-impl BodyPieces<'_> {
+impl<'a> BodyPieces<'a> {
+    /// The same body once more, from an offset.
+    fn from(&self, at: u64, plan: Option<&Plan>) -> BodyPieces<'a> {
+        BodyPieces { at, converter: plan.map(Plan::converter), ..*self }
+    }
+
+    /// Reads the body through for what has to be converted.
+    async fn survey(&self, start: u64) -> Result<Option<Plan>, Trouble> {
+        let body = self.body;
+        let parts = self.store.read(move |snapshot| snapshot.body_index(body)).await?.parts;
+        let mut survey = Survey::new(&parts, start);
+        let mut pieces = self.from(start, None);
+        while !pieces.is_over() {
+            survey.push(&pieces.next().await?);
+        }
+        Ok(survey.finish())
+    }
+
+    /// How many bytes it will be: the server is told before it gets them.
+    async fn converted_bytes(&self, plan: &Plan, start: u64) -> Result<u64, Trouble> {
+        let mut bytes = 0;
+        let mut pieces = self.from(start, Some(plan));
+        while !pieces.is_over() {
+            bytes += u64::try_from(pieces.next().await?.len()).unwrap_or(0);
+        }
+        Ok(bytes)
+    }
+
     fn is_over(&self) -> bool {
         self.at >= self.bytes
     }
@@ -380,7 +431,14 @@ impl BodyPieces<'_> {
             return Err(Trouble::Failed(format!("bytes {start}..{end} of the body are not all there")));
         }
         self.at = end;
-        Ok(piece)
+        let Some(mut converter) = self.converter.take() else { return Ok(piece) };
+        let mut converted = Vec::with_capacity(2 * piece.len());
+        converter.push(&piece, &mut converted);
+        match self.is_over() {
+            true => converter.finish(&mut converted),
+            false => self.converter = Some(converter),
+        }
+        Ok(converted)
     }
 }
 

@@ -243,6 +243,12 @@ impl Client {
         self.offers.dsn
     }
 
+    /// Whether content goes to the server as it is (RFC 6152 section 3). What offers SMTPUTF8 has to take 8 bits (RFC 6531
+    /// section 3.1). What is binary goes as it is or not at all.
+    pub fn takes_content(&self, envelope: &Envelope) -> bool {
+        !envelope.eight_bit || is_binary(envelope) || self.offers.takes_eight_bit()
+    }
+
     /// Whether it ended because the server offers CHUNKING and then does not know BDAT: the message may go over another
     /// connection with [`Manner::no_chunks`].
     pub fn knows_no_chunks(&self) -> bool {

@@ -97,9 +97,14 @@ impl Offers {
         None
     }
 
-    /// MAIL with the parameters that the server knows. Content with bytes above 127 for a server without 8BITMIME is sent
-    /// as it is: servers that do not say so take it too, and rewriting the body, as RFC 6152 section 3 would have it, would
-    /// break its signatures.
+    /// Whether bytes above 127 may stand in the content.
+    pub fn takes_eight_bit(&self) -> bool {
+        self.eight_bit_mime || self.smtputf8
+    }
+
+    /// MAIL with the parameters that the server knows. Content with bytes above 127 has been converted before it comes here
+    /// for a server without 8BITMIME; what must not be converted, because it is signed as a whole, goes as it is all the same:
+    /// most servers that do not say so take it too.
     pub fn mail_command(&self, envelope: &Envelope) -> String {
         let parameters = &envelope.parameters;
         let mut command = format!("MAIL FROM:<{}>", envelope.reverse_path);
