@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from beside_postfix import Conversation, Sink, message  # noqa: E402
 from node import Node  # noqa: E402
-from peers import free_port  # noqa: E402
+from peers import Dnsmasq, free_port  # noqa: E402
 
 DOMAINS, EACH, WAITING = 500, 10, 10_000
 PATIENCE_SECONDS = 300
@@ -52,27 +52,13 @@ class DeadServers:
                 self.sockets.append(client)
 
 
-class Names:
-    """dnsmasq that knows the domains."""
-
-    def __init__(self, folder, live):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        path = os.path.join(folder, "dnsmasq.conf")
-        with open(path, "w") as f:
-            f.write("no-resolv\nno-hosts\nlocal=/#/\nlisten-address=127.0.0.1\nbind-interfaces\nport=%d\npid-file=\n" % self.port)
-            f.write("mx-host=live.example,mx.live.example,10\nhost-record=mx.live.example,%s\n" % live)
-            for number in range(DOMAINS):
-                f.write("mx-host=d%d.example,mx.d%d.example,10\nhost-record=mx.d%d.example,%s\n" % (number, number, number, address(number)))
-        self.process = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=" + path], stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", self.port)) and time.monotonic() < limit:
-            time.sleep(0.05)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+def options(live):
+    """What dnsmasq shall say: a host with its own address for each dead domain, and one that lives."""
+    said = ["--local=/#/", "--mx-host=live.example,mx.live.example,10", "--host-record=mx.live.example," + live]
+    for number in range(DOMAINS):
+        said.append("--mx-host=d%d.example,mx.d%d.example,10" % (number, number))
+        said.append("--host-record=mx.d%d.example,%s" % (number, address(number)))
+    return said
 
 
 class Submission(Conversation):
@@ -104,9 +90,8 @@ def live_delivery(node, sink, body):
 def dead():
     sink = Sink()
     servers = DeadServers(sink.port)
-    folder = subprocess.run(["mktemp", "-d"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
-    names = Names(folder, "127.0.0.1")
-    node = Node("--dns", "127.0.0.1:%d" % names.port, "--mx-port", str(sink.port), "--log-level", "info")
+    names = Dnsmasq(*options("127.0.0.1"))
+    node = Node("--dns", names.address, "--mx-port", str(sink.port), "--log-level", "info")
     try:
         sender = Submission(node.port("submission"), True)
         took = []
@@ -126,7 +111,6 @@ def dead():
         names.stop()
         sink.stop()
         shutil.rmtree(node.folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
         del servers
 
 

@@ -17,6 +17,34 @@ def free_port():
         return s.getsockname()[1]
 
 
+class Dnsmasq:
+    """A name server that knows nothing but what its options say."""
+
+    def __init__(self, *options):
+        # UDP and TCP both: a port that only one of them has free is of no use.
+        self.port = free_port()
+        self.process = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                                         "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % self.port, "--pid-file=",
+                                         *options], stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", self.port)):
+            if time.monotonic() > limit or self.process.poll() is not None:
+                raise RuntimeError("dnsmasq did not start")
+            time.sleep(0.05)
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.port
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+# far.example with its mail server on this machine.
+FAR = ("--local=/#/", "--mx-host=far.example,mx.far.example,10", "--host-record=mx.far.example,127.0.0.1")
+
+
 MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 pickup    unix  n - n 60 1 pickup

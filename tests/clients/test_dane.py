@@ -4,14 +4,13 @@ import os
 import re
 import shutil
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
 from node import PASSWORD, Node, NodeTest, message
-from peers import Postfix, free_port
+from peers import Dnsmasq, Postfix, free_port
 
 KNOT = """\
 server:
@@ -152,26 +151,6 @@ class Names:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Router:
-    """dnsmasq between the node and the name server, as in most routers of homes: it hands on what it is told, and its signatures
-    too."""
-
-    def __init__(self, names):
-        self.port = free_port()
-        self.process = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                         "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % self.port,
-                                         "--pid-file=", "--server=127.0.0.1#%d" % names.port], stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
-            if time.monotonic() > limit or self.process.poll() is not None:
-                raise RuntimeError("dnsmasq did not start")
-            time.sleep(0.05)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-
 class Dane(unittest.TestCase):
     assert_same = NodeTest.assert_same
 
@@ -308,13 +287,13 @@ class Dane(unittest.TestCase):
 
     def test_by_way_of_a_router(self):
         names = self.names(self.tlsa())
-        router = Router(names)
+        router = Dnsmasq("--server=127.0.0.1#%d" % names.port)
         self.addCleanup(router.stop)
         self.assertIn("event=dnssec state=on", self.sends(names, router).log_text())
 
     def test_not_matching_by_way_of_a_router(self):
         names = self.names(self.wrong_tlsa(), nsec3=True)
-        router = Router(names)
+        router = Dnsmasq("--server=127.0.0.1#%d" % names.port)
         self.addCleanup(router.stop)
         self.waits(names, "its TLSA records vouch for", router)
 

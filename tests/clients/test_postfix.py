@@ -1,14 +1,13 @@
 """Postfix on both sides: it delivers to our MX, and our relay delivers to it, through a smarthost and by MX lookup."""
 import shutil
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
 from node import PASSWORD, Node, NodeTest, message
-from peers import Postfix, free_port
+from peers import FAR, Dnsmasq, Postfix, free_port
 
 def submit(node, m, recipient="bob@far.example"):
     with smtplib.SMTP_SSL("localhost", node.port("submissions"), context=node.tls_context()) as s:
@@ -83,19 +82,9 @@ class PostfixReceives(unittest.TestCase):
 
     def test_mx_lookup(self):
         peer = self.peer()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(("127.0.0.1", 0))
-            dns = s.getsockname()[1]
-        names = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % dns, "--pid-file=",
-                                  "--local=/#/", "--mx-host=far.example,mx.far.example,10",
-                                  "--host-record=mx.far.example,127.0.0.1"], stderr=subprocess.DEVNULL)
-        self.addCleanup(names.wait)
-        self.addCleanup(names.terminate)
-        limit = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", dns)) and time.monotonic() < limit:
-            time.sleep(0.05)
-        node = Node("--dns", "127.0.0.1:%d" % dns, "--mx-port", str(peer.port))
+        names = Dnsmasq(*FAR)
+        self.addCleanup(names.stop)
+        node = Node("--dns", names.address, "--mx-port", str(peer.port))
         self.addCleanup(node.stop)
         self.walk(node, peer)
         # opportunistic TLS was used, although nobody signed the certificate

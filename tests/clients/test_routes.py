@@ -2,7 +2,6 @@
 import os
 import shutil
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
@@ -10,7 +9,7 @@ import unittest
 
 import peers
 from node import PASSWORD, Node, NodeTest, ServedNode, message
-from peers import Exim, Postfix, free_port
+from peers import Exim, FAR, Dnsmasq, Postfix, free_port
 from test_inbound import BIG_BYTES
 
 SMARTHOST = """\
@@ -116,19 +115,9 @@ class Outbound:
         self.assertIn(b"Action: delivered", list(back.values())[0][1])
 
     def test_by_mx_and_starttls(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(("127.0.0.1", 0))
-            dns = s.getsockname()[1]
-        names = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % dns, "--pid-file=", "--local=/#/",
-                                  "--mx-host=far.example,mx.far.example,10", "--host-record=mx.far.example,127.0.0.1"],
-                                 stderr=subprocess.DEVNULL)
-        self.addCleanup(names.wait)
-        self.addCleanup(names.terminate)
-        limit = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", dns)) and time.monotonic() < limit:
-            time.sleep(0.05)
-        node = Node("--dns", "127.0.0.1:%d" % dns, "--mx-port", str(self.peer.port))
+        names = Dnsmasq(*FAR)
+        self.addCleanup(names.stop)
+        node = Node("--dns", names.address, "--mx-port", str(self.peer.port))
         self.addCleanup(node.stop)
         m = message("by-mx", sender="me@home.test", to="bob@far.example")
         self.submit(m, node=node)

@@ -3,7 +3,6 @@ import http.server
 import os
 import shutil
 import smtplib
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -12,7 +11,7 @@ import time
 import unittest
 
 from node import PASSWORD, Node, NodeTest, message
-from peers import Postfix
+from peers import FAR, Dnsmasq, Postfix
 
 POLICY = "version: STSv1\r\nmode: %s\r\nmx: %s\r\nmax_age: 86400\r\n"
 
@@ -92,20 +91,10 @@ class Sts(unittest.TestCase):
         self.addCleanup(self.web.stop)
         self.peer = Postfix(9, *self.authority.certificate(mx_certificate))
         self.addCleanup(self.peer.stop)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(("127.0.0.1", 0))
-            dns = s.getsockname()[1]
-        names = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                  "--listen-address=127.0.0.1", "--bind-interfaces", "--port=%d" % dns, "--pid-file=",
-                                  "--local=/#/", "--mx-host=far.example,mx.far.example,10",
-                                  "--host-record=mx.far.example,127.0.0.1", "--host-record=mta-sts.far.example,127.0.0.1",
-                                  "--txt-record=_mta-sts.far.example,v=STSv1; id=20261127;"], stderr=subprocess.DEVNULL)
-        self.addCleanup(names.wait)
-        self.addCleanup(names.terminate)
-        limit = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", dns)) and time.monotonic() < limit:
-            time.sleep(0.05)
-        self.node = Node("--dns", "127.0.0.1:%d" % dns, "--mx-port", str(self.peer.port), "--https-port", str(self.web.port),
+        names = Dnsmasq(*FAR, "--host-record=mta-sts.far.example,127.0.0.1",
+                      "--txt-record=_mta-sts.far.example,v=STSv1; id=20261127;")
+        self.addCleanup(names.stop)
+        self.node = Node("--dns", names.address, "--mx-port", str(self.peer.port), "--https-port", str(self.web.port),
                          "--ca-file", self.authority.path("ca.pem"), "--log-level", "info")
         self.addCleanup(self.node.stop)
 
