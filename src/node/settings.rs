@@ -463,8 +463,8 @@ pub const KEYS: &[Key] = &[
     key(
         "relay.private_targets",
         "false",
-        "Send to servers to which the DNS gives addresses inside a network (192.168.0.5) or on this machine. Off: they are\n\
-         mistakes or traps. Smarthosts and gateways may be anywhere.",
+        "Send to servers to which the DNS gives addresses inside a network (192.168.0.5) or on this machine.\n\
+         Off: they are mistakes or traps. Smarthosts and gateways may be anywhere.",
         Slot::Switch(|s| &mut s.relay.private_targets),
     ),
     key(
