@@ -127,6 +127,10 @@ pub enum Change {
         entry: Option<u64>,
         due: Timestamp,
     },
+    RetryThese {
+        entries: Vec<u64>,
+        due: Timestamp,
+    },
     Remove {
         entry: u64,
         notice: Option<(Arc<Body>, NoticeTo)>,
@@ -211,6 +215,9 @@ impl Change {
             Change::Hold(entry) => Op::Hold { entry: QueueId(entry) },
             Change::Release { entry, due } => Op::Release { entry: QueueId(entry), due },
             Change::Retry { entry, due } => Op::Retry { entry: entry.map(QueueId), due },
+            Change::RetryThese { entries, due } => {
+                Op::RetryThese { entries: entries.into_iter().map(QueueId).collect(), due }
+            }
             Change::Remove { entry, notice, now } => {
                 let notice = notice.map(|(_, to)| (body("a notice"), to));
                 Op::RemoveQueueEntry { entry: QueueId(entry), notice, now }

@@ -508,11 +508,12 @@ impl Walk {
 
     fn change_queue(&mut self) -> Change {
         let entry = self.entry();
-        match self.chance.below(7) {
+        match self.chance.below(8) {
             0 | 1 => Change::Hold(entry),
             2 | 3 => Change::Release { entry, due: self.time() },
             4 => Change::Retry { entry: Some(entry), due: self.time() },
             5 => Change::Retry { entry: None, due: self.time() },
+            6 => Change::RetryThese { entries: vec![entry, self.entry(), self.entry()], due: self.time() },
             _ => Change::Remove { entry, notice: self.notice(), now: self.time() },
         }
     }

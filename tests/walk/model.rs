@@ -281,6 +281,11 @@ impl Model {
                 self.queue.values_mut().filter(|entry| !entry.held).for_each(|entry| entry.due = *due);
                 applied
             }
+            Change::RetryThese { entries, due } => {
+                let these = self.queue.iter_mut().filter(|(id, entry)| entries.contains(id) && !entry.held);
+                these.for_each(|(_, entry)| entry.due = *due);
+                applied
+            }
             Change::Remove { entry, notice, now } => {
                 let entry = self.queue.remove(entry).ok_or(Refusal::NotFound)?;
                 self.unshow(&entry);
