@@ -14,6 +14,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -158,7 +159,7 @@ def run_hauspost(bodies, connections):
 
 def run_postfix(bodies, connections):
     sink = Sink()
-    folder = subprocess.run(["mktemp", "-d"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    folder = tempfile.mkdtemp(prefix="hauspost-cert-")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=mx.far.example", "-keyout",
                     folder + "/key.pem", "-out", folder + "/cert.pem"], check=True, stderr=subprocess.DEVNULL)
     settings = peers.MAIN

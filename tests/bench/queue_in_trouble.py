@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A queue in trouble: queue.py PATH_TO_HAUSPOST [dead] [memory]
+"""A queue in trouble: queue_in_trouble.py PATH_TO_HAUSPOST [dead] [memory]
 
 dead: 5,000 messages to 500 domains whose servers do not answer, then one to a domain whose server lives: seconds from its 250 here to
 the final dot there; at the start, and once more when all have been tried. The dead servers are sockets on loopback that take no
