@@ -11,7 +11,7 @@ const OPEN: Terms =
 /// A driver that says yes to everything and writes down what it was asked.
 struct Session {
     conversation: Conversation,
-    out: Vec<u8>,
+    out: Out,
     seen: Vec<String>,
     message: Vec<u8>,
     closed: bool,
@@ -20,7 +20,7 @@ struct Session {
 impl Session {
     fn new(terms: Terms) -> Session {
         let conversation = Conversation::new(terms);
-        Session { conversation, out: Vec::new(), seen: Vec::new(), message: Vec::new(), closed: false }
+        Session { conversation, out: Out::default(), seen: Vec::new(), message: Vec::new(), closed: false }
     }
 
     fn logged_in() -> Session {
@@ -262,10 +262,10 @@ fn who_is_never_understood_is_sent_away() {
 
 #[test]
 fn the_greeting_and_the_capabilities() {
-    let mut out = Vec::new();
+    let mut out = Out::default();
     let mut conversation = Conversation::new(OPEN);
     conversation.greet(&mut out, "mail.home.test");
-    let greeting = String::from_utf8(out).unwrap();
+    let greeting = String::from_utf8(out.take()).unwrap();
     assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 ") && greeting.ends_with("] mail.home.test ready\r\n"));
     assert!(!greeting.contains("STARTTLS") && greeting.contains("SASL-IR"));
     conversation.logged_in();

@@ -10,7 +10,7 @@ use hauspost::mail::sts;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
 use hauspost::wire::http;
-use hauspost::wire::imap::{Code, Command, Conversation, Status, Step, Terms, response};
+use hauspost::wire::imap::{Code, Command, Conversation, Out, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::sasl::{ChannelBindings, SaslTrouble};
 use hauspost::wire::smtp::client::{self, Client, LoginMeans, Manner, TlsUse};
@@ -331,7 +331,7 @@ fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
         append_bytes_max: 2_000,
     };
     let mut conversation = Conversation::new(terms);
-    let (mut out, mut said, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut out, mut said, mut wanted) = (Out::default(), Vec::new(), Vec::new());
     let (mut at, mut steps, mut tls, mut refused) = (0, 0, false, false);
     let mut window: &[u8] = b"";
     loop {
@@ -401,7 +401,7 @@ fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
             }
         }
     }
-    (!tls).then(|| together(said, out, &wanted))
+    (!tls).then(|| together(said, out.take(), &wanted))
 }
 
 /// The relay's side: a server that answers anything.

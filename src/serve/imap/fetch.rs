@@ -19,7 +19,7 @@ use std::sync::Arc;
 impl Session {
     /// FETCH (RFC 3501 section 6.4.5, RFC 7162 sections 3.1.4 and 3.2.6).
     pub(super) async fn fetch(&mut self, tag: &Tag, fetch: Fetch) -> Result<(), Failure> {
-        if fetch.vanished && !self.qresync {
+        if fetch.vanished && !self.enabled.qresync {
             return Err(bad("VANISHED needs ENABLE QRESYNC"));
         }
         if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
@@ -59,7 +59,8 @@ impl Session {
             items,
             changed_since: fetch.changed_since.map(ModSeq),
             sets_seen: !read_only && fetch.items.iter().any(FetchItem::sets_seen),
-            condstore: self.condstore,
+            condstore: self.enabled.condstore,
+            dialect: self.line.out.dialect,
         }
     }
 

@@ -30,7 +30,8 @@ impl Session {
         if store.unchanged_since.is_some() {
             self.enable_condstore();
         }
-        let telling = Telling { flags: !store.silent, uid: store.uid || self.condstore, modseq: self.condstore };
+        let telling =
+            Telling { flags: !store.silent, uid: store.uid || self.enabled.condstore, modseq: self.enabled.condstore };
         let uids = self.uids(store.uid, &store.set)?;
         let mut modified = NumberSet::default();
         let mut rest = uids.iter();
@@ -110,7 +111,7 @@ impl Session {
         for row in changed {
             let Some(seq) = selected.view.map().seq_of(row.uid) else { continue };
             let out = &mut self.line.out;
-            let mut told = FetchRow::begin(out, seq);
+            let mut told = FetchRow::begin(out, seq, row.uid.0);
             if telling.uid {
                 told.uid(out, row.uid.0);
             }
@@ -138,7 +139,13 @@ impl Session {
         if telling.modseq {
             items.push(Item::ModSeq);
         }
-        let plan = Plan { items, changed_since: None, sets_seen: false, condstore: self.condstore };
+        let plan = Plan {
+            items,
+            changed_since: None,
+            sets_seen: false,
+            condstore: self.enabled.condstore,
+            dialect: self.line.out.dialect,
+        };
         self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
         Ok(())
     }

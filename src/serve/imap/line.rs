@@ -5,6 +5,7 @@
 
 use crate::limits::{IMAP_OUT_BYTES_KEPT, IMAP_OUT_BYTES_MAX, IMAP_WRITE_SECONDS_MAX};
 use crate::net::Stream;
+use crate::wire::imap::Out;
 use std::io;
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ pub(super) struct Line {
     /// `None` only while TLS is being started.
     stream: Option<Stream>,
     /// Responses not sent yet.
-    pub out: Vec<u8>,
+    pub out: Out,
     /// Bytes sent so far, for the log.
     pub sent_bytes: u64,
 }
 
 impl Line {
     pub fn new(stream: Stream) -> Line {
-        Line { stream: Some(stream), out: Vec::new(), sent_bytes: 0 }
+        Line { stream: Some(stream), out: Out::default(), sent_bytes: 0 }
     }
 
     pub fn stream(&mut self) -> io::Result<&mut Stream> {
@@ -35,12 +36,11 @@ impl Line {
         if self.out.is_empty() {
             return Ok(());
         }
-        let out = std::mem::take(&mut self.out);
+        let out = self.out.take();
         self.send(&out).await?;
         // An idle session keeps a small buffer for the next answer, not the largest it ever needed.
         if out.capacity() <= IMAP_OUT_BYTES_KEPT {
-            self.out = out;
-            self.out.clear();
+            self.out.reuse(out);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //!
 //! | file | commands |
 //! | --- | --- |
+//! | [`dispatch`] | which part of the session carries out which command; ENABLE, ID |
 //! | [`login`] | STARTTLS, LOGIN, AUTHENTICATE |
 //! | [`select`] | SELECT, EXAMINE, CLOSE, UNSELECT |
 //! | [`list`] | LIST, LSUB, STATUS |
@@ -22,6 +23,7 @@
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod append;
+mod dispatch;
 mod failure;
 mod fetch;
 mod flags;
@@ -39,7 +41,7 @@ use crate::limits::*;
 use crate::net::Stream;
 use crate::serve::{Authentication, Context, Site};
 use crate::wire::imap::command::{Command, Tag};
-use crate::wire::imap::{Code, Conversation, Status, Step, Terms, response};
+use crate::wire::imap::{Code, Conversation, Enabled, Status, Step, Terms, response};
 use failure::{Failure, words};
 use line::Line;
 use select::Selected;
@@ -82,10 +84,7 @@ struct Session {
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     selected: Option<Selected>,
-    /// A CONDSTORE enabling command was given (RFC 7162 section 3.1).
-    condstore: bool,
-    /// ENABLE QRESYNC was given.
-    qresync: bool,
+    enabled: Enabled,
     /// IDLE is going on.
     idling: bool,
     /// AUTHENTICATE is going on.
@@ -131,8 +130,7 @@ impl Session {
             login: None,
             login_until,
             selected: None,
-            condstore: false,
-            qresync: false,
+            enabled: Enabled::default(),
             idling: false,
             authentication: None,
             arriving: None,
@@ -291,56 +289,6 @@ impl Session {
         }
     }
 
-    async fn carry_out(&mut self, tag: &Tag, command: Command) -> Result<Next, Failure> {
-        match command {
-            Command::Capability => {
-                let list = self.conversation.capabilities();
-                response::capability(&mut self.line.out, &list);
-                self.finish(tag, true, Code::None, "CAPABILITY completed").await?;
-            }
-            Command::Noop => self.finish(tag, true, Code::None, "NOOP completed").await?,
-            Command::Check => self.finish(tag, true, Code::None, "CHECK completed").await?,
-            Command::Logout => {
-                response::bye(&mut self.line.out, Code::None, "Logging out");
-                response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "LOGOUT completed");
-                return Ok(Next::End("logout"));
-            }
-            Command::StartTls => return self.start_tls(tag).await,
-            Command::Authenticate { mechanism, initial } => self.authenticate(tag, &mechanism, initial).await?,
-            Command::Login { user, password } => self.login(tag, &user, &password.0).await?,
-            Command::Select(select) => self.select(tag, select).await?,
-            Command::Close => self.close(tag).await?,
-            Command::Unselect => self.unselect(tag),
-            Command::Create { mailbox, special_use } => self.create(tag, &mailbox, &special_use).await?,
-            Command::Delete(mailbox) => self.delete(tag, &mailbox).await?,
-            Command::Rename { from, to } => self.rename(tag, &from, &to).await?,
-            Command::Subscribe(mailbox) => self.subscribe(tag, &mailbox, true).await?,
-            Command::Unsubscribe(mailbox) => self.subscribe(tag, &mailbox, false).await?,
-            Command::List(list) => self.list(tag, list).await?,
-            Command::Lsub { reference, pattern } => self.lsub(tag, &reference, &pattern).await?,
-            Command::Status { mailbox, items } => self.status(tag, &mailbox, &items).await?,
-            Command::Namespace => {
-                response::namespace(&mut self.line.out);
-                self.finish(tag, true, Code::None, "NAMESPACE completed").await?;
-            }
-            Command::Enable(names) => self.enable(tag, &names).await?,
-            Command::Id(fields) => self.id(tag, &fields).await?,
-            Command::Idle => {
-                self.conversation.begin_idle(tag, &mut self.line.out);
-                self.idling = true;
-                self.tell_news(true, false).await?;
-            }
-            Command::Expunge => self.expunge(tag, None).await?,
-            Command::UidExpunge(set) => self.expunge(tag, Some(set)).await?,
-            Command::Search(search) => self.search(tag, search).await?,
-            Command::Fetch(fetch) => self.fetch(tag, fetch).await?,
-            Command::Store(store) => self.store_flags(tag, store).await?,
-            Command::Copy(transfer) => self.transfer(tag, transfer, false).await?,
-            Command::Move(transfer) => self.transfer(tag, transfer, true).await?,
-        }
-        Ok(Next::Step)
-    }
-
     /// Tells the news and then the tagged OK.
     async fn finish(&mut self, tag: &Tag, expunge_allowed: bool, code: Code<'_>, text: &str) -> Result<(), Failure> {
         self.tell_news(expunge_allowed, false).await?;
@@ -359,46 +307,5 @@ impl Session {
             }
             other => other,
         }
-    }
-
-    /// ENABLE (RFC 5161): QRESYNC includes CONDSTORE (RFC 7162 section 3.2.3). Names not known are passed over.
-    async fn enable(&mut self, tag: &Tag, names: &[String]) -> Result<(), Failure> {
-        let mut enabled = Vec::new();
-        for name in names {
-            match name.as_str() {
-                "CONDSTORE" => enabled.push("CONDSTORE"),
-                "QRESYNC" => {
-                    self.qresync = true;
-                    enabled.push("QRESYNC");
-                }
-                _ => {}
-            }
-        }
-        response::enabled(&mut self.line.out, &enabled);
-        if !enabled.is_empty() {
-            self.enable_condstore();
-        }
-        self.finish(tag, true, Code::None, "ENABLE completed").await
-    }
-
-    /// The first CONDSTORE enabling command tells the modseq of the selected mailbox (RFC 7162 section 3.1).
-    fn enable_condstore(&mut self) {
-        if !std::mem::replace(&mut self.condstore, true)
-            && let Some(selected) = &self.selected
-        {
-            let code = Code::HighestModSeq(selected.view.seen().0);
-            response::untagged(&mut self.line.out, Status::Ok, code, "CONDSTORE is on");
-        }
-    }
-
-    /// ID (RFC 2971).
-    async fn id(&mut self, tag: &Tag, fields: &[(String, Option<String>)]) -> Result<(), Failure> {
-        let client = |name: &str| {
-            let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-            field.and_then(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        log::debug!("event=imap-id peer={} name={:?} version={:?}", self.peer, client("name"), client("version"));
-        response::id(&mut self.line.out, &[("name", "Hauspost"), ("version", env!("CARGO_PKG_VERSION"))]);
-        self.finish(tag, true, Code::None, "ID completed").await
     }
 }

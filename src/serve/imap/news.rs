@@ -48,7 +48,7 @@ impl Session {
         let Some(selected) = &mut self.selected else { return Ok(()) };
         let rung = future::poll_once(selected.bell.rung()).await.is_some();
         let waiting = expunge_allowed && selected.view.has_gone();
-        if !(rung || surely || waiting || self.condstore) {
+        if !(rung || surely || waiting || self.enabled.condstore) {
             return Ok(());
         }
         while self.tell_page(expunge_allowed).await? {}
@@ -93,7 +93,7 @@ impl Session {
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {
         let Some(selected) = &self.selected else { return Ok(()) };
-        if self.qresync {
+        if self.enabled.qresync {
             response::vanished(&mut self.line.out, false, &number_set(&news.vanished));
         } else {
             for seq in &news.expunged {
@@ -106,17 +106,17 @@ impl Session {
         }
         for (seq, row) in &news.flags {
             let out = &mut self.line.out;
-            let mut told = FetchRow::begin(out, *seq);
+            let mut told = FetchRow::begin(out, *seq, row.uid.0);
             told.uid(out, row.uid.0);
             told.flags(out, row.flags, &selected.keywords, row.keywords, false);
-            if self.condstore {
+            if self.enabled.condstore {
                 told.modseq(out, row.modseq.0);
             }
             told.end(out);
             self.line.flush_when_full().await?;
         }
         // A client that counts modseqs must not pass an expunge that it has not been told of (RFC 7162 sections 3.2 and 6).
-        if self.condstore && (selected.view.has_gone() || !news.expunged.is_empty()) {
+        if self.enabled.condstore && (selected.view.has_gone() || !news.expunged.is_empty()) {
             let code = Code::HighestModSeq(selected.view.told_up_to().0);
             response::untagged(&mut self.line.out, Status::Ok, code, "Everything is told up to here");
         }

@@ -14,7 +14,7 @@ use crate::store::{Snapshot, Trouble};
 use crate::wire::header;
 use crate::wire::imap::command::{BodySection, FetchItem, Partial, SectionText};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{FetchRow, push_section_name};
+use crate::wire::imap::{Dialect, FetchRow, Out, push_section_name};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub(super) struct Plan {
     pub sets_seen: bool,
     /// FLAGS told because this command set `\Seen` carry the modseq.
     pub condstore: bool,
+    pub dialect: Dialect,
 }
 
 /// One thing to tell.
@@ -177,7 +178,7 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
 fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
     let Request { mailbox, stretches, plan, mut place, mut row, seen_now } = request;
-    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, out: Vec::new() };
+    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, out: Out::new(plan.dialect) };
     let mut page = Page { out: Vec::new(), next: After::End, told: 0 };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
@@ -191,7 +192,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
             let unseen = unseen(&messages, &plan, &seen_now);
             if !unseen.is_empty() {
                 page.next = After::Unseen(unseen, place);
-                page.out = renderer.out;
+                page.out = renderer.out.take();
                 return Ok(page);
             }
         }
@@ -211,14 +212,14 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
             match renderer.message(message, seq, &mut row, place)? {
                 Some(after) => {
                     page.next = after;
-                    page.out = renderer.out;
+                    page.out = renderer.out.take();
                     return Ok(page);
                 }
                 None => place.item = 0,
             }
             if renderer.out.len() >= FETCH_PAGE_BYTES {
                 page.next = After::More(following(&stretches, place));
-                page.out = renderer.out;
+                page.out = renderer.out.take();
                 return Ok(page);
             }
         }
@@ -232,7 +233,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
             break;
         }
     }
-    page.out = renderer.out;
+    page.out = renderer.out.take();
     Ok(page)
 }
 
@@ -264,7 +265,7 @@ struct Renderer<'a> {
     plan: &'a Plan,
     keywords: Vec<String>,
     seen_now: &'a NumberSet,
-    out: Vec<u8>,
+    out: Out,
 }
 
 impl Renderer<'_> {
@@ -302,7 +303,7 @@ impl Renderer<'_> {
     }
 
     fn begin(&mut self, message: &MessageRow, seq: u32) -> FetchRow {
-        let mut row = FetchRow::begin(&mut self.out, seq);
+        let mut row = FetchRow::begin(&mut self.out, seq, message.uid.0);
         let planned = |wanted: fn(&Item) -> bool| self.plan.items.iter().any(wanted);
         if self.seen_now.contains(message.uid.0) {
             if self.plan.condstore && !planned(|item| matches!(item, Item::Uid)) {
@@ -422,7 +423,13 @@ mod tests {
         let disk = std::sync::Arc::new(crate::store::MemoryDisk::new());
         let store = crate::store::Store::open_on(disk, crate::store::Options::new("")).unwrap();
         let page = |row: Option<FetchRow>| {
-            let plan = Plan { items: vec![Item::Size], changed_since: None, sets_seen: false, condstore: false };
+            let plan = Plan {
+                items: vec![Item::Size],
+                changed_since: None,
+                sets_seen: false,
+                condstore: false,
+                dialect: Dialect::default(),
+            };
             let request = Request {
                 mailbox: MailboxId(99),
                 stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
@@ -434,7 +441,7 @@ mod tests {
             smol::block_on(store.read(move |snapshot| render(snapshot, request)))
         };
         assert!(matches!(page(None), Err(Trouble::NotFound)));
-        let ended = page(Some(FetchRow::begin(&mut Vec::new(), 1))).unwrap();
+        let ended = page(Some(FetchRow::begin(&mut Out::default(), 1, 1))).unwrap();
         assert_eq!(ended.out, b")\r\n");
         assert!(matches!(ended.next, After::Failed(Trouble::NotFound)));
     }

@@ -43,7 +43,7 @@ struct Missed {
 impl Session {
     /// SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2; RFC 7162 section 3.2.5).
     pub(super) async fn select(&mut self, tag: &Tag, select: Select) -> Result<(), Failure> {
-        if select.qresync.is_some() && !self.qresync {
+        if select.qresync.is_some() && !self.enabled.qresync {
             return Err(bad("QRESYNC has not been enabled"));
         }
         if self.selected.take().is_some() {
@@ -51,7 +51,7 @@ impl Session {
             // RFC 7162 section 3.2.11: from here on responses concern the new mailbox.
             response::untagged(&mut self.line.out, Status::Ok, Code::Closed, "Previous mailbox closed");
         }
-        self.condstore |= select.condstore || select.qresync.is_some();
+        self.enabled.condstore |= select.condstore || select.qresync.is_some();
         let name = select.mailbox.as_str().to_owned();
         let found = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
         let Some(found) = found else { return Err(no(Code::Nonexistent, "No such mailbox")) };
@@ -116,6 +116,7 @@ impl Session {
             changed_since: Some(missed.since),
             sets_seen: false,
             condstore: true,
+            dialect: self.line.out.dialect,
         };
         self.tell_rows(mailbox, &changed, Arc::new(plan)).await?;
         Ok(())

@@ -11,6 +11,7 @@
 use super::command::{Append, Command, Secret, Tag};
 use super::framing::{Announced, Taken, announced, skip_line, take_bytes, take_line};
 use super::grammar::{self, Allowed, AppendHead, Cursor, Parsed, Trouble, Verb};
+use super::out::Out;
 use super::response::{self, Code, Status};
 use crate::limits::{
     IMAP_APPEND_TAIL_BYTES_MAX, IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX, IMAP_BAD_COMMANDS_MAX,
@@ -117,9 +118,9 @@ enum Reading {
     /// The rest of the line after the message: must be empty.
     AppendTail { tag: Tag },
     /// A literal of a refused command. `reply` is sent when the whole command has gone by.
-    SkippedBytes { left: u64, reply: Vec<u8> },
+    SkippedBytes { left: u64, reply: Out },
     /// The rest of a line of a refused command; its last bytes are in `command`.
-    SkippedLine { reply: Vec<u8> },
+    SkippedLine { reply: Out },
 }
 
 /// One connection, seen from the server. Holds at most [`IMAP_COMMAND_BYTES_MAX`] bytes of a command, and a kilobyte
@@ -152,7 +153,7 @@ impl Conversation {
     }
 
     /// `* OK [CAPABILITY ...] hostname ready`.
-    pub fn greet(&self, out: &mut Vec<u8>, hostname: &str) {
+    pub fn greet(&self, out: &mut Out, hostname: &str) {
         let text = format!("{hostname} ready");
         response::untagged(out, Status::Ok, Code::Capability(&self.capabilities()), &text);
     }
@@ -163,7 +164,7 @@ impl Conversation {
     }
 
     /// Uses up input until something must be done. Answers that are the conversation's own are appended to `out`.
-    pub fn step<'i>(&mut self, input: &mut &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+    pub fn step<'i>(&mut self, input: &mut &'i [u8], out: &mut Out) -> Step<'i> {
         loop {
             if self.state == State::Logout {
                 *input = &[];
@@ -246,19 +247,19 @@ impl Conversation {
     }
 
     /// Sends a SASL challenge, given in base64; the next step will be [`Step::Auth`].
-    pub fn challenge(&mut self, tag: &Tag, challenge: &str, out: &mut Vec<u8>) {
+    pub fn challenge(&mut self, tag: &Tag, challenge: &str, out: &mut Out) {
         self.expected = Expected::SaslLine(tag.clone());
         response::challenge(out, challenge);
     }
 
     /// `+ idling`: untagged responses may follow at any time until [`Step::IdleDone`] or [`Step::IdleBroken`].
-    pub fn begin_idle(&mut self, tag: &Tag, out: &mut Vec<u8>) {
+    pub fn begin_idle(&mut self, tag: &Tag, out: &mut Out) {
         self.expected = Expected::Done(tag.clone());
         response::continuation(out, "idling");
     }
 
     /// The message of an APPEND is wanted: asks for it if the client waits to be asked.
-    pub fn accept_append(&mut self, out: &mut Vec<u8>) {
+    pub fn accept_append(&mut self, out: &mut Out) {
         if let Reading::AppendOffered { tag, left, synchronising } = &self.reading {
             if *synchronising {
                 response::continuation(out, "OK");
@@ -268,9 +269,9 @@ impl Conversation {
     }
 
     /// The message is not wanted (any more): the rest of it is skipped and the tagged NO is sent once that is done.
-    pub fn refuse_append(&mut self, code: Code<'_>, text: &str, out: &mut Vec<u8>) {
-        let mut reply = Vec::new();
-        let refused = |tag: &Tag, reply: &mut Vec<u8>| response::tagged(reply, tag, Status::No, code, text);
+    pub fn refuse_append(&mut self, code: Code<'_>, text: &str, out: &mut Out) {
+        let mut reply = Out::new(out.dialect);
+        let refused = |tag: &Tag, reply: &mut Out| response::tagged(reply, tag, Status::No, code, text);
         match &self.reading {
             Reading::AppendOffered { tag, left, synchronising } => {
                 refused(tag, &mut reply);
@@ -298,7 +299,7 @@ impl Conversation {
     }
 
     /// A line is complete: what is it?
-    fn take_line_meaning(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+    fn take_line_meaning(&mut self, out: &mut Out) -> Option<Step<'static>> {
         match std::mem::replace(&mut self.expected, Expected::Command) {
             Expected::SaslLine(tag) => {
                 let line = Secret(std::mem::take(&mut self.command));
@@ -321,7 +322,7 @@ impl Conversation {
     }
 
     /// A line of a command is complete: the command is, too, or a literal follows.
-    fn take_command(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+    fn take_command(&mut self, out: &mut Out) -> Option<Step<'static>> {
         let command = std::mem::take(&mut self.command);
         let announced = self.announced_in(&command);
         let mut cursor = Cursor::new(match announced {
@@ -362,7 +363,7 @@ impl Conversation {
             }
             Err(Trouble::No(code, text)) => {
                 self.begin_command();
-                let mut reply = Vec::new();
+                let mut reply = Out::new(out.dialect);
                 response::tagged(&mut reply, &tag, Status::No, code, text);
                 self.refuse(reply, announced, out);
                 None
@@ -441,7 +442,7 @@ impl Conversation {
     }
 
     /// Throws away what belongs to a refused command. False when the input ended first.
-    fn skip(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> bool {
+    fn skip(&mut self, input: &mut &[u8], out: &mut Out) -> bool {
         match &mut self.reading {
             Reading::SkippedBytes { left, reply } => {
                 *left -= take_bytes(input, *left).len() as u64;
@@ -465,13 +466,13 @@ impl Conversation {
     }
 
     /// What follows the message of an APPEND.
-    fn end_append(&mut self, tag: Tag, taken: Taken, out: &mut Vec<u8>) -> Option<Step<'static>> {
+    fn end_append(&mut self, tag: Tag, taken: Taken, out: &mut Out) -> Option<Step<'static>> {
         if taken == Taken::Line && self.command.is_empty() {
             self.begin_command();
             return Some(Step::AppendEnd { tag });
         }
         let announced = announced(&self.command).filter(|_| taken == Taken::Line);
-        let mut reply = Vec::new();
+        let mut reply = Out::new(out.dialect);
         response::tagged(&mut reply, &tag, Status::Bad, Code::None, "APPEND takes one message");
         self.begin_command();
         self.reading = Reading::SkippedLine { reply };
@@ -484,7 +485,7 @@ impl Conversation {
     }
 
     /// A command line grows beyond its bound.
-    fn too_long(&mut self, out: &mut Vec<u8>) -> Option<Step<'static>> {
+    fn too_long(&mut self, out: &mut Out) -> Option<Step<'static>> {
         let tag = grammar::parse_tag(&mut Cursor::new(&self.command));
         self.begin_command();
         if !self.is_logged_in() || !matches!(self.expected, Expected::Command) {
@@ -492,7 +493,7 @@ impl Conversation {
             self.state = State::Logout;
             return None;
         }
-        let mut reply = Vec::new();
+        let mut reply = Out::new(out.dialect);
         match tag {
             Some(tag) => response::tagged(&mut reply, &tag, Status::Bad, Code::TooBig, "The command is too long"),
             None => response::untagged(&mut reply, Status::Bad, Code::TooBig, "The command is too long"),
@@ -502,8 +503,8 @@ impl Conversation {
     }
 
     /// Answers BAD and counts; BYE when it was one too many.
-    fn bad(&mut self, tag: Option<&Tag>, text: &str, announced: Option<Announced>, out: &mut Vec<u8>) {
-        let mut reply = Vec::new();
+    fn bad(&mut self, tag: Option<&Tag>, text: &str, announced: Option<Announced>, out: &mut Out) {
+        let mut reply = Out::new(out.dialect);
         match tag {
             Some(tag) => response::tagged(&mut reply, tag, Status::Bad, Code::None, text),
             None => response::untagged(&mut reply, Status::Bad, Code::None, text),
@@ -521,7 +522,7 @@ impl Conversation {
 
     /// Ends a command with `reply`. When a literal was announced that the client sends without being asked, it is skipped
     /// first, or the connection is closed when it is absurdly large (RFC 7888 section 4).
-    fn refuse(&mut self, reply: Vec<u8>, announced: Option<Announced>, out: &mut Vec<u8>) {
+    fn refuse(&mut self, reply: Out, announced: Option<Announced>, out: &mut Out) {
         self.begin_command();
         let most = match self.is_logged_in() {
             true => IMAP_SKIPPED_LITERAL_BYTES_MAX,
@@ -579,7 +580,7 @@ mod tests {
 
     /// Feeds `piece` again and again, accepting every message; returns the largest capacity seen.
     fn largest(mut conversation: Conversation, begin: &[u8], piece: &[u8], times: usize) -> usize {
-        let mut out = Vec::new();
+        let mut out = Out::default();
         let mut largest = 0;
         for at in 0..=times {
             let mut input = if at == 0 { begin } else { piece };
@@ -614,7 +615,7 @@ mod tests {
         let mut conversation = session(true);
         let line = format!("a STATUS \"{}\" (MESSAGES)\r\n", "x".repeat(60_000));
         let mut input = line.as_bytes();
-        assert!(matches!(conversation.step(&mut input, &mut Vec::new()), Step::Read));
+        assert!(matches!(conversation.step(&mut input, &mut Out::default()), Step::Read));
         assert!(conversation.command.capacity() <= IMAP_COMMAND_BUFFER_KEPT_BYTES);
     }
 }

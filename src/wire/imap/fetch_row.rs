@@ -5,6 +5,7 @@
 
 use super::command::{BodySection, SectionText};
 use super::flag::SystemFlags;
+use super::out::Out;
 use super::response::{push_flags, push_literal_head, push_number, push_string};
 use crate::wire::date::Timestamp;
 
@@ -16,11 +17,15 @@ pub struct FetchRow {
 }
 
 impl FetchRow {
-    /// `* n FETCH (`
-    pub fn begin(out: &mut Vec<u8>, sequence_number: u32) -> FetchRow {
+    /// `* n FETCH (`, or `* uid UIDFETCH (` (RFC 9586 section 3.3).
+    pub fn begin(out: &mut Out, sequence_number: u32, uid: u32) -> FetchRow {
+        let (number, word) = match out.dialect.uid_only {
+            true => (uid, &b" UIDFETCH ("[..]),
+            false => (sequence_number, &b" FETCH ("[..]),
+        };
         out.extend_from_slice(b"* ");
-        push_number(out, u64::from(sequence_number));
-        out.extend_from_slice(b" FETCH (");
+        push_number(out, u64::from(number));
+        out.extend_from_slice(word);
         FetchRow { items: 0 }
     }
 

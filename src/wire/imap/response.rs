@@ -1,6 +1,7 @@
 //! Writes every response of the server except the items of FETCH ([`super::fetch_row`]).
 //!
-//! All functions append whole lines (CRLF included, unless said otherwise) to a `Vec<u8>` and allocate nothing else.
+//! All functions append whole lines (CRLF included, unless said otherwise) to an [`Out`] and allocate nothing else. Those that
+//! every client is told alike take its bytes.
 //! Always: a quoted string holds printable US-ASCII only; what does not fit goes into a literal; mailbox names leave in
 //! modified UTF-7; texts for people are cut to one line of printable ASCII.
 
@@ -9,6 +10,7 @@ use super::code::push_code;
 use super::command::{StatusItem, Tag};
 use super::flag::SystemFlags;
 use super::mailbox::{DELIMITER, encode_utf7};
+use super::out::Out;
 use super::sequence::NumberSet;
 
 /// The word of a status response (RFC 3501 section 7.1).
@@ -23,26 +25,26 @@ pub enum Status {
 }
 
 /// `tag OK|NO|BAD [code] text`.
-pub fn tagged(out: &mut Vec<u8>, tag: &Tag, status: Status, code: Code<'_>, text: &str) {
+pub fn tagged(out: &mut Out, tag: &Tag, status: Status, code: Code<'_>, text: &str) {
     push(out, tag.as_str());
     out.push(b' ');
     status_rest(out, status_word(status), code, text);
 }
 
 /// `* OK|NO|BAD [code] text`.
-pub fn untagged(out: &mut Vec<u8>, status: Status, code: Code<'_>, text: &str) {
+pub fn untagged(out: &mut Out, status: Status, code: Code<'_>, text: &str) {
     push(out, "* ");
     status_rest(out, status_word(status), code, text);
 }
 
 /// `* BYE [code] text`: the connection is closed after it.
-pub fn bye(out: &mut Vec<u8>, code: Code<'_>, text: &str) {
+pub fn bye(out: &mut Out, code: Code<'_>, text: &str) {
     push(out, "* ");
     status_rest(out, "BYE", code, text);
 }
 
 /// `+ text`: the client may go on.
-pub fn continuation(out: &mut Vec<u8>, text: &str) {
+pub fn continuation(out: &mut Out, text: &str) {
     push(out, "+ ");
     text_line(out, text);
 }
@@ -137,12 +139,12 @@ pub struct ListRow<'a> {
 }
 
 /// `* LIST (...) "/" name [(CHILDINFO (...))]`.
-pub fn list(out: &mut Vec<u8>, row: ListRow<'_>) {
+pub fn list(out: &mut Out, row: ListRow<'_>) {
     list_row(out, "* LIST (", row);
 }
 
 /// `* LSUB (...) "/" name`.
-pub fn lsub(out: &mut Vec<u8>, row: ListRow<'_>) {
+pub fn lsub(out: &mut Out, row: ListRow<'_>) {
     list_row(out, "* LSUB (", row);
 }
 
@@ -152,7 +154,7 @@ pub fn list_delimiter(out: &mut Vec<u8>) {
 }
 
 /// `* STATUS name (...)`. Items whose value is `None` are written as NIL (APPENDLIMIT).
-pub fn status(out: &mut Vec<u8>, mailbox: &str, items: &[(StatusItem, Option<u64>)]) {
+pub fn status(out: &mut Out, mailbox: &str, items: &[(StatusItem, Option<u64>)]) {
     push(out, "* STATUS ");
     push_mailbox(out, mailbox);
     push(out, " (");
@@ -272,7 +274,7 @@ pub fn push_literal_head(out: &mut Vec<u8>, bytes: u64) {
 }
 
 /// A mailbox name as `astring` in modified UTF-7: bare when it is an atom, else quoted.
-pub fn push_mailbox(out: &mut Vec<u8>, name: &str) {
+pub fn push_mailbox(out: &mut Out, name: &str) {
     let start = out.len();
     encode_utf7(name, out);
     let written = out.get(start..).unwrap_or_default();
@@ -347,14 +349,14 @@ fn status_word(status: Status) -> &'static str {
     }
 }
 
-fn status_rest(out: &mut Vec<u8>, word: &str, code: Code<'_>, text: &str) {
+fn status_rest(out: &mut Out, word: &str, code: Code<'_>, text: &str) {
     push(out, word);
     out.push(b' ');
     push_code(out, code);
     text_line(out, text);
 }
 
-fn list_row(out: &mut Vec<u8>, head: &str, row: ListRow<'_>) {
+fn list_row(out: &mut Out, head: &str, row: ListRow<'_>) {
     push(out, head);
     push_words(out, row.attributes);
     push(out, ") \"");
@@ -392,7 +394,7 @@ fn numbered(out: &mut Vec<u8>, number: u32, word: &str) {
 }
 
 /// Text for people and the end of the line. Never empty: RFC 3501 wants at least one character.
-fn text_line(out: &mut Vec<u8>, text: &str) {
+fn text_line(out: &mut Out, text: &str) {
     let start = out.len();
     out.extend(text.bytes().filter(|b| matches!(b, b' '..=b'~')).take(crate::limits::IMAP_REPLY_TEXT_BYTES_MAX));
     if out.len() == start {
@@ -415,10 +417,10 @@ mod tests {
     use super::*;
     use crate::wire::date::Timestamp;
 
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
+    fn written(write: impl FnOnce(&mut Out)) -> String {
+        let mut out = Out::default();
         write(&mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.take()).unwrap()
     }
 
     fn set(numbers: &[u32]) -> NumberSet {
@@ -526,7 +528,7 @@ mod tests {
     fn a_fetch_row() {
         let keywords = ["$A".to_owned(), "$B".to_owned()];
         let text = written(|out| {
-            let mut row = FetchRow::begin(out, 12);
+            let mut row = FetchRow::begin(out, 12, 7);
             row.uid(out, 4827);
             row.flags(out, SystemFlags::SEEN.union(SystemFlags::ANSWERED), &keywords, 0b10, true);
             row.modseq(out, 7);

@@ -460,7 +460,7 @@ proptest! {
 
     #[test]
     fn mailbox_names_come_back_as_they_were_written(text in "[ -~äöü台😀/&\"\\\\]{1,40}") {
-        let mut wire = Vec::new();
+        let mut wire = Out::default();
         response::push_mailbox(&mut wire, &text);
         let mut cursor = Cursor::new(&wire);
         prop_assert_eq!(cursor.mailbox().unwrap(), name(&text));

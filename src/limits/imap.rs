@@ -1,0 +1,82 @@
+//! Bounds of IMAP: commands, answers, what a session may hold.
+
+// ---- IMAP
+
+/// Bytes of a tag. Clients use about ten; a tag is echoed in every answer.
+pub const IMAP_TAG_BYTES_MAX: usize = 64;
+/// Bytes of one command with its literals before login: a LOGIN or AUTHENTICATE fits many times over.
+pub const IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+/// Bytes of one command with its literals after login, the message of APPEND not counted. RFC 7162 section 4 wants 8192 at
+/// least; clients that list single UIDs send several times that.
+pub const IMAP_COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one literal that is part of a command: names and search strings, not messages.
+pub const IMAP_LITERAL_BYTES_MAX: u64 = 16 * 1024;
+/// Bytes of a refused non-synchronising literal that are read and thrown away; beyond it the connection is closed
+/// (RFC 7888 section 4).
+pub const IMAP_SKIPPED_LITERAL_BYTES_MAX: u64 = 1 << 30;
+/// Bytes looked at between the message of an APPEND and the end of its line, where there should be none.
+pub const IMAP_APPEND_TAIL_BYTES_MAX: usize = 64;
+/// Capacity in bytes that an idle session keeps for the next command line.
+pub const IMAP_COMMAND_BUFFER_KEPT_BYTES: usize = 1024;
+/// Commands not understood, one after the other, before login: then BYE. A person at a keyboard gets a few.
+pub const IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX: u32 = 5;
+/// Commands not understood, one after the other, after login: then BYE. A client that loops is stopped.
+pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
+/// Ranges in one sequence set after neighbours were joined: 16 bytes each, and more than a command of single UIDs in
+/// five digits can hold.
+pub const IMAP_SET_RANGES_MAX: usize = 12 * 1024;
+/// How deep search keys may lie inside each other: parsing and evaluation are recursive.
+pub const IMAP_SEARCH_DEPTH_MAX: usize = 32;
+/// Search keys in one command: each may cost a walk over a body.
+pub const IMAP_SEARCH_KEYS_MAX: usize = 1024;
+/// Items of one FETCH, patterns of one LIST, fields of one ID, header names of one section, keywords of one STORE.
+pub const IMAP_LIST_ITEMS_MAX: usize = 128;
+/// Part numbers in one section: deeper than any real message.
+pub const IMAP_SECTION_DEPTH_MAX: usize = 64;
+/// Bytes of a mailbox name in UTF-8.
+pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = 1000;
+/// Levels of a new mailbox name: each level that is missing becomes a mailbox of its own.
+pub const IMAP_MAILBOX_LEVELS_MAX: usize = 32;
+/// Bytes of one keyword.
+pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
+/// Bytes of the text for people in a response.
+pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
+
+/// Different strings that one SEARCH may look for in texts: one bit of a word each.
+pub const SEARCH_NEEDLES_MAX: usize = 64;
+
+/// Changed messages that a session takes in at once when it asks for news (about 72 bytes each): however long it has not asked,
+/// it needs no more memory.
+pub const NEWS_ROWS_MAX: usize = 1024;
+/// Messages whose flags one STORE sets in one Op: bounds its journal record and its answer in memory.
+pub const STORE_PAGE_MESSAGES: usize = 1000;
+/// Bytes of responses that gather before they are sent.
+pub const IMAP_OUT_BYTES_MAX: usize = 32 << 10;
+/// Capacity in bytes that an idle session keeps for its next answer.
+pub const IMAP_OUT_BYTES_KEPT: usize = 512;
+/// Bytes after which a page of a FETCH ends; with one literal more it is the memory of a FETCH.
+pub const FETCH_PAGE_BYTES: usize = 96 << 10;
+/// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken.
+pub const FETCH_PAGE_ROWS_MAX: usize = 512;
+/// Messages that FETCH gives `\Seen` at once, before it tells their bodies.
+pub const FETCH_SEEN_ROWS_MAX: usize = 64;
+/// Bytes of a literal that is read whole into its page; larger ones are streamed.
+pub const FETCH_INLINE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes read from a body at once.
+pub const FETCH_PIECE_BYTES: u64 = 64 << 10;
+/// Bytes of a header that HEADER.FIELDS and SEARCH HEADER look at. Real headers have a few KiB.
+pub const FETCH_HEADER_BYTES_MAX: u64 = 256 << 10;
+/// Rows that SELECT looks at for the first unseen message before it leaves UNSEEN out.
+pub const IMAP_UNSEEN_ROWS_MAX: usize = 512;
+/// Rows of one page of a SEARCH.
+pub const SEARCH_PAGE_ROWS: usize = 2048;
+/// Bytes of messages read for one page of a SEARCH: a few milliseconds of a reader thread.
+pub const SEARCH_PAGE_BYTES: u64 = 1 << 20;
+/// Seconds without a command after which a session ends: RFC 3501 section 5.4 wants 30 minutes at least.
+pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
+/// Seconds from the greeting to a successful login.
+pub const IMAP_LOGIN_SECONDS_MAX: u64 = 120;
+/// Seconds without a byte of a message that is being appended.
+pub const IMAP_APPEND_SECONDS_MAX: u64 = 5 * 60;
+/// Seconds for a client to take what is sent to it, at most [`IMAP_OUT_BYTES_MAX`] or one page.
+pub const IMAP_WRITE_SECONDS_MAX: u64 = 2 * 60;

@@ -1,0 +1,118 @@
+//! From a command to the part of the session that carries it out, in three groups: the session itself, the list of
+//! mailboxes, the messages of the selected one. Decides nothing.
+
+use super::failure::Failure;
+use super::{Next, Session};
+use crate::store::Trouble;
+use crate::wire::imap::command::{Command, Tag};
+use crate::wire::imap::{Code, Status, response};
+
+impl Session {
+    /// Carries out a command and says its OK; whoever calls says what a failure means.
+    pub(super) async fn carry_out(&mut self, tag: &Tag, command: Command) -> Result<Next, Failure> {
+        match command {
+            Command::Capability => {
+                let list = self.conversation.capabilities();
+                response::capability(&mut self.line.out, &list);
+                self.finish(tag, true, Code::None, "CAPABILITY completed").await?;
+            }
+            Command::Noop => self.finish(tag, true, Code::None, "NOOP completed").await?,
+            Command::Check => self.finish(tag, true, Code::None, "CHECK completed").await?,
+            Command::Logout => {
+                response::bye(&mut self.line.out, Code::None, "Logging out");
+                response::tagged(&mut self.line.out, tag, Status::Ok, Code::None, "LOGOUT completed");
+                return Ok(Next::End("logout"));
+            }
+            Command::StartTls => return self.start_tls(tag).await,
+            Command::Authenticate { mechanism, initial } => self.authenticate(tag, &mechanism, initial).await?,
+            Command::Login { user, password } => self.login(tag, &user, &password.0).await?,
+            Command::Enable(names) => self.enable(tag, &names).await?,
+            Command::Id(fields) => self.id(tag, &fields).await?,
+            Command::Idle => {
+                self.conversation.begin_idle(tag, &mut self.line.out);
+                self.idling = true;
+                self.tell_news(true, false).await?;
+            }
+            Command::Namespace => {
+                response::namespace(&mut self.line.out);
+                self.finish(tag, true, Code::None, "NAMESPACE completed").await?;
+            }
+            command => self.carry_out_on_list(tag, command).await?,
+        }
+        Ok(Next::Step)
+    }
+
+    async fn carry_out_on_list(&mut self, tag: &Tag, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Select(select) => self.select(tag, select).await,
+            Command::Create { mailbox, special_use } => self.create(tag, &mailbox, &special_use).await,
+            Command::Delete(mailbox) => self.delete(tag, &mailbox).await,
+            Command::Rename { from, to } => self.rename(tag, &from, &to).await,
+            Command::Subscribe(mailbox) => self.subscribe(tag, &mailbox, true).await,
+            Command::Unsubscribe(mailbox) => self.subscribe(tag, &mailbox, false).await,
+            Command::List(list) => self.list(tag, list).await,
+            Command::Lsub { reference, pattern } => self.lsub(tag, &reference, &pattern).await,
+            Command::Status { mailbox, items } => self.status(tag, &mailbox, &items).await,
+            command => self.carry_out_on_messages(tag, command).await,
+        }
+    }
+
+    async fn carry_out_on_messages(&mut self, tag: &Tag, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Close => self.close(tag).await,
+            Command::Unselect => {
+                self.unselect(tag);
+                Ok(())
+            }
+            Command::Expunge => self.expunge(tag, None).await,
+            Command::UidExpunge(set) => self.expunge(tag, Some(set)).await,
+            Command::Search(search) => self.search(tag, search).await,
+            Command::Fetch(fetch) => self.fetch(tag, fetch).await,
+            Command::Store(store) => self.store_flags(tag, store).await,
+            Command::Copy(transfer) => self.transfer(tag, transfer, false).await,
+            Command::Move(transfer) => self.transfer(tag, transfer, true).await,
+            command => Err(Trouble::Failed(format!("nothing carries out {command:?}")).into()),
+        }
+    }
+
+    /// ENABLE (RFC 5161): QRESYNC includes CONDSTORE (RFC 7162 section 3.2.3). Names not known are passed over.
+    async fn enable(&mut self, tag: &Tag, names: &[String]) -> Result<(), Failure> {
+        let mut enabled = Vec::new();
+        for name in names {
+            match name.as_str() {
+                "CONDSTORE" => enabled.push("CONDSTORE"),
+                "QRESYNC" => {
+                    self.enabled.qresync = true;
+                    enabled.push("QRESYNC");
+                }
+                _ => {}
+            }
+        }
+        response::enabled(&mut self.line.out, &enabled);
+        if !enabled.is_empty() {
+            self.enable_condstore();
+        }
+        self.finish(tag, true, Code::None, "ENABLE completed").await
+    }
+
+    /// The first CONDSTORE enabling command tells the modseq of the selected mailbox (RFC 7162 section 3.1).
+    pub(super) fn enable_condstore(&mut self) {
+        if !std::mem::replace(&mut self.enabled.condstore, true)
+            && let Some(selected) = &self.selected
+        {
+            let code = Code::HighestModSeq(selected.view.seen().0);
+            response::untagged(&mut self.line.out, Status::Ok, code, "CONDSTORE is on");
+        }
+    }
+
+    /// ID (RFC 2971).
+    async fn id(&mut self, tag: &Tag, fields: &[(String, Option<String>)]) -> Result<(), Failure> {
+        let client = |name: &str| {
+            let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+            field.and_then(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        log::debug!("event=imap-id peer={} name={:?} version={:?}", self.peer, client("name"), client("version"));
+        response::id(&mut self.line.out, &[("name", "Hauspost"), ("version", env!("CARGO_PKG_VERSION"))]);
+        self.finish(tag, true, Code::None, "ID completed").await
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said to one client, and in which of the ways that its client may choose.
+
+use std::ops::{Deref, DerefMut};
+
+/// How responses are written from the moment a client has asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// Quoted strings and mailbox names are UTF-8 (ENABLE IMAP4rev2, RFC 9051 section 4.3; UTF8=ACCEPT, RFC 6855 section 3).
+    pub utf8: bool,
+    /// Messages are named by UID alone (ENABLE UIDONLY, RFC 9586).
+    pub uid_only: bool,
+}
+
+/// Responses not sent yet, as bytes. Whatever writes a response that depends on the dialect takes one of these.
+#[derive(Clone, Debug, Default)]
+pub struct Out {
+    bytes: Vec<u8>,
+    /// How what comes next is written.
+    pub dialect: Dialect,
+}
+
+impl Out {
+    /// Nothing said yet, in this dialect.
+    pub fn new(dialect: Dialect) -> Out {
+        Out { bytes: Vec::new(), dialect }
+    }
+
+    /// What was said, taken out.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Gives an emptied buffer back, to be filled again.
+    pub fn reuse(&mut self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.bytes = bytes;
+    }
+}
+
+impl Deref for Out {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Out {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
