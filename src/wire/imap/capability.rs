@@ -5,10 +5,16 @@ use crate::wire::sasl::Mechanism;
 use std::fmt::Write;
 
 /// Announced whatever the state.
-const ALWAYS: [&str; 4] = ["IMAP4rev1", "LITERAL+", "ID", "ENABLE"];
+#[rustfmt::skip]
+const ALWAYS: &[&str] = &[
+    "IMAP4rev1",
+    "LITERAL+",
+    "ID",
+    "ENABLE",
+];
 
 /// Announced once the client has logged in. What stands here must work.
-const AFTER_LOGIN: [&str; 15] = [
+const AFTER_LOGIN: &[&str] = &[
     "IDLE",
     "NAMESPACE",
     "UIDPLUS",

@@ -64,7 +64,7 @@ pub enum Verb {
 }
 
 /// Which verb is allowed when (RFC 3501 section 6).
-const VERBS: [(&str, Verb, Allowed); 31] = [
+const VERBS: &[(&str, Verb, Allowed)] = &[
     ("CAPABILITY", Verb::Capability, Allowed::Always),
     ("NOOP", Verb::Noop, Allowed::Always),
     ("LOGOUT", Verb::Logout, Allowed::Always),

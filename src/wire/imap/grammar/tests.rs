@@ -476,7 +476,7 @@ proptest! {
     }
 
     #[test]
-    fn any_arguments_are_read_or_refused(verb in proptest::sample::select(&VERBS[..]), rest in proptest::collection::vec(any::<u8>(), 0..80)) {
+    fn any_arguments_are_read_or_refused(verb in proptest::sample::select(VERBS), rest in proptest::collection::vec(any::<u8>(), 0..80)) {
         let _ = parse(&[verb.0.as_bytes(), b" ", &rest].concat());
     }
 }
