@@ -39,8 +39,8 @@ pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = 1000;
 pub const IMAP_MAILBOX_LEVELS_MAX: usize = 32;
 /// Bytes of one keyword.
 pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
-/// Bytes of the text for people in a response.
-pub const IMAP_REPLY_TEXT_BYTES_MAX: usize = 400;
+/// Characters of the text for people in a response.
+pub const IMAP_REPLY_TEXT_CHARACTERS_MAX: usize = 400;
 
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;

@@ -1,11 +1,11 @@
 //! From a command to the part of the session that carries it out, in three groups: the session itself, the list of
 //! mailboxes, the messages of the selected one. Decides nothing.
 
-use super::failure::Failure;
+use super::failure::{Failure, no};
 use super::{Next, Session};
 use crate::store::Trouble;
 use crate::wire::imap::command::{Command, Tag};
-use crate::wire::imap::{Code, Status, response};
+use crate::wire::imap::{Code, Language, Status, response};
 
 impl Session {
     /// Carries out a command and says its OK; whoever calls says what a failure means.
@@ -26,6 +26,8 @@ impl Session {
             Command::StartTls => return self.start_tls(tag).await,
             Command::Authenticate { mechanism, initial } => self.authenticate(tag, &mechanism, initial).await?,
             Command::Login { user, password } => self.login(tag, &user, &password.0).await?,
+            Command::Language(ranges) => self.speak(tag, &ranges).await?,
+            Command::Unauthenticate => self.unauthenticate(tag).await?,
             Command::Enable(names) => self.enable(tag, &names).await?,
             Command::Id(fields) => self.id(tag, &fields).await?,
             Command::Idle => {
@@ -93,6 +95,19 @@ impl Session {
             self.enable_condstore();
         }
         self.finish(tag, true, Code::None, "ENABLE completed").await
+    }
+
+    /// LANGUAGE (RFC 5255 section 3.2). There are no namespaces with names to translate.
+    async fn speak(&mut self, tag: &Tag, ranges: &[String]) -> Result<(), Failure> {
+        if ranges.is_empty() {
+            response::language(&mut self.line.out, &Language::ALL.map(|(_, tag)| tag));
+        } else {
+            let language = Language::first_of(ranges);
+            let language = language.ok_or(no(Code::None, "None of these languages is spoken here"))?;
+            response::language(&mut self.line.out, &[language.tag()]);
+            self.line.out.dialect.language = language;
+        }
+        self.finish(tag, true, Code::None, "LANGUAGE completed").await
     }
 
     /// The first CONDSTORE enabling command tells the modseq of the selected mailbox (RFC 7162 section 3.1).

@@ -7,6 +7,7 @@ use crate::limits::{IMAP_OUT_BYTES_KEPT, IMAP_OUT_BYTES_MAX, IMAP_WRITE_SECONDS_
 use crate::net::Stream;
 use crate::wire::imap::Out;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const WRITE_WAIT: Duration = Duration::from_secs(IMAP_WRITE_SECONDS_MAX);
@@ -16,6 +17,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Line {
     /// `None` only while TLS is being started.
     stream: Option<Stream>,
+    pub peer: SocketAddr,
     /// Responses not sent yet.
     pub out: Out,
     /// Bytes sent so far, for the log.
@@ -24,7 +26,17 @@ pub(super) struct Line {
 
 impl Line {
     pub fn new(stream: Stream) -> Line {
-        Line { stream: Some(stream), out: Out::default(), sent_bytes: 0 }
+        Line { peer: stream.peer(), stream: Some(stream), out: Out::default(), sent_bytes: 0 }
+    }
+
+    /// The same connection as it was at its beginning, what was counted kept. This one is of no use afterwards.
+    pub fn renewed(&mut self) -> io::Result<Line> {
+        let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Line { sent_bytes: self.sent_bytes, ..Line::new(stream) })
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.tls().is_some())
     }
 
     pub fn stream(&mut self) -> io::Result<&mut Stream> {

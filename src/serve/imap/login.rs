@@ -7,7 +7,7 @@ use super::{Next, Session};
 use crate::limits::TLS_HANDSHAKE_SECONDS_MAX;
 use crate::serve::{Progress, Service, Verdict, Visitor, authenticate};
 use crate::wire::imap::command::{Secret, Tag};
-use crate::wire::imap::{Code, Status, response};
+use crate::wire::imap::{Code, Dialect, Status, response};
 use crate::wire::sasl::{Input, Mechanism, Password, SaslTrouble};
 use std::time::Duration;
 
@@ -19,7 +19,20 @@ impl Session {
         self.line.flush().await?;
         self.line.start_tls(config, Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX)).await?;
         self.conversation.tls_started();
+        // RFC 5255 section 3.1: what was asked for in the clear may have been somebody else's wish.
+        self.line.out.dialect = Dialect::default();
         Ok(Next::ForgetInput)
+    }
+
+    /// UNAUTHENTICATE (RFC 8437): everything but the connection begins anew. What was sent along with it is for the next login.
+    pub(super) async fn unauthenticate(&mut self, tag: &Tag) -> Result<(), Failure> {
+        self.line.flush().await?;
+        let line = self.line.renewed()?;
+        *self = Session::new(self.context.clone(), line);
+        let list = self.conversation.capabilities();
+        let (code, text) = (Code::Capability(&list), "UNAUTHENTICATE completed");
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+        Ok(())
     }
 
     /// LOGIN (RFC 3501 section 6.2.3).

@@ -55,7 +55,7 @@ use std::time::Duration;
 pub async fn run_imap(context: Context, stream: Stream) {
     let peer = stream.peer();
     let began = context.net.clock().steady();
-    let mut session = Session::new(context, stream);
+    let mut session = Session::new(context, Line::new(stream));
     let ended = session.run().await;
     let Session { context, line, login, .. } = session;
     let sent_bytes = line.close().await;
@@ -110,11 +110,11 @@ enum Next {
 }
 
 impl Session {
-    fn new(context: Context, stream: Stream) -> Session {
+    fn new(context: Context, line: Line) -> Session {
         let site = context.site();
-        let peer = stream.peer().ip();
+        let peer = line.peer.ip();
         let terms = Terms {
-            tls: stream.tls().is_some(),
+            tls: line.is_tls(),
             starttls: site.tls.is_some(),
             plaintext_login: site.plaintext_login(peer),
             channel_binding: site.channel_binding,
@@ -123,7 +123,7 @@ impl Session {
         let login_until = context.net.clock().steady() + Duration::from_secs(IMAP_LOGIN_SECONDS_MAX);
         Session {
             conversation: Conversation::new(terms),
-            line: Line::new(stream),
+            line,
             context,
             site,
             peer,

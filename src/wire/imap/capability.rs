@@ -11,6 +11,7 @@ const ALWAYS: &[&str] = &[
     "LITERAL+",
     "ID",
     "ENABLE",
+    "LANGUAGE",
 ];
 
 /// Announced once the client has logged in. What stands here must work.
@@ -30,6 +31,7 @@ const AFTER_LOGIN: &[&str] = &[
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "STATUS=SIZE",
+    "UNAUTHENTICATE",
 ];
 
 /// The list for CAPABILITY responses and codes, without the word CAPABILITY.

@@ -101,6 +101,10 @@ pub enum Command {
     Enable(Vec<String>),
     /// RFC 2971: (field, value) pairs; empty for NIL.
     Id(Vec<(String, Option<String>)>),
+    /// RFC 5255 section 3.2: language ranges, the best first; empty asks which there are.
+    Language(Vec<String>),
+    /// RFC 8437.
+    Unauthenticate,
     /// RFC 2177. The driver answers with [`super::Conversation::begin_idle`].
     Idle,
     /// RFC 3501 section 6.4.1.

@@ -1,5 +1,6 @@
 //! What is said to one client, and in which of the ways that its client may choose.
 
+use super::language::Language;
 use std::ops::{Deref, DerefMut};
 
 /// How responses are written from the moment a client has asked for it.
@@ -9,6 +10,8 @@ pub struct Dialect {
     pub utf8: bool,
     /// Messages are named by UID alone (ENABLE UIDONLY, RFC 9586).
     pub uid_only: bool,
+    /// In which texts for people are said (RFC 5255 section 3).
+    pub language: Language,
 }
 
 /// Responses not sent yet, as bytes. Whatever writes a response that depends on the dialect takes one of these.

@@ -9,9 +9,11 @@ pub use super::code::Code;
 use super::code::push_code;
 use super::command::{StatusItem, Tag};
 use super::flag::SystemFlags;
+use super::language::Language;
 use super::mailbox::{DELIMITER, encode_utf7};
 use super::out::Out;
 use super::sequence::NumberSet;
+use crate::limits::IMAP_REPLY_TEXT_CHARACTERS_MAX;
 
 /// The word of a status response (RFC 3501 section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,13 @@ pub fn capability(out: &mut Vec<u8>, list: &str) {
     push(out, "* CAPABILITY ");
     push(out, list);
     crlf(out);
+}
+
+/// `* LANGUAGE (...)` (RFC 5255 section 3.3): one tag says what is spoken from here on, several what can be.
+pub fn language(out: &mut Vec<u8>, tags: &[&str]) {
+    push(out, "* LANGUAGE (");
+    push_words(out, tags);
+    push(out, ")\r\n");
 }
 
 /// `* ENABLED ...`.
@@ -396,7 +405,12 @@ fn numbered(out: &mut Vec<u8>, number: u32, word: &str) {
 /// Text for people and the end of the line. Never empty: RFC 3501 wants at least one character.
 fn text_line(out: &mut Out, text: &str) {
     let start = out.len();
-    out.extend(text.bytes().filter(|b| matches!(b, b' '..=b'~')).take(crate::limits::IMAP_REPLY_TEXT_BYTES_MAX));
+    let language = out.dialect.language;
+    // RFC 5255 section 3.5: UTF-8 only for a client that has chosen a language.
+    let sayable = |c: &char| matches!(c, ' '..='~') || (language != Language::Default && *c > '~' && !c.is_control());
+    for c in language.say(text).chars().filter(sayable).take(IMAP_REPLY_TEXT_CHARACTERS_MAX) {
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
     if out.len() == start {
         out.push(b'-');
     }

@@ -44,6 +44,7 @@ pub enum Verb {
     Fetch,
     Id,
     Idle,
+    Language,
     List,
     Login,
     Logout,
@@ -59,6 +60,7 @@ pub enum Verb {
     Store,
     Subscribe,
     Uid,
+    Unauthenticate,
     Unselect,
     Unsubscribe,
 }
@@ -69,9 +71,11 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("NOOP", Verb::Noop, Allowed::Always),
     ("LOGOUT", Verb::Logout, Allowed::Always),
     ("ID", Verb::Id, Allowed::Always),
+    ("LANGUAGE", Verb::Language, Allowed::Always),
     ("STARTTLS", Verb::StartTls, Allowed::BeforeLogin),
     ("AUTHENTICATE", Verb::Authenticate, Allowed::BeforeLogin),
     ("LOGIN", Verb::Login, Allowed::BeforeLogin),
+    ("UNAUTHENTICATE", Verb::Unauthenticate, Allowed::AfterLogin),
     ("ENABLE", Verb::Enable, Allowed::AfterLogin),
     ("SELECT", Verb::Select, Allowed::AfterLogin),
     ("EXAMINE", Verb::Examine, Allowed::AfterLogin),
@@ -126,11 +130,13 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Namespace => Command::Namespace,
         Verb::Noop => Command::Noop,
         Verb::StartTls => Command::StartTls,
+        Verb::Unauthenticate => Command::Unauthenticate,
         Verb::Unselect => Command::Unselect,
         Verb::Authenticate => authenticate(cursor)?,
         Verb::Login => login(cursor)?,
         Verb::Id => id(cursor)?,
         Verb::Enable => enable(cursor)?,
+        Verb::Language => language(cursor)?,
         Verb::Create => mailboxes::create(cursor)?,
         Verb::Rename => mailboxes::rename(cursor)?,
         Verb::Select => mailboxes::select(cursor, false)?,
@@ -223,6 +229,18 @@ fn enable(cursor: &mut Cursor<'_>) -> Parsed<Command> {
         names.push(cursor.atom()?.to_ascii_uppercase());
     }
     if names.is_empty() { Err(Trouble::Bad("A capability is missing")) } else { Ok(Command::Enable(names)) }
+}
+
+/// `*(SP lang-range-quoted)` (RFC 5255 section 3.5).
+fn language(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    let mut ranges = Vec::new();
+    while cursor.eat(b' ') && !cursor.is_at_end() {
+        if ranges.len() >= IMAP_LIST_ITEMS_MAX {
+            return Err(Trouble::Bad("Too many languages"));
+        }
+        ranges.push(cursor.text()?);
+    }
+    Ok(Command::Language(ranges))
 }
 
 #[cfg(test)]
