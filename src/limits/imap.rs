@@ -45,6 +45,9 @@ pub const IMAP_REPLY_TEXT_CHARACTERS_MAX: usize = 400;
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 
+/// Ranges of UIDs that a session saves for `$` (RFC 5182): 8 bytes each. Half of a mailbox of 30,000 picked at random.
+pub const SEARCH_SAVED_RANGES_MAX: usize = 16 * 1024;
+
 /// Changed messages that a session takes in at once when it asks for news (about 72 bytes each): however long it has not asked,
 /// it needs no more memory.
 pub const NEWS_ROWS_MAX: usize = 1024;

@@ -11,7 +11,7 @@ use crate::limits::SEARCH_NEEDLES_MAX;
 use crate::mail::index::{BodyIndex, signature};
 use crate::mail::message::{MessageRow, ModSeq};
 use crate::mail::text::fold;
-use crate::mail::view::UidMap;
+use crate::mail::view::{Span, UidMap};
 use crate::wire::date::Timestamp;
 use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
@@ -101,10 +101,9 @@ pub enum Answer {
 pub struct TooManyStrings;
 
 impl Query {
-    /// Makes a key ready: sequence numbers mean those of `map`, keywords have the bits of `keywords`, YOUNGER and OLDER
-    /// count back from `now`.
-    pub fn new(key: &SearchKey, map: &UidMap, keywords: &[String], now: Timestamp) -> Result<Query, TooManyStrings> {
-        let mut compiler = Compiler { map, keywords, now, needles: Vec::new() };
+    /// Makes a key ready: sets mean what they do for `sight`, YOUNGER and OLDER count back from `now`.
+    pub fn new(key: &SearchKey, sight: Sight<'_>, now: Timestamp) -> Result<Query, TooManyStrings> {
+        let mut compiler = Compiler { sight, now, needles: Vec::new() };
         let test = compiler.test(key);
         // Checked before anything shifts a bit by a needle's place.
         if compiler.needles.len() > SEARCH_NEEDLES_MAX {
@@ -112,6 +111,11 @@ impl Query {
         }
         let needles = compiler.needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
         Ok(Query { body_needles: test.body_needles(), test, needles })
+    }
+
+    /// Matches every message.
+    pub fn everything() -> Query {
+        Query { test: Test::Always(true), needles: Vec::new(), body_needles: 0 }
     }
 
     /// The only UIDs that can match, when the key says so at its top level: the rest need not be read.
@@ -137,9 +141,43 @@ impl Query {
     }
 }
 
+/// What a session sees of its mailbox: the meaning of numbers, `$` and keywords in its commands.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Its messages.
+    pub map: &'a UidMap,
+    /// What `$` means; UIDs that are not in the map are passed over.
+    pub saved: &'a NumberSet,
+    /// The names of the keyword bits.
+    pub keywords: &'a [String],
+}
+
+impl Sight<'_> {
+    /// The UIDs that a set of sequence numbers means.
+    pub fn uids_of_sequence_set(&self, set: &SequenceSet) -> NumberSet {
+        let ranges = set.resolve(self.map.len());
+        let spans = ranges.ranges().iter().flat_map(|range| self.map.spans_of_seqs(*range));
+        self.with_saved(set, spans.collect())
+    }
+
+    /// The UIDs of its messages that are in a set of UIDs.
+    pub fn uids_of_uid_set(&self, set: &SequenceSet) -> NumberSet {
+        let ranges = set.resolve(self.map.last().map_or(0, |uid| uid.0));
+        let spans = ranges.ranges().iter().flat_map(|range| self.map.spans_within(*range));
+        self.with_saved(set, spans.collect())
+    }
+
+    /// These UIDs, and those that `$` means if it is in the set (RFC 5182 section 2.1).
+    fn with_saved(&self, set: &SequenceSet, mut spans: Vec<Span>) -> NumberSet {
+        if set.saved {
+            spans.extend(self.saved.ranges().iter().flat_map(|range| self.map.spans_within(*range)));
+        }
+        NumberSet::of_ranges(spans)
+    }
+}
+
 struct Compiler<'a> {
-    map: &'a UidMap,
-    keywords: &'a [String],
+    sight: Sight<'a>,
     now: Timestamp,
     needles: Vec<String>,
 }
@@ -151,8 +189,8 @@ impl Compiler<'_> {
             SearchKey::And(keys) => self.joined(keys.iter(), Test::And),
             SearchKey::Or(one, other) => self.joined([&**one, &**other].into_iter(), Test::Or),
             SearchKey::Not(key) => Test::Not(Box::new(self.test(key))),
-            SearchKey::Sequence(set) => Test::Uids(uids_of_sequence_set(self.map, set)),
-            SearchKey::Uid(set) => Test::Uids(uids_of_uid_set(self.map, set)),
+            SearchKey::Sequence(set) => Test::Uids(self.sight.uids_of_sequence_set(set)),
+            SearchKey::Uid(set) => Test::Uids(self.sight.uids_of_uid_set(set)),
             SearchKey::Has(flags) => Test::Flags(flags.0),
             SearchKey::Lacks(flags) => Test::Not(Box::new(Test::Flags(flags.0))),
             SearchKey::Keyword(name) => self.keyword(name),
@@ -188,7 +226,7 @@ impl Compiler<'_> {
     }
 
     fn keyword(&self, name: &str) -> Test {
-        let bit = self.keywords.iter().take(64).position(|have| have.eq_ignore_ascii_case(name));
+        let bit = self.sight.keywords.iter().take(64).position(|have| have.eq_ignore_ascii_case(name));
         bit.map_or(Test::Always(false), |bit| Test::Keywords(1 << bit))
     }
 
@@ -208,28 +246,6 @@ impl Compiler<'_> {
 
 fn day_seconds(day: i64) -> i64 {
     day.saturating_mul(SECONDS_PER_DAY)
-}
-
-/// The UIDs that a set of sequence numbers means in this view.
-pub fn uids_of_sequence_set(map: &UidMap, set: &SequenceSet) -> NumberSet {
-    let mut uids = NumberSet::default();
-    for range in set.resolve(map.len()).ranges() {
-        for (first, last) in map.spans_of_seqs(*range) {
-            uids.push_range(first, last);
-        }
-    }
-    uids
-}
-
-/// The UIDs of this view that are in a set of UIDs.
-pub fn uids_of_uid_set(map: &UidMap, set: &SequenceSet) -> NumberSet {
-    let mut uids = NumberSet::default();
-    for range in set.resolve(map.last().map_or(0, |uid| uid.0)).ranges() {
-        for (first, last) in map.spans_within(*range) {
-            uids.push_range(first, last);
-        }
-    }
-    uids
 }
 
 impl Test {
@@ -397,7 +413,9 @@ mod tests {
     fn query(key: &SearchKey) -> Query {
         let map = UidMap::new([10, 20, 30, 31].map(Uid));
         let keywords = ["$Junk", "$Forwarded"].map(str::to_owned);
-        Query::new(key, &map, &keywords, Timestamp(1_057_109_460_000 + 3_600_000)).unwrap()
+        let saved = [10, 30, 40].into_iter().collect();
+        let sight = Sight { map: &map, saved: &saved, keywords: &keywords };
+        Query::new(key, sight, Timestamp(1_057_109_460_000 + 3_600_000)).unwrap()
     }
 
     /// Gives every fact that is asked for, and tells which.
@@ -444,7 +462,7 @@ mod tests {
     #[test]
     fn keys_on_the_row() {
         use SearchKey::*;
-        let set = |ranges: &[_]| SequenceSet { ranges: ranges.to_vec() };
+        let set = |ranges: &[_]| SequenceSet { ranges: ranges.to_vec(), saved: false };
         assert!(matches(Has(SystemFlags::SEEN)) && matches(Lacks(SystemFlags::DELETED)));
         assert!(!matches(Has(SystemFlags::DELETED)) && !matches(Lacks(SystemFlags::SEEN)));
         assert!(matches(Keyword(text("$forwarded"))) && matches(Unkeyword(text("$Junk"))));
@@ -542,16 +560,27 @@ mod tests {
 
     #[test]
     fn only_candidates_need_to_be_read() {
-        let set = SequenceSet { ranges: vec![(Number(2), Number(3))] };
+        let set = SequenceSet { ranges: vec![(Number(2), Number(3))], saved: false };
         let key = SearchKey::And(vec![SearchKey::Sequence(set.clone()), SearchKey::Body(text("x"))]);
         assert_eq!(query(&key).candidates().map(|set| set.ranges().to_vec()), Some(vec![(20, 20), (30, 30)]));
         assert_eq!(query(&SearchKey::Not(Box::new(SearchKey::Uid(set)))).candidates(), None);
     }
 
     #[test]
+    fn what_was_saved_is_a_set_like_others() {
+        let saved = |ranges: &[_]| SequenceSet { ranges: ranges.to_vec(), saved: true };
+        let candidates = |key: SearchKey| query(&key).candidates().map(|set| set.ranges().to_vec());
+        assert_eq!(candidates(SearchKey::Sequence(saved(&[]))), Some(vec![(10, 10), (30, 30)]));
+        assert_eq!(candidates(SearchKey::Uid(saved(&[]))), Some(vec![(10, 10), (30, 30)]));
+        assert_eq!(candidates(SearchKey::Sequence(saved(&[(Number(4), Number(9))]))), Some(vec![(10, 10), (30, 31)]));
+    }
+
+    #[test]
     fn more_strings_than_the_bound_are_refused() {
         let keys = |n: usize| SearchKey::And((0..n).map(|n| SearchKey::Body(n.to_string())).collect());
-        let ready = |n| Query::new(&keys(n), &UidMap::default(), &[], Timestamp(0)).map(|_| ());
+        let (map, saved) = (UidMap::default(), NumberSet::default());
+        let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+        let ready = |n| Query::new(&keys(n), sight, Timestamp(0)).map(|_| ());
         assert_eq!((ready(SEARCH_NEEDLES_MAX), ready(SEARCH_NEEDLES_MAX + 1)), (Ok(()), Err(TooManyStrings)));
     }
 

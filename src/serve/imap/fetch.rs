@@ -27,7 +27,10 @@ impl Session {
         }
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
         let (mailbox, read_only) = (selected.mailbox, selected.read_only);
-        let uids = self.uids(fetch.uid, &fetch.set)?;
+        let mut uids = self.uids(fetch.uid, &fetch.set)?;
+        if let Some(partial) = fetch.partial {
+            uids = uids.part(partial.places(uids.count()));
+        }
         if fetch.vanished {
             self.tell_vanished(mailbox, &fetch).await?;
         }

@@ -249,6 +249,9 @@ impl Session {
 
     /// Carries out one command and answers it.
     async fn answer(&mut self, tag: Tag, command: Command) -> io::Result<Next> {
+        if self.conversation.take_save_refused() {
+            self.forget_saved();
+        }
         let done = self.carry_out(&tag, command).await;
         self.answered(&tag, done)
     }

@@ -4,15 +4,17 @@
 
 use super::Session;
 use super::failure::{Failure, no};
-use crate::limits::{FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS};
+use crate::limits::{
+    FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS, SEARCH_SAVED_RANGES_MAX,
+};
 use crate::mail::index::BodyIndex;
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::search::{Answer, Facts, Hits, Query, TextScan, stretches};
 use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
-use crate::wire::imap::command::{Search, Tag};
+use crate::wire::imap::command::{Search, SearchKey, Tag};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, SearchReturn, response};
+use crate::wire::imap::{Code, Esearch, Results, SearchReturn, Status, response};
 use smol::future;
 use std::sync::Arc;
 
@@ -22,62 +24,68 @@ struct Page {
     next: Option<(usize, u32)>,
 }
 
-/// What was found, and the modseqs that an answer may have to tell.
+/// What was found, and the highest modseq of it all.
 #[derive(Default)]
-struct Found {
-    uids: NumberSet,
-    /// Of the message with the lowest UID, of that with the highest, and the highest of all.
-    of_min: ModSeq,
-    of_max: ModSeq,
-    highest: ModSeq,
+pub(super) struct Found {
+    pub uids: NumberSet,
+    pub highest: ModSeq,
 }
 
 impl Found {
     /// Adds a message; UIDs ascend.
     fn add(&mut self, uid: u32, modseq: ModSeq) {
-        if self.uids.is_empty() {
-            self.of_min = modseq;
-        }
-        self.of_max = modseq;
         self.highest = self.highest.max(modseq);
         self.uids.push(uid);
     }
 
     /// Adds what was found above it.
     fn join(&mut self, above: Found) {
-        if above.uids.is_empty() {
-            return;
-        }
-        if self.uids.is_empty() {
-            self.of_min = above.of_min;
-        }
-        self.of_max = above.of_max;
         self.highest = self.highest.max(above.highest);
         above.uids.ranges().iter().for_each(|(first, last)| self.uids.push_range(*first, *last));
-    }
-
-    /// The modseq to tell (RFC 4731 section 3.2).
-    fn modseq(&self, returns: Option<SearchReturn>) -> ModSeq {
-        match returns {
-            Some(SearchReturn { min: true, max: false, all: false, count: false }) => self.of_min,
-            Some(SearchReturn { min: false, max: true, all: false, count: false }) => self.of_max,
-            Some(SearchReturn { min: true, max: true, all: false, count: false }) => self.of_min.max(self.of_max),
-            _ => self.highest,
-        }
     }
 }
 
 impl Session {
     /// SEARCH (RFC 3501 section 6.4.4, RFC 4731, RFC 7162 section 3.1.5).
     pub(super) async fn search(&mut self, tag: &Tag, search: Search) -> Result<(), Failure> {
+        let saves = search.returns.is_some_and(|returns| returns.save);
+        let done = self.search_and_tell(tag, search).await;
+        self.unless_refused(saves, done)
+    }
+
+    async fn search_and_tell(&mut self, tag: &Tag, search: Search) -> Result<(), Failure> {
         let by_modseq = search.key.mentions_modseq();
         if by_modseq {
             self.enable_condstore();
         }
+        let found = self.find(&search.key).await?;
+        let Some(returns) = search.returns else {
+            let modseq = by_modseq.then_some(found.highest.0);
+            let numbers = self.numbers(search.uid, found.uids);
+            response::search(&mut self.line.out, numbers.iter(), modseq);
+            return self.finish(tag, search.uid, Code::None, "SEARCH completed").await;
+        };
+        let modseq = match by_modseq {
+            true => Some(self.modseq_of(&returns, &found).await?.0),
+            false => None,
+        };
+        if returns.save {
+            self.save(returns.saved(Results::Set(&found.uids)))?;
+        }
+        if returns.tells() {
+            let numbers = self.numbers(search.uid, found.uids);
+            let found = Results::Set(&numbers);
+            Esearch { tag, mailbox: None, uid: search.uid, returns, found, modseq }.write(&mut self.line.out);
+        }
+        self.finish(tag, search.uid, Code::None, "SEARCH completed").await
+    }
+
+    /// The messages of the selected mailbox that match.
+    pub(super) async fn find(&self, key: &SearchKey) -> Result<Found, Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
         let (mailbox, map) = (selected.mailbox, selected.view.map());
         let now = self.context.net.clock().now();
-        let query = Query::new(&search.key, map, &selected.keywords, now)
+        let query = Query::new(key, selected.sight(), now)
             .map_err(|_| no(Code::Limit, "Too many different strings in one search"))?;
         // Only what the client has been told of: the spans of the view.
         let mut spans: Vec<(u32, u32)> = Vec::new();
@@ -86,31 +94,63 @@ impl Session {
             None => spans.extend(map.spans()),
         }
         let query = Arc::new(query);
-        let found = if query.reads_texts() {
-            // Both readers: the search takes half the time, and other sessions' questions still come in between pages.
-            let (one, other) = halves(&spans);
-            let (one, other) =
-                future::zip(self.found_in(mailbox, one, query.clone()), self.found_in(mailbox, other, query.clone()))
-                    .await;
-            let mut found = one?;
-            found.join(other?);
-            found
-        } else {
-            self.found_in(mailbox, spans, query).await?
-        };
-        let modseq = by_modseq.then_some(found.modseq(search.returns).0);
-        let mut found = found.uids;
-        if !search.uid
-            && let Some(selected) = &self.selected
-        {
-            let map = selected.view.map();
-            found = found.iter().filter_map(|uid| map.seq_of(Uid(uid))).collect();
+        if !query.reads_texts() {
+            return Ok(self.found_in(mailbox, spans, query).await?);
         }
-        match search.returns {
-            Some(returns) => response::esearch(&mut self.line.out, tag, search.uid, returns, &found, modseq),
-            None => response::search(&mut self.line.out, found.iter(), modseq),
+        // Both readers: the search takes half the time, and other sessions' questions still come in between pages.
+        let (one, other) = halves(&spans);
+        let (one, other) =
+            future::zip(self.found_in(mailbox, one, query.clone()), self.found_in(mailbox, other, query.clone())).await;
+        let mut found = one?;
+        found.join(other?);
+        Ok(found)
+    }
+
+    /// The modseq to tell: the highest of the messages that MIN, MAX and PARTIAL mean, or of all (RFC 4731 section 3.2). These
+    /// are the same as SAVE would save.
+    async fn modseq_of(&self, returns: &SearchReturn, found: &Found) -> Result<ModSeq, Failure> {
+        let meant = returns.saved(Results::Set(&found.uids));
+        if meant == found.uids {
+            return Ok(found.highest);
         }
-        self.finish(tag, search.uid, Code::None, "SEARCH completed").await
+        let Some(selected) = &self.selected else { return Ok(found.highest) };
+        let of_meant = self.found_in(selected.mailbox, meant.ranges().to_vec(), Arc::new(Query::everything())).await?;
+        Ok(of_meant.highest)
+    }
+
+    /// These UIDs as the client wants to hear them: as they are, or as sequence numbers.
+    pub(super) fn numbers(&self, uid: bool, uids: NumberSet) -> NumberSet {
+        match &self.selected {
+            Some(selected) if !uid => uids.iter().filter_map(|uid| selected.view.map().seq_of(Uid(uid))).collect(),
+            _ => uids,
+        }
+    }
+
+    /// Makes `$` mean these UIDs from now on (RFC 5182 section 2.1).
+    pub(super) fn save(&mut self, uids: NumberSet) -> Result<(), Failure> {
+        match &mut self.selected {
+            Some(selected) if uids.ranges().len() <= SEARCH_SAVED_RANGES_MAX => {
+                selected.saved = uids;
+                Ok(())
+            }
+            // RFC 5182 section 2.5.
+            _ => Err(no(Code::NotSaved, "Too much was found to be saved")),
+        }
+    }
+
+    /// What a search that was to be saved came to: answered NO, it leaves nothing behind (RFC 5182 section 2.1).
+    pub(super) fn unless_refused(&mut self, saves: bool, done: Result<(), Failure>) -> Result<(), Failure> {
+        if saves && matches!(done, Err(Failure::Store(_) | Failure::Refused(Status::No, ..))) {
+            self.forget_saved();
+        }
+        done
+    }
+
+    /// Makes `$` mean nothing.
+    pub(super) fn forget_saved(&mut self) {
+        if let Some(selected) = &mut self.selected {
+            selected.saved = NumberSet::default();
+        }
     }
 
     /// The messages among these spans that match.

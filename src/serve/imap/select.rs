@@ -6,6 +6,7 @@ use super::news::{gone_since, number_set};
 use super::page::{Item, Plan};
 use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
 use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, SystemFlags, Uid};
+use crate::mail::search::Sight;
 use crate::mail::view::{UidMap, View};
 use crate::store::{Bell, Expunge, Expungeable, Op, Snapshot, Trouble, Watched};
 use crate::wire::imap::command::{QResync, Select, Tag};
@@ -21,6 +22,16 @@ pub(super) struct Selected {
     /// Names behind the keyword bits, as the client was told them.
     pub keywords: Vec<String>,
     pub bell: Bell,
+    /// What `$` means: the UIDs that the last SEARCH with SAVE found (RFC 5182). Those that went are still in it, and are
+    /// passed over where it is used; no UID comes back.
+    pub saved: NumberSet,
+}
+
+impl Selected {
+    /// What numbers, `$` and keywords mean in this session's commands.
+    pub fn sight(&self) -> Sight<'_> {
+        Sight { map: self.view.map(), saved: &self.saved, keywords: &self.keywords }
+    }
 }
 
 /// What one snapshot says of a mailbox that is being selected.
@@ -71,6 +82,7 @@ impl Session {
             view: View::new(map, mailbox.highest_modseq),
             keywords: mailbox.keywords,
             bell,
+            saved: NumberSet::default(),
         });
         self.conversation.selected(select.read_only);
         if let Some(missed) = missed
@@ -258,6 +270,7 @@ mod tests {
     fn matching_pairs_shorten_the_comparison() {
         let set = |pairs: &[(u32, u32)]| SequenceSet {
             ranges: pairs.iter().map(|(first, last)| (Number(*first), Number(*last))).collect(),
+            saved: false,
         };
         let map = map(&[3, 6, 9, 12]);
         assert_eq!(agreed_up_to(&map, &set(&[(1, 1), (3, 3)]), &set(&[(3, 3), (9, 9)])), 9);

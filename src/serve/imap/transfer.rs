@@ -3,7 +3,6 @@
 use super::Session;
 use super::failure::{Failure, bad, no};
 use crate::mail::message::Uid;
-use crate::mail::search::{uids_of_sequence_set, uids_of_uid_set};
 use crate::store::{self, Done, Expungeable, Op, Trouble};
 use crate::wire::imap::command::{Tag, Transfer};
 use crate::wire::imap::sequence::{NumberSet, SequenceSet};
@@ -78,12 +77,12 @@ impl Session {
     /// numbers none of which is there is the client's mistake (RFC 9051 section 9, `seq-number`), but `1:*` of nothing is nothing.
     pub(super) fn uids(&self, by_uid: bool, set: &SequenceSet) -> Result<NumberSet, Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        let map = selected.view.map();
+        let sight = selected.sight();
         if by_uid {
-            return Ok(uids_of_uid_set(map, set));
+            return Ok(sight.uids_of_uid_set(set));
         }
-        let uids = uids_of_sequence_set(map, set);
-        match uids.is_empty() && set.is_beyond(map.len()) {
+        let uids = sight.uids_of_sequence_set(set);
+        match uids.is_empty() && set.is_beyond(sight.map.len()) {
             true => Err(bad("There is no message of that number")),
             false => Ok(uids),
         }

@@ -25,6 +25,8 @@ const AFTER_LOGIN: &[&str] = &[
     "CONDSTORE",
     "QRESYNC",
     "ESEARCH",
+    "SEARCHRES",
+    "PARTIAL",
     "WITHIN",
     "LIST-EXTENDED",
     "LIST-STATUS",

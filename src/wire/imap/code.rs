@@ -64,6 +64,8 @@ pub enum Code<'a> {
     Nonexistent,
     /// `NOPERM`
     NoPerm,
+    /// `NOTSAVED` (RFC 5182)
+    NotSaved,
     /// `OVERQUOTA`
     OverQuota,
     /// `PARSE`
@@ -161,6 +163,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::NoModSeq => "NOMODSEQ",
         Code::Nonexistent => "NONEXISTENT",
         Code::NoPerm => "NOPERM",
+        Code::NotSaved => "NOTSAVED",
         Code::OverQuota => "OVERQUOTA",
         Code::Parse => "PARSE",
         Code::PermanentFlags { .. } => "PERMANENTFLAGS ",

@@ -3,6 +3,7 @@
 //! Not here: APPEND, whose message is a stream ([`Append`] is its beginning), and anything about state.
 //! Every list in here is bounded by the command's own byte cap and the counts in [`crate::limits`].
 
+use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
 use super::sequence::SequenceSet;
@@ -250,19 +251,6 @@ pub struct Search {
     pub key: SearchKey,
 }
 
-/// What ESEARCH shall tell (RFC 4731 section 3.1). `RETURN ()` sets `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct SearchReturn {
-    /// `MIN`
-    pub min: bool,
-    /// `MAX`
-    pub max: bool,
-    /// `ALL`
-    pub all: bool,
-    /// `COUNT`
-    pub count: bool,
-}
-
 /// One search key, at most [`crate::limits::IMAP_SEARCH_DEPTH_MAX`] deep. Strings are UTF-8, converted from the CHARSET.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SearchKey {
@@ -350,7 +338,7 @@ impl SearchKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Day(pub i64);
 
-/// FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162.
+/// FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162 and RFC 9394.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// UID FETCH: `set` holds UIDs and every answer carries UID.
@@ -361,6 +349,8 @@ pub struct Fetch {
     pub items: Vec<FetchItem>,
     /// `CHANGEDSINCE`: only messages whose modseq is greater; every answer carries MODSEQ.
     pub changed_since: Option<u64>,
+    /// `PARTIAL`: only these of the messages in `set`, before `changed_since` is looked at (RFC 9394 section 3.3); only with UID FETCH.
+    pub partial: Option<PartialRange>,
     /// `VANISHED`: also tell what was expunged (only with UID FETCH and CHANGEDSINCE; needs QRESYNC enabled).
     pub vanished: bool,
 }

@@ -136,6 +136,8 @@ pub struct Conversation {
     line_start: usize,
     /// Commands not understood, one after the other.
     bad_commands: u32,
+    /// See [`Conversation::take_save_refused`].
+    save_refused: bool,
 }
 
 impl Conversation {
@@ -149,6 +151,7 @@ impl Conversation {
             command: Vec::new(),
             line_start: 0,
             bad_commands: 0,
+            save_refused: false,
         }
     }
 
@@ -290,6 +293,12 @@ impl Conversation {
         }
     }
 
+    /// Whether a search that was to be saved has been refused since the last call: `$` means nothing then (RFC 5182
+    /// section 2.1).
+    pub fn take_save_refused(&mut self) -> bool {
+        std::mem::take(&mut self.save_refused)
+    }
+
     fn is_logged_in(&self) -> bool {
         self.state != State::NotAuthenticated
     }
@@ -334,6 +343,7 @@ impl Conversation {
             self.bad(None, "A command begins with a tag", announced, out);
             return None;
         };
+        let at_verb = cursor;
         match self.judge(&tag, &mut cursor, command.len(), announced) {
             Ok(Judged::Command(parsed)) => {
                 self.command = command;
@@ -362,6 +372,7 @@ impl Conversation {
                 None
             }
             Err(Trouble::No(code, text)) => {
+                self.save_refused |= grammar::asks_to_save(at_verb);
                 self.begin_command();
                 let mut reply = Out::new(out.dialect);
                 response::tagged(&mut reply, &tag, Status::No, code, text);

@@ -5,7 +5,7 @@
 //! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
 //! | `framing` | bytes | whole commands with their literals, under caps |
 //! | `grammar` | one whole command | a [`Command`] |
-//! | [`response`], [`fetch_row`] | what shall be told | lines |
+//! | [`response`], [`fetch_row`], [`esearch`] | what shall be told | lines |
 
 pub mod capability;
 mod code;
@@ -13,6 +13,7 @@ pub mod command;
 pub mod conversation;
 pub mod datetime;
 mod enabled;
+pub mod esearch;
 pub mod fetch_row;
 pub mod flag;
 mod framing;
@@ -27,6 +28,7 @@ pub use capability::capabilities;
 pub use command::*;
 pub use conversation::{Conversation, Step, Terms};
 pub use enabled::Enabled;
+pub use esearch::{Esearch, PartialRange, Results, SearchReturn};
 pub use fetch_row::{FetchRow, push_section_name};
 pub use flag::{Flags, SpecialUse, SystemFlags};
 pub use language::Language;

@@ -1,4 +1,5 @@
-//! Writes every response of the server except the items of FETCH ([`super::fetch_row`]).
+//! Writes every response of the server except the items of FETCH ([`super::fetch_row`]) and ESEARCH
+//! ([`super::esearch`]).
 //!
 //! All functions append whole lines (CRLF included, unless said otherwise) to an [`Out`] and allocate nothing else. Those that
 //! every client is told alike take its bytes.
@@ -199,42 +200,6 @@ pub fn search(out: &mut Vec<u8>, found: impl Iterator<Item = u32>, highest_modse
     crlf(out);
 }
 
-/// `* ESEARCH (TAG "a1") [UID] ...` (RFC 4731): of an empty result only COUNT is told.
-pub fn esearch(
-    out: &mut Vec<u8>,
-    tag: &Tag,
-    uid: bool,
-    returns: super::SearchReturn,
-    found: &NumberSet,
-    highest_modseq: Option<u64>,
-) {
-    push(out, "* ESEARCH (TAG ");
-    push_string(out, tag.as_str().as_bytes());
-    out.push(b')');
-    if uid {
-        push(out, " UID");
-    }
-    for (wanted, name, number) in [(returns.min, " MIN ", found.min()), (returns.max, " MAX ", found.max())] {
-        if let (true, Some(number)) = (wanted, number) {
-            push(out, name);
-            push_number(out, u64::from(number));
-        }
-    }
-    if returns.count {
-        push(out, " COUNT ");
-        push_number(out, found.count());
-    }
-    if returns.all && !found.is_empty() {
-        push(out, " ALL ");
-        found.encode(out);
-    }
-    if let (Some(modseq), false) = (highest_modseq, found.is_empty()) {
-        push(out, " MODSEQ ");
-        push_number(out, modseq);
-    }
-    crlf(out);
-}
-
 // ---- pieces, for this room and for lines that the driver completes itself
 
 /// A number in decimal digits.
@@ -421,13 +386,13 @@ pub(super) fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn crlf(out: &mut Vec<u8>) {
+pub(super) fn crlf(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FetchRow, SearchReturn, SpecialUse};
+    use super::super::{FetchRow, SpecialUse};
     use super::*;
     use crate::wire::date::Timestamp;
 
@@ -506,17 +471,6 @@ mod tests {
     fn search_results() {
         assert_eq!(written(|out| search(out, [2, 84].into_iter(), Some(9))), "* SEARCH 2 84 (MODSEQ 9)\r\n");
         assert_eq!(written(|out| search(out, [].into_iter(), Some(9))), "* SEARCH\r\n");
-        let tag = Tag("A\"1".into());
-        let returns = SearchReturn { min: true, max: true, all: true, count: true };
-        assert_eq!(
-            written(|out| esearch(out, &tag, true, returns, &set(&[2, 10, 11]), Some(5))),
-            "* ESEARCH (TAG \"A\\\"1\") UID MIN 2 MAX 11 COUNT 3 ALL 2,10:11 MODSEQ 5\r\n"
-        );
-        let tag = Tag("a".into());
-        assert_eq!(
-            written(|out| esearch(out, &tag, false, returns, &NumberSet::default(), Some(5))),
-            "* ESEARCH (TAG \"a\") COUNT 0\r\n"
-        );
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! Both keep ranges as ranges: `1:4294967295` costs as much as `1`.
 
 use super::response::push_number;
+use std::ops::Range;
 
-/// `sequence-set` (RFC 3501 section 9). At least one range, at most [`crate::limits::IMAP_SET_RANGES_MAX`]. `$` is not
-/// supported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `sequence-set` (RFC 9051 section 9): ranges, at most [`crate::limits::IMAP_SET_RANGES_MAX`], or what the last search has
+/// saved, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SequenceSet {
     /// The ranges in the order given; the ends of a range in either order.
     pub ranges: Vec<(SequenceNumber, SequenceNumber)>,
+    /// `$` is in it (RFC 5182). Whoever resolves the set adds what was saved.
+    pub saved: bool,
 }
 
 /// One end of a range.
@@ -23,26 +26,20 @@ pub enum SequenceNumber {
 }
 
 impl SequenceSet {
-    /// The numbers meant when `largest` is the largest in use (0: none is, and `*` then means nothing). Ascending, merged;
+    /// The numbers that the ranges mean when `largest` is the largest in use (0: none is, and `*` then means nothing). Ascending, merged;
     /// numbers above `largest` stay in.
     pub fn resolve(&self, largest: u32) -> NumberSet {
         let number = |end| match end {
             SequenceNumber::Number(number) => number,
             SequenceNumber::Largest => largest,
         };
-        let mut ranges: Vec<(u32, u32)> = self
+        let ranges = self
             .ranges
             .iter()
             .map(|(one, other)| (number(*one), number(*other)))
             .map(|(one, other)| (one.min(other).max(1), one.max(other)))
-            .filter(|(_, last)| *last > 0)
-            .collect();
-        ranges.sort_unstable();
-        let mut set = NumberSet::default();
-        for (first, last) in ranges {
-            set.push_range(first, last);
-        }
-        set
+            .filter(|(_, last)| *last > 0);
+        NumberSet::of_ranges(ranges.collect())
     }
 
     /// Whether a message number is written that a mailbox of `messages` does not have. In an empty mailbox a range with
@@ -61,6 +58,14 @@ pub struct NumberSet {
 }
 
 impl NumberSet {
+    /// The numbers of these ranges, first and last number of each, in any order.
+    pub fn of_ranges(mut ranges: Vec<(u32, u32)>) -> NumberSet {
+        ranges.sort_unstable();
+        let mut set = NumberSet::default();
+        ranges.into_iter().for_each(|(first, last)| set.push_range(first, last));
+        set
+    }
+
     /// Adds a number. Cheap when it is not below the last one; smaller numbers that are not in the set yet are put where
     /// they belong.
     pub fn push(&mut self, number: u32) {
@@ -125,6 +130,21 @@ impl NumberSet {
         self.ranges.iter().flat_map(|(first, last)| *first..=*last)
     }
 
+    /// The numbers at these places, counted from 0.
+    pub fn part(&self, places: Range<u64>) -> NumberSet {
+        let (mut part, mut before) = (NumberSet::default(), 0u64);
+        for (first, last) in &self.ranges {
+            let count = u64::from(last - first) + 1;
+            // Places within this range; both fit, for they are below its length.
+            let (from, to) = (places.start.saturating_sub(before), places.end.saturating_sub(before).min(count));
+            if from < to {
+                part.push_range(first + from as u32, first + (to - 1) as u32);
+            }
+            before += count;
+        }
+        part
+    }
+
     /// Appends it in the form `2:4,7`, nothing when empty.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for (at, (first, last)) in self.ranges.iter().enumerate() {
@@ -157,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn set(ranges: &[(SequenceNumber, SequenceNumber)]) -> SequenceSet {
-        SequenceSet { ranges: ranges.to_vec() }
+        SequenceSet { ranges: ranges.to_vec(), saved: false }
     }
 
     #[test]

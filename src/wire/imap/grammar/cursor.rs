@@ -236,28 +236,36 @@ impl<'a> Cursor<'a> {
 
     /// `sequence-set`. Ranges of plain numbers that touch are joined as they are read.
     pub fn sequence_set(&mut self) -> Parsed<SequenceSet> {
-        let mut ranges: Vec<(SequenceNumber, SequenceNumber)> = Vec::new();
+        let mut set = SequenceSet::default();
         loop {
-            let first = self.sequence_number()?;
-            let last = if self.eat(b':') { self.sequence_number()? } else { first };
-            match (ranges.last(), first, last) {
-                (
-                    Some((SequenceNumber::Number(start), SequenceNumber::Number(end))),
-                    SequenceNumber::Number(first),
-                    SequenceNumber::Number(next),
-                ) if start <= end && first <= next && end.checked_add(1) == Some(first) => {
-                    let start = *start;
-                    ranges.pop();
-                    ranges.push((SequenceNumber::Number(start), last));
-                }
-                _ => ranges.push((first, last)),
-            }
-            if ranges.len() > IMAP_SET_RANGES_MAX {
-                return Err(Trouble::No(Code::Limit, "Too many ranges in a sequence set"));
+            match self.eat(b'$') {
+                true => set.saved = true,
+                false => self.sequence_range(&mut set.ranges)?,
             }
             if !self.eat(b',') {
-                return Ok(SequenceSet { ranges });
+                return Ok(set);
             }
+        }
+    }
+
+    fn sequence_range(&mut self, ranges: &mut Vec<(SequenceNumber, SequenceNumber)>) -> Parsed<()> {
+        let first = self.sequence_number()?;
+        let last = if self.eat(b':') { self.sequence_number()? } else { first };
+        match (ranges.last(), first, last) {
+            (
+                Some((SequenceNumber::Number(start), SequenceNumber::Number(end))),
+                SequenceNumber::Number(first),
+                SequenceNumber::Number(next),
+            ) if start <= end && first <= next && end.checked_add(1) == Some(first) => {
+                let start = *start;
+                ranges.pop();
+                ranges.push((SequenceNumber::Number(start), last));
+            }
+            _ => ranges.push((first, last)),
+        }
+        match ranges.len() > IMAP_SET_RANGES_MAX {
+            true => Err(Trouble::No(Code::Limit, "Too many ranges in a sequence set")),
+            false => Ok(()),
         }
     }
 
@@ -271,9 +279,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A `sequence-set` without `*`, as QRESYNC wants it (RFC 7162 section 7).
+    /// A `sequence-set` without `*` and `$`, as QRESYNC wants it (RFC 7162 section 7).
     pub fn known_set(&mut self) -> Parsed<SequenceSet> {
         let set = self.sequence_set()?;
+        if set.saved {
+            return Err(Trouble::Bad("$ is not allowed here"));
+        }
         let plain = |(one, other): &(SequenceNumber, SequenceNumber)| {
             !matches!(one, SequenceNumber::Largest) && !matches!(other, SequenceNumber::Largest)
         };

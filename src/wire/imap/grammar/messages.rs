@@ -5,6 +5,7 @@ use super::super::command::{
 };
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble, utf8};
+use super::search::partial_range;
 use crate::limits::{IMAP_LIST_ITEMS_MAX, IMAP_SECTION_DEPTH_MAX};
 
 /// `SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" ... ")") [SP fetch-modifiers]`.
@@ -22,13 +23,17 @@ pub fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     if items.is_empty() {
         return Err(Trouble::Bad("A fetch item is missing"));
     }
-    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false, partial: None };
     if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
         cursor.list(|cursor| fetch_modifier(cursor, &mut fetch))?;
     }
     // RFC 7162 section 3.2.6.
     if fetch.vanished && (!uid || fetch.changed_since.is_none()) {
         return Err(Trouble::Bad("VANISHED needs UID FETCH and CHANGEDSINCE"));
+    }
+    // RFC 9394 section 3.3.
+    if fetch.partial.is_some() && !uid {
+        return Err(Trouble::Bad("PARTIAL needs UID FETCH"));
     }
     Ok(Command::Fetch(fetch))
 }
@@ -40,6 +45,12 @@ fn fetch_modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {
             fetch.changed_since = Some(cursor.number64()?);
         }
         "VANISHED" => fetch.vanished = true,
+        "PARTIAL" => {
+            cursor.space()?;
+            if fetch.partial.replace(partial_range(cursor)?).is_some() {
+                return Err(Trouble::Bad("PARTIAL is allowed once"));
+            }
+        }
         _ => return Err(Trouble::Bad("Unknown fetch modifier")),
     }
     Ok(())

@@ -165,6 +165,20 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
     Ok(command)
 }
 
+/// Whether a command that was refused wanted to save what it finds: what was saved before is then gone (RFC 5182 section
+/// 2.1). The cursor stands at the verb.
+pub fn asks_to_save(mut cursor: Cursor<'_>) -> bool {
+    if cursor.eat_word("UID") && !cursor.eat(b' ') {
+        return false;
+    }
+    match &cursor.word()[..] {
+        "SEARCH" | "SORT" | "THREAD" => {
+            search::search_return(&mut cursor).is_ok_and(|asked| asked.is_some_and(|r| r.save))
+        }
+        _ => false,
+    }
+}
+
 /// `"UID" SP (copy / fetch / search / store / move / expunge)`.
 fn uid(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     cursor.space()?;

@@ -1,6 +1,8 @@
-//! Arguments of SEARCH (RFC 3501 section 6.4.4) with RETURN (RFC 4731), MODSEQ (RFC 7162) and WITHIN (RFC 5032).
+//! Arguments of SEARCH (RFC 3501 section 6.4.4) with RETURN (RFC 4731, RFC 5182, RFC 9394), MODSEQ (RFC 7162) and WITHIN
+//! (RFC 5032). SORT and THREAD share them.
 
-use super::super::command::{Command, Day, Search, SearchKey, SearchReturn};
+use super::super::command::{Command, Day, Search, SearchKey};
+use super::super::esearch::{PartialRange, SearchReturn};
 use super::super::flag::SystemFlags;
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble, utf8};
@@ -10,42 +12,77 @@ use crate::wire::date::parse_search_date;
 
 /// `[SP "RETURN" SP "(" ... ")"] SP ["CHARSET" SP astring SP] search-key *(SP search-key)`.
 pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
-    let mut keys = Keys { charset: None, seen: 0 };
-    let mut returns = None;
+    let returns = search_return(cursor)?;
     cursor.space()?;
-    if cursor.eat_word("RETURN") {
-        cursor.space()?;
-        returns = Some(search_return(cursor)?);
-        cursor.space()?;
-    }
+    let mut charset = None;
     if cursor.eat_word("CHARSET") {
         cursor.space()?;
-        let name = cursor.astring()?;
-        if charset::encoding(&name).is_none() {
-            return Err(Trouble::No(Code::BadCharset, "This charset is not supported"));
-        }
-        keys.charset = Some(name.into_owned());
+        charset = Some(search_charset(cursor)?);
         cursor.space()?;
     }
-    let key = keys.all_of(cursor, 0, |cursor| cursor.is_at_end())?;
-    Ok(Command::Search(Search { uid, returns, key }))
+    Ok(Command::Search(Search { uid, returns, key: search_keys(cursor, charset)? }))
 }
 
-fn search_return(cursor: &mut Cursor<'_>) -> Parsed<SearchReturn> {
+/// `[SP "RETURN" SP "(" ... ")"]`.
+pub fn search_return(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
+    let mut ahead = *cursor;
+    if !(ahead.eat(b' ') && ahead.eat_word("RETURN")) {
+        return Ok(None);
+    }
+    *cursor = ahead;
+    cursor.space()?;
     let mut returns = SearchReturn::default();
-    let options = cursor.list(|cursor| {
-        match &cursor.word()[..] {
-            "MIN" => returns.min = true,
-            "MAX" => returns.max = true,
-            "ALL" => returns.all = true,
-            "COUNT" => returns.count = true,
-            _ => return Err(Trouble::Bad("Unknown return option of SEARCH")),
-        }
-        Ok(())
-    })?;
+    let options = cursor.list(|cursor| return_option(cursor, &mut returns))?;
     // RFC 4731 section 3.1: an empty list means ALL.
     returns.all |= options.is_empty();
-    Ok(returns)
+    match returns.all && returns.partial.is_some() {
+        // RFC 9394 section 3.1.
+        true => Err(Trouble::Bad("ALL and PARTIAL exclude each other")),
+        false => Ok(Some(returns)),
+    }
+}
+
+fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn) -> Parsed<()> {
+    match &cursor.word()[..] {
+        "MIN" => returns.min = true,
+        "MAX" => returns.max = true,
+        "ALL" => returns.all = true,
+        "COUNT" => returns.count = true,
+        "SAVE" => returns.save = true,
+        "PARTIAL" => {
+            cursor.space()?;
+            if returns.partial.replace(partial_range(cursor)?).is_some() {
+                return Err(Trouble::Bad("PARTIAL is allowed once"));
+            }
+        }
+        _ => return Err(Trouble::Bad("Unknown return option")),
+    }
+    Ok(())
+}
+
+/// `partial-range` (RFC 9394 section 4).
+pub fn partial_range(cursor: &mut Cursor<'_>) -> Parsed<PartialRange> {
+    let from_end = cursor.eat(b'-');
+    let first = cursor.nz_number()?;
+    cursor.expect(b':', "A range of results is broken")?;
+    if cursor.eat(b'-') != from_end {
+        return Err(Trouble::Bad("A range of results has both ends on one side"));
+    }
+    Ok(PartialRange { first, last: cursor.nz_number()?, from_end })
+}
+
+/// The name of a charset that strings can be converted from.
+pub fn search_charset(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
+    let name = cursor.astring()?;
+    match charset::encoding(&name) {
+        Some(_) => Ok(name.into_owned()),
+        None => Err(Trouble::No(Code::BadCharset, "This charset is not supported")),
+    }
+}
+
+/// `search-key *(SP search-key)`, up to the end of the command, with strings in that charset.
+pub fn search_keys(cursor: &mut Cursor<'_>, charset: Option<Vec<u8>>) -> Parsed<SearchKey> {
+    Keys { charset, seen: 0 }.all_of(cursor, 0, |cursor| cursor.is_at_end())
 }
 
 struct Keys {
@@ -86,7 +123,7 @@ impl Keys {
                 cursor.expect(b')', "A closing parenthesis is missing")?;
                 return Ok(key);
             }
-            Some(b'*' | b'0'..=b'9') => return cursor.sequence_set().map(SearchKey::Sequence),
+            Some(b'*' | b'$' | b'0'..=b'9') => return cursor.sequence_set().map(SearchKey::Sequence),
             _ => {}
         }
         let word = cursor.word();
@@ -185,4 +222,92 @@ fn modseq(cursor: &mut Cursor<'_>) -> Parsed<u64> {
         cursor.space()?;
     }
     cursor.number64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::imap::grammar::{asks_to_save, parse_arguments, parse_verb};
+    use crate::wire::imap::sequence::{SequenceNumber, SequenceSet};
+
+    fn parse(text: &str) -> Parsed<Command> {
+        let mut cursor = Cursor::new(text.as_bytes());
+        let (verb, _) = parse_verb(&mut cursor)?;
+        parse_arguments(verb, &mut cursor)
+    }
+
+    fn search(text: &str) -> Search {
+        match parse(text) {
+            Ok(Command::Search(search)) => search,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn partial(first: u32, last: u32, from_end: bool) -> Option<PartialRange> {
+        Some(PartialRange { first, last, from_end })
+    }
+
+    #[test]
+    fn return_options() {
+        let returns = |text: &str| search(&format!("SEARCH RETURN ({text}) ALL")).returns.unwrap();
+        assert_eq!(returns("save"), SearchReturn { save: true, ..SearchReturn::default() });
+        assert_eq!(returns("SAVE ALL"), SearchReturn { save: true, ..SearchReturn::ALL });
+        assert_eq!(returns("PARTIAL 500:400").partial, partial(500, 400, false));
+        assert_eq!(returns("MIN PARTIAL -1:-100 COUNT").partial, partial(1, 100, true));
+        for bad in [
+            "PARTIAL",
+            "PARTIAL 1",
+            "PARTIAL 0:5",
+            "PARTIAL 1:*",
+            "PARTIAL -1:5",
+            "PARTIAL 1:-5",
+            "PARTIAL 1:2,5",
+            "PARTIAL 1:2 ALL",
+            "ALL PARTIAL 1:2",
+            "PARTIAL 1:2 PARTIAL 3:4",
+            "PARTIAL 1:4294967296",
+            "SAVE()",
+        ] {
+            let parsed = parse(&format!("SEARCH RETURN ({bad}) ALL"));
+            assert!(matches!(parsed, Err(Trouble::Bad(_))), "{bad}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_a_set() {
+        let saved = |ranges: &[u32]| SequenceSet {
+            ranges: ranges.iter().map(|n| (SequenceNumber::Number(*n), SequenceNumber::Number(*n))).collect(),
+            saved: true,
+        };
+        assert_eq!(search("SEARCH $").key, SearchKey::Sequence(saved(&[])));
+        assert_eq!(search("UID SEARCH UID $").key, SearchKey::Uid(saved(&[])));
+        assert_eq!(search("SEARCH 7,$,9").key, SearchKey::Sequence(saved(&[7, 9])));
+        assert_eq!(parse("UID EXPUNGE $"), Ok(Command::UidExpunge(saved(&[]))));
+        assert!(matches!(parse("UID FETCH $ FLAGS"), Ok(Command::Fetch(fetch)) if fetch.set == saved(&[])));
+        for bad in ["FETCH $: FLAGS", "FETCH $:5 FLAGS", "FETCH $, FLAGS", "FETCH $$ FLAGS", "FETCH 1$ FLAGS"] {
+            assert!(matches!(parse(bad), Err(Trouble::Bad(_))), "{bad}");
+        }
+        assert!(parse("SELECT x (QRESYNC (1 2 $))").is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_fetch() {
+        let fetched = |text: &str| match parse(text) {
+            Ok(Command::Fetch(fetch)) => Some((fetch.partial, fetch.changed_since)),
+            _ => None,
+        };
+        assert_eq!(fetched("UID FETCH 1:* FLAGS (PARTIAL -1:-3)"), Some((partial(1, 3, true), None)));
+        assert_eq!(fetched("UID FETCH 1:* FLAGS (CHANGEDSINCE 5 PARTIAL 9:2)"), Some((partial(9, 2, false), Some(5))));
+        for bad in ["FETCH 1:* FLAGS (PARTIAL 1:2)", "UID FETCH 1:* FLAGS (PARTIAL 1:2 PARTIAL 1:2)"] {
+            assert!(matches!(parse(bad), Err(Trouble::Bad(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_asks_to_save() {
+        let asks = |text: &str| asks_to_save(Cursor::new(text.as_bytes()));
+        assert!(asks("SEARCH RETURN (SAVE) CHARSET KLINGON x") && asks("uid search return (all save) BODY {99999}"));
+        assert!(!asks("SEARCH RETURN (ALL) SAVE") && !asks("SEARCH SAVE") && !asks("FETCH RETURN (SAVE)"));
+        assert!(!asks("UID") && !asks("SEARCH RETURN (SAVE"));
+    }
 }

@@ -35,7 +35,7 @@ fn name(name: &str) -> MailboxName {
 }
 
 fn set(ranges: &[(SequenceNumber, SequenceNumber)]) -> SequenceSet {
-    SequenceSet { ranges: ranges.to_vec() }
+    SequenceSet { ranges: ranges.to_vec(), saved: false }
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn sets_of_messages() {
     assert_eq!(copy("*:4,9"), set(&[(Largest, Number(4)), (Number(9), Number(9))]));
     assert_eq!(copy("4294967295:1"), set(&[(Number(u32::MAX), Number(1))]));
     assert_eq!(copy("1,2,3:5,7"), set(&[(Number(1), Number(5)), (Number(7), Number(7))]));
-    all_bad(&["COPY 0 x", "COPY 1: x", "COPY ,1 x", "COPY 1, x", "COPY $ x", "COPY 4294967296 x", "COPY 1:2:3 x"]);
+    all_bad(&["COPY 0 x", "COPY 1: x", "COPY ,1 x", "COPY 1, x", "COPY $x x", "COPY 4294967296 x", "COPY 1:2:3 x"]);
     let many: Vec<String> = (1..=IMAP_SET_RANGES_MAX as u32 + 1).map(|n| (2 * n).to_string()).collect();
     assert_eq!(refused(&format!("COPY {} x", many.join(","))), Code::Limit);
 }
@@ -374,7 +374,7 @@ fn search_keys() {
         "SEARCH (SEEN",
         "SEARCH ()",
         "SEARCH SEEN)",
-        "SEARCH $",
+        "SEARCH $x",
     ]);
     all_bad(&[
         "SEARCH ON x",
@@ -393,9 +393,9 @@ fn search_options_and_charsets() {
         other => panic!("{other:?}"),
     };
     assert_eq!(search("SEARCH ALL").returns, None);
-    let all = SearchReturn { all: true, ..SearchReturn::default() };
+    let all = SearchReturn::ALL;
     assert_eq!(search("UID SEARCH RETURN () ALL").returns, Some(all));
-    let some = SearchReturn { min: true, max: true, count: true, all: false };
+    let some = SearchReturn { min: true, max: true, count: true, ..SearchReturn::default() };
     assert_eq!(search("SEARCH RETURN (MIN MAX count) CHARSET UTF-8 ALL").returns, Some(some));
     assert_eq!(search("SEARCH CHARSET utf-8 TEXT {3}\r\n\u{fc}x").key, SearchKey::Text("üx".into()));
     let latin = parse(b"SEARCH CHARSET ISO-8859-1 TEXT \"gr\xfc\xdfe\"");
