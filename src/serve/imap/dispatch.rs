@@ -79,21 +79,24 @@ impl Session {
 
     /// ENABLE (RFC 5161): QRESYNC includes CONDSTORE (RFC 7162 section 3.2.3). Names not known are passed over.
     async fn enable(&mut self, tag: &Tag, names: &[String]) -> Result<(), Failure> {
-        let mut enabled = Vec::new();
+        let (mut enabled, mut counts_modseqs) = (Vec::new(), false);
         for name in names {
             match name.as_str() {
-                "CONDSTORE" => enabled.push("CONDSTORE"),
+                "CONDSTORE" => (counts_modseqs, _) = (true, enabled.push("CONDSTORE")),
                 "QRESYNC" => {
-                    self.enabled.qresync = true;
+                    (self.enabled.qresync, counts_modseqs) = (true, true);
                     enabled.push("QRESYNC");
                 }
+                "UTF8=ACCEPT" => (self.enabled.utf8, _) = (true, enabled.push("UTF8=ACCEPT")),
                 _ => {}
             }
         }
         response::enabled(&mut self.line.out, &enabled);
-        if !enabled.is_empty() {
+        if counts_modseqs {
             self.enable_condstore();
         }
+        // From here on, as the client is told: not in the middle of a response.
+        self.line.out.dialect = self.enabled.dialect();
         self.finish(tag, true, Code::None, "ENABLE completed").await
     }
 

@@ -93,6 +93,8 @@ pub enum Code<'a> {
     TooBig,
     /// `TRYCREATE`
     TryCreate,
+    /// `UIDREQUIRED` (RFC 9586)
+    UidRequired,
     /// `UIDNEXT`
     UidNext(u32),
     /// `UIDVALIDITY`
@@ -176,6 +178,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::TooBig => "TOOBIG",
         Code::TryCreate => "TRYCREATE",
         Code::UidNext(_) => "UIDNEXT ",
+        Code::UidRequired => "UIDREQUIRED",
         Code::UidValidity(_) => "UIDVALIDITY ",
         Code::Unavailable => "UNAVAILABLE",
         Code::Unseen(_) => "UNSEEN ",

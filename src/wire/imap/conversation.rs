@@ -321,7 +321,7 @@ impl Conversation {
                 if done {
                     return Some(Step::IdleDone { tag });
                 }
-                self.bad(Some(&tag), "IDLE ends with DONE", None, out);
+                self.bad(Some(&tag), Code::None, "IDLE ends with DONE", None, out);
                 Some(if self.state == State::Logout { Step::Close } else { Step::IdleBroken })
             }
             // Some clients end a literal with one CRLF too many.
@@ -334,13 +334,14 @@ impl Conversation {
     fn take_command(&mut self, out: &mut Out) -> Option<Step<'static>> {
         let command = std::mem::take(&mut self.command);
         let announced = self.announced_in(&command);
-        let mut cursor = Cursor::new(match announced {
+        let arrived = match announced {
             Some(literal) => command.get(..literal.at).unwrap_or_default(),
             None => &command,
-        });
+        };
+        let mut cursor = Cursor::in_dialect(arrived, out.dialect);
         let Some(tag) = grammar::parse_tag(&mut cursor) else {
             self.begin_command();
-            self.bad(None, "A command begins with a tag", announced, out);
+            self.bad(None, Code::None, "A command begins with a tag", announced, out);
             return None;
         };
         let at_verb = cursor;
@@ -368,7 +369,12 @@ impl Conversation {
             }
             Err(Trouble::Bad(text)) => {
                 self.begin_command();
-                self.bad(Some(&tag), text, announced, out);
+                self.bad(Some(&tag), Code::None, text, announced, out);
+                None
+            }
+            Err(Trouble::UidRequired) => {
+                self.begin_command();
+                self.bad(Some(&tag), Code::UidRequired, "UIDONLY is on: name messages by UID", announced, out);
                 None
             }
             Err(Trouble::No(code, text)) => {
@@ -514,11 +520,11 @@ impl Conversation {
     }
 
     /// Answers BAD and counts; BYE when it was one too many.
-    fn bad(&mut self, tag: Option<&Tag>, text: &str, announced: Option<Announced>, out: &mut Out) {
+    fn bad(&mut self, tag: Option<&Tag>, code: Code<'_>, text: &str, announced: Option<Announced>, out: &mut Out) {
         let mut reply = Out::new(out.dialect);
         match tag {
-            Some(tag) => response::tagged(&mut reply, tag, Status::Bad, Code::None, text),
-            None => response::untagged(&mut reply, Status::Bad, Code::None, text),
+            Some(tag) => response::tagged(&mut reply, tag, Status::Bad, code, text),
+            None => response::untagged(&mut reply, Status::Bad, code, text),
         }
         self.bad_commands += 1;
         let most = if self.is_logged_in() { IMAP_BAD_COMMANDS_MAX } else { IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX };

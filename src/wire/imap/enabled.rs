@@ -1,5 +1,7 @@
 //! What a client has switched on for the rest of its session.
 
+use super::out::Dialect;
+
 /// The answers of ENABLE (RFC 5161), and what counts as it. Nothing is ever switched off again but by UNAUTHENTICATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Enabled {
@@ -13,4 +15,11 @@ pub struct Enabled {
     pub utf8: bool,
     /// ENABLE UIDONLY (RFC 9586).
     pub uid_only: bool,
+}
+
+impl Enabled {
+    /// What it means for how commands are read and responses are written.
+    pub fn dialect(&self) -> Dialect {
+        Dialect { utf8: self.rev2 || self.utf8, no_charset: self.utf8, uid_only: self.uid_only }
+    }
 }

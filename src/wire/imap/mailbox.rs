@@ -1,40 +1,74 @@
-//! Mailbox names: modified UTF-7 outside (RFC 3501 section 5.1.3), UTF-8 inside; and the wildcards of LIST.
+//! Mailbox names: modified UTF-7 outside (RFC 3501 section 5.1.3) until a client enables UTF-8, UTF-8 inside; and the
+//! wildcards of LIST.
 //!
-//! Not here: which names exist. Always: decoding is strict, so that no two spellings name one mailbox; encoding after
-//! decoding gives the same bytes.
+//! Not here: which names exist. Always: decoding is strict, and encoding after decoding gives the same bytes; what can be
+//! written in several ways in Unicode is one name (RFC 9051 section 5.1).
 
 use crate::limits::{IMAP_MAILBOX_LEVELS_MAX, IMAP_MAILBOX_NAME_BYTES_MAX};
+use icu_normalizer::ComposingNormalizerBorrowed;
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// What parts the levels of a name.
 pub const DELIMITER: char = '/';
 
-/// A mailbox name as the rest of the program knows it: UTF-8, levels parted by `/`, `INBOX` in capitals. Not empty, no
-/// control characters, at most [`IMAP_MAILBOX_NAME_BYTES_MAX`] bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MailboxName(String);
+/// A mailbox name as the rest of the program knows it: UTF-8 in Normalization Form C, levels parted by `/`, `INBOX` in
+/// capitals. Not empty, no control characters, at most [`IMAP_MAILBOX_NAME_BYTES_MAX`] bytes. Names that differ only in how
+/// they were given are equal.
+#[derive(Clone, Debug)]
+pub struct MailboxName {
+    name: String,
+    /// As the client wrote it, when that is another spelling.
+    given: Option<Box<str>>,
+}
+
+impl PartialEq for MailboxName {
+    fn eq(&self, other: &MailboxName) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for MailboxName {}
+
+impl Hash for MailboxName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// Text in Normalization Form C, as Net-Unicode wants it (RFC 5198 section 2).
+pub fn normalized(text: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
 
 /// Why a name was refused: a sentence for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadName(pub &'static str);
 
 impl MailboxName {
-    /// Checks a UTF-8 name and writes INBOX, also as first level, in capitals.
-    pub fn new(name: &str) -> Result<MailboxName, BadName> {
-        if name.is_empty() {
+    /// Checks a UTF-8 name, normalizes it and writes INBOX, also as first level, in capitals.
+    pub fn new(given: &str) -> Result<MailboxName, BadName> {
+        if given.is_empty() {
             return Err(BadName("Mailbox name is empty"));
         }
+        if given.len() > IMAP_MAILBOX_NAME_BYTES_MAX {
+            return Err(BadName("Mailbox name is too long"));
+        }
+        // RFC 6855 section 3: nor what separates lines and paragraphs.
+        if given.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+            return Err(BadName("Mailbox name has control characters"));
+        }
+        let mut name = normalized(given).into_owned();
         if name.len() > IMAP_MAILBOX_NAME_BYTES_MAX {
             return Err(BadName("Mailbox name is too long"));
         }
-        if name.chars().any(char::is_control) {
-            return Err(BadName("Mailbox name has control characters"));
+        let first = name.split(DELIMITER).next().unwrap_or_default();
+        if first.eq_ignore_ascii_case("INBOX") {
+            name.replace_range(..first.len(), "INBOX");
         }
-        let (first, rest) = name.split_at(name.find(DELIMITER).unwrap_or(name.len()));
-        match first.eq_ignore_ascii_case("INBOX") {
-            true => Ok(MailboxName(format!("INBOX{rest}"))),
-            false => Ok(MailboxName(name.to_owned())),
-        }
+        let given = (name != given).then(|| given.into());
+        Ok(MailboxName { name, given })
     }
 
     /// Reads a name from the wire.
@@ -44,13 +78,18 @@ impl MailboxName {
 
     /// The name as UTF-8 text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// How the client wrote it, when that is another spelling: for OLDNAME (RFC 9051 section 6.3.9.7).
+    pub fn given_otherwise(&self) -> Option<&str> {
+        self.given.as_deref()
     }
 
     /// The name as CREATE and RENAME may make it: without a delimiter at its end, which only announces children (RFC 3501
     /// section 6.3.3), without empty levels, not too deep, and without wildcards, which LIST could not tell from its own.
     pub fn to_create(self) -> Result<MailboxName, BadName> {
-        let name = self.0.strip_suffix(DELIMITER).unwrap_or(&self.0);
+        let name = self.name.strip_suffix(DELIMITER).unwrap_or(&self.name);
         if name.split(DELIMITER).any(str::is_empty) {
             return Err(BadName("Mailbox name has an empty level"));
         }
@@ -60,13 +99,14 @@ impl MailboxName {
         if name.contains(['*', '%']) {
             return Err(BadName("Mailbox name has a wildcard"));
         }
-        MailboxName::new(name)
+        let given = self.given.map(|given| given.strip_suffix(DELIMITER).unwrap_or(&given).into());
+        Ok(MailboxName { name: name.to_owned(), given })
     }
 }
 
 impl fmt::Display for MailboxName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -261,14 +301,26 @@ mod tests {
         assert_eq!(MailboxName::new("inBox").unwrap().as_str(), "INBOX");
         assert_eq!(MailboxName::new("inbox/Sub").unwrap().as_str(), "INBOX/Sub");
         assert_eq!(MailboxName::new("Inboxes").unwrap().as_str(), "Inboxes");
+        assert_eq!(MailboxName::new("inbox/Sub").unwrap().given_otherwise(), Some("inbox/Sub"));
+        assert_eq!(MailboxName::new("INBOX/Sub").unwrap().given_otherwise(), None);
         assert!(MailboxName::new("").is_err());
+        assert!(MailboxName::new("a\u{2028}b").is_err());
         assert!(MailboxName::new("a\0b").is_err());
         assert!(MailboxName::new(&"x".repeat(IMAP_MAILBOX_NAME_BYTES_MAX + 1)).is_err());
     }
 
     #[test]
+    fn a_name_has_one_form_in_unicode() {
+        let name = MailboxName::new("Entwu\u{308}rfe/").unwrap();
+        assert_eq!((name.as_str(), name.given_otherwise()), ("Entwürfe/", Some("Entwu\u{308}rfe/")));
+        assert_eq!(name, MailboxName::new("Entwürfe/").unwrap());
+        let made = name.to_create().unwrap();
+        assert_eq!((made.as_str(), made.given_otherwise()), ("Entwürfe", Some("Entwu\u{308}rfe")));
+    }
+
+    #[test]
     fn names_to_create() {
-        let create = |name: &str| MailboxName::new(name).unwrap().to_create().map(|made| made.0);
+        let create = |name: &str| MailboxName::new(name).unwrap().to_create().map(|made| made.name);
         assert_eq!(create("a/b/").as_deref(), Ok("a/b"));
         for name in ["/", "/a", "a//b", "a//", "50%", "a*"] {
             assert!(create(name).is_err(), "{name}");

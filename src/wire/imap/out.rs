@@ -3,11 +3,13 @@
 use super::language::Language;
 use std::ops::{Deref, DerefMut};
 
-/// How responses are written from the moment a client has asked for it.
+/// How commands are read and responses are written from the moment a client has asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Dialect {
     /// Quoted strings and mailbox names are UTF-8 (ENABLE IMAP4rev2, RFC 9051 section 4.3; UTF8=ACCEPT, RFC 6855 section 3).
     pub utf8: bool,
+    /// SEARCH takes no CHARSET: strings are UTF-8 (UTF8=ACCEPT, RFC 6855 section 3).
+    pub no_charset: bool,
     /// Messages are named by UID alone (ENABLE UIDONLY, RFC 9586).
     pub uid_only: bool,
     /// In which texts for people are said (RFC 5255 section 3).

@@ -3,8 +3,9 @@
 //!
 //! All functions append whole lines (CRLF included, unless said otherwise) to an [`Out`] and allocate nothing else. Those that
 //! every client is told alike take its bytes.
-//! Always: a quoted string holds printable US-ASCII only; what does not fit goes into a literal; mailbox names leave in
-//! modified UTF-7; texts for people are cut to one line of printable ASCII.
+//! Always: a quoted string holds printable US-ASCII only, and what does not fit goes into a literal; mailbox names leave in
+//! modified UTF-7, or quoted in UTF-8 to clients that have enabled it; texts for people are cut to one line of printable
+//! ASCII.
 
 pub use super::code::Code;
 use super::code::push_code;
@@ -247,17 +248,21 @@ pub fn push_literal_head(out: &mut Vec<u8>, bytes: u64) {
     push(out, "}\r\n");
 }
 
-/// A mailbox name as `astring` in modified UTF-7: bare when it is an atom, else quoted.
+/// A mailbox name as `astring`, in modified UTF-7 or in the UTF-8 that the client has enabled: bare when it is an atom, else
+/// quoted.
 pub fn push_mailbox(out: &mut Out, name: &str) {
     let start = out.len();
-    encode_utf7(name, out);
+    match out.dialect.utf8 {
+        true => push(out, name),
+        false => encode_utf7(name, out),
+    }
     let written = out.get(start..).unwrap_or_default();
     let bare = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&'+,-./:;<=>?@[^_`|}~".contains(b);
     // NIL would be read as nothing at all.
     if !written.is_empty() && written.iter().all(bare) && !written.eq_ignore_ascii_case(b"NIL") {
         return;
     }
-    // Quoting grows the text in place: modified UTF-7 is printable ASCII, so quotes and backslashes are all there is.
+    // Quoting grows the text in place: names have no control characters, so quotes and backslashes are all there is.
     out.insert(start, b'"');
     let mut at = start + 1;
     while let Some(byte) = out.get(at).copied() {

@@ -3,7 +3,8 @@
 //! Always: a token either is read whole or is a [`Trouble`]; nothing is read twice.
 
 use super::super::flag::{Flags, SystemFlags};
-use super::super::mailbox::{MailboxName, decode_utf7};
+use super::super::mailbox::{MailboxName, decode_utf7, normalized};
+use super::super::out::Dialect;
 use super::super::response::Code;
 use super::super::sequence::{SequenceNumber, SequenceSet};
 use crate::limits::{IMAP_KEYWORD_BYTES_MAX, IMAP_LIST_ITEMS_MAX, IMAP_SET_RANGES_MAX};
@@ -14,6 +15,8 @@ use std::borrow::Cow;
 pub enum Trouble {
     /// *Theirs*: BAD, with a sentence.
     Bad(&'static str),
+    /// *Theirs*: message numbers after ENABLE UIDONLY: BAD [UIDREQUIRED] (RFC 9586 section 3).
+    UidRequired,
     /// *No*: understood and refused.
     No(Code<'static>, &'static str),
 }
@@ -24,6 +27,8 @@ pub type Parsed<T> = Result<T, Trouble>;
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
+    /// What the client has enabled for its commands too.
+    dialect: Dialect,
 }
 
 /// `ATOM-CHAR`: printable ASCII without the atom-specials.
@@ -32,8 +37,17 @@ pub fn is_atom_byte(byte: u8) -> bool {
 }
 
 impl<'a> Cursor<'a> {
+    /// A command of a client that has enabled nothing.
     pub fn new(command: &'a [u8]) -> Cursor<'a> {
-        Cursor { rest: command }
+        Cursor::in_dialect(command, Dialect::default())
+    }
+
+    pub fn in_dialect(command: &'a [u8], dialect: Dialect) -> Cursor<'a> {
+        Cursor { rest: command, dialect }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub fn peek(&self) -> Option<u8> {
@@ -132,8 +146,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `quoted`. Bytes above 127 are let through: clients send UTF-8 in search strings, and RFC 9051 allows it.
+    /// `quoted`. Bytes above 127 are let through: clients send UTF-8 in search strings without having enabled it. Whoever has
+    /// must keep to it (RFC 6855 section 3).
     fn quoted(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        let text = self.quoted_bytes()?;
+        match self.dialect.utf8 && std::str::from_utf8(&text).is_err() {
+            true => Err(Trouble::Bad("A quoted string is not UTF-8")),
+            false => Ok(text),
+        }
+    }
+
+    fn quoted_bytes(&mut self) -> Parsed<Cow<'a, [u8]>> {
         const BAD: Trouble = Trouble::Bad("A quoted string is broken");
         self.expect(b'"', "A quoted string is missing")?;
         let plain = |b| !matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0);
@@ -209,9 +232,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `mailbox`.
+    /// `mailbox`: in modified UTF-7, or in UTF-8 by a client that has enabled it (RFC 9051 section 5.1, RFC 6855 section 3).
     pub fn mailbox(&mut self) -> Parsed<MailboxName> {
-        MailboxName::decode(&self.astring()?).map_err(|bad| Trouble::No(Code::Cannot, bad.0))
+        let wire = self.astring()?;
+        let name = match self.dialect.utf8 {
+            true => MailboxName::new(&utf8(wire)?),
+            false => MailboxName::decode(&wire),
+        };
+        name.map_err(|bad| Trouble::No(Code::Cannot, bad.0))
     }
 
     /// `mailbox` of CREATE and RENAME.
@@ -231,7 +259,11 @@ impl<'a> Cursor<'a> {
         if wire.len() > crate::limits::IMAP_MAILBOX_NAME_BYTES_MAX {
             return Err(Trouble::No(Code::Limit, "Mailbox pattern is too long"));
         }
-        decode_utf7(&wire).map_err(|bad| Trouble::No(Code::Cannot, bad.0))
+        let pattern = match self.dialect.utf8 {
+            true => utf8(wire)?,
+            false => decode_utf7(&wire).map_err(|bad| Trouble::No(Code::Cannot, bad.0))?,
+        };
+        Ok(normalized(&pattern).into_owned())
     }
 
     /// `sequence-set`. Ranges of plain numbers that touch are joined as they are read.

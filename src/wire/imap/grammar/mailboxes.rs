@@ -39,6 +39,9 @@ fn qresync(cursor: &mut Cursor<'_>) -> Parsed<QResync> {
         cursor.eat(b' ');
     }
     if cursor.eat(b'(') {
+        if cursor.dialect().uid_only {
+            return Err(Trouble::UidRequired);
+        }
         let numbers = cursor.known_set()?;
         cursor.space()?;
         qresync.sequence_match = Some((numbers, cursor.known_set()?));

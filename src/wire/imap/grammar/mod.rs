@@ -102,6 +102,9 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("UID", Verb::Uid, Allowed::Selected),
 ];
 
+/// The verbs that name messages by number unless `UID` stands before them.
+const BY_NUMBER: &[Verb] = &[Verb::Copy, Verb::Fetch, Verb::Move, Verb::Search, Verb::Store];
+
 /// `tag SP`, what every command begins with. The cursor stands at the verb afterwards.
 pub fn parse_tag(cursor: &mut Cursor<'_>) -> Option<Tag> {
     // `tag` is ASTRING-CHARs without "+", which begins continuations.
@@ -120,6 +123,9 @@ pub fn parse_verb(cursor: &mut Cursor<'_>) -> Parsed<(Verb, Allowed)> {
 
 /// The arguments of a verb, up to the end of the command.
 pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    if cursor.dialect().uid_only && BY_NUMBER.contains(&verb) {
+        return Err(Trouble::UidRequired);
+    }
     let command = match verb {
         Verb::Capability => Command::Capability,
         Verb::Check => Command::Check,

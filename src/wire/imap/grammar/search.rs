@@ -16,6 +16,9 @@ pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     cursor.space()?;
     let mut charset = None;
     if cursor.eat_word("CHARSET") {
+        if cursor.dialect().no_charset {
+            return Err(Trouble::Bad("After ENABLE UTF8=ACCEPT every string is UTF-8"));
+        }
         cursor.space()?;
         charset = Some(search_charset(cursor)?);
         cursor.space()?;
@@ -123,6 +126,7 @@ impl Keys {
                 cursor.expect(b')', "A closing parenthesis is missing")?;
                 return Ok(key);
             }
+            Some(b'*' | b'0'..=b'9') if cursor.dialect().uid_only => return Err(Trouble::UidRequired),
             Some(b'*' | b'$' | b'0'..=b'9') => return cursor.sequence_set().map(SearchKey::Sequence),
             _ => {}
         }
