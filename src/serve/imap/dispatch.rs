@@ -88,6 +88,7 @@ impl Session {
                     enabled.push("QRESYNC");
                 }
                 "UTF8=ACCEPT" => (self.enabled.utf8, _) = (true, enabled.push("UTF8=ACCEPT")),
+                "UIDONLY" => (self.enabled.uid_only, _) = (true, enabled.push("UIDONLY")),
                 _ => {}
             }
         }

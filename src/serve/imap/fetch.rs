@@ -51,7 +51,8 @@ impl Session {
     fn plan(&self, fetch: &Fetch, read_only: bool) -> Plan {
         let mut items: Vec<Item> = Vec::with_capacity(fetch.items.len() + 2);
         // UID first, whether it was asked for or goes with UID FETCH: it is what clients look for.
-        if fetch.uid || fetch.items.contains(&FetchItem::Uid) {
+        // UIDFETCH begins with it.
+        if (fetch.uid && !self.enabled.uid_only) || fetch.items.contains(&FetchItem::Uid) {
             items.push(Item::Uid);
         }
         items.extend(fetch.items.iter().filter(|item| **item != FetchItem::Uid).map(Item::new));

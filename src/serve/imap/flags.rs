@@ -30,8 +30,11 @@ impl Session {
         if store.unchanged_since.is_some() {
             self.enable_condstore();
         }
-        let telling =
-            Telling { flags: !store.silent, uid: store.uid || self.enabled.condstore, modseq: self.enabled.condstore };
+        let telling = Telling {
+            flags: !store.silent,
+            uid: (store.uid || self.enabled.condstore) && !self.enabled.uid_only,
+            modseq: self.enabled.condstore,
+        };
         let uids = self.uids(store.uid, &store.set)?;
         let mut modified = NumberSet::default();
         let mut rest = uids.iter();

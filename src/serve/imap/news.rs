@@ -93,7 +93,7 @@ impl Session {
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {
         let Some(selected) = &self.selected else { return Ok(()) };
-        if self.enabled.qresync {
+        if self.enabled.qresync || self.enabled.uid_only {
             response::vanished(&mut self.line.out, false, &number_set(&news.vanished));
         } else {
             for seq in &news.expunged {
@@ -107,7 +107,10 @@ impl Session {
         for (seq, row) in &news.flags {
             let out = &mut self.line.out;
             let mut told = FetchRow::begin(out, *seq, row.uid.0);
-            told.uid(out, row.uid.0);
+            // RFC 9051 section 7.5.2: what nobody asked for names the UID; UIDFETCH does anyway.
+            if !out.dialect.uid_only {
+                told.uid(out, row.uid.0);
+            }
             told.flags(out, row.flags, &selected.keywords, row.keywords, false);
             if self.enabled.condstore {
                 told.modseq(out, row.modseq.0);

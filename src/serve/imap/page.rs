@@ -306,7 +306,8 @@ impl Renderer<'_> {
         let mut row = FetchRow::begin(&mut self.out, seq, message.uid.0);
         let planned = |wanted: fn(&Item) -> bool| self.plan.items.iter().any(wanted);
         if self.seen_now.contains(message.uid.0) {
-            if self.plan.condstore && !planned(|item| matches!(item, Item::Uid)) {
+            let names_uid = self.plan.condstore && !self.plan.dialect.uid_only;
+            if names_uid && !planned(|item| matches!(item, Item::Uid)) {
                 row.uid(&mut self.out, message.uid.0);
             }
             if !planned(|item| matches!(item, Item::Flags)) {

@@ -71,6 +71,8 @@ impl Session {
         let (id, qresync) = (found.id, select.qresync);
         let opened = self.context.store.read(move |snapshot| open(snapshot, id, qresync.as_ref())).await?;
         let Opened { mailbox, map, unseen, missed } = opened;
+        // A number, which means nothing to a client that names messages by UID.
+        let unseen = unseen.filter(|_| !self.enabled.uid_only);
         self.tell_selected(&mailbox, &map, unseen, select.read_only);
         let (text, code) = match select.read_only {
             true => ("EXAMINE completed", Code::ReadOnly),
@@ -123,8 +125,12 @@ impl Session {
         for range in missed.changed.ranges() {
             map.spans_within(*range).for_each(|(first, last)| changed.push_range(first, last));
         }
+        let mut items = vec![Item::Flags, Item::ModSeq];
+        if !self.enabled.uid_only {
+            items.insert(0, Item::Uid);
+        }
         let plan = Plan {
-            items: vec![Item::Uid, Item::Flags, Item::ModSeq],
+            items,
             changed_since: Some(missed.since),
             sets_seen: false,
             condstore: true,

@@ -19,6 +19,7 @@ const AFTER_LOGIN: &[&str] = &[
     "IDLE",
     "NAMESPACE",
     "UIDPLUS",
+    "UIDONLY",
     "UNSELECT",
     "CHILDREN",
     "MOVE",

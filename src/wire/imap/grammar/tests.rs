@@ -480,3 +480,33 @@ proptest! {
         let _ = parse(&[verb.0.as_bytes(), b" ", &rest].concat());
     }
 }
+
+#[test]
+fn uid_only_knows_no_numbers() {
+    let dialect = Dialect { uid_only: true, ..Dialect::default() };
+    let parse = |command: &'static str| {
+        let mut cursor = Cursor::in_dialect(command.as_bytes(), dialect);
+        let (verb, _) = parse_verb(&mut cursor)?;
+        parse_arguments(verb, &mut cursor)
+    };
+    for command in ["FETCH 1 FLAGS", "STORE 1 FLAGS ()", "SEARCH ALL", "COPY 1 x", "MOVE 1 x", "UID SEARCH (NOT 1)"] {
+        assert_eq!(parse(command), Err(Trouble::UidRequired), "{command}");
+    }
+    for command in
+        ["UID FETCH 1 FLAGS", "UID SEARCH UID 1", "EXPUNGE", "UID EXPUNGE 1:*", "SELECT x (QRESYNC (1 1 1:2))"]
+    {
+        assert!(parse(command).is_ok(), "{command}");
+    }
+}
+
+#[test]
+fn names_in_utf_8() {
+    let dialect = Dialect { utf8: true, ..Dialect::default() };
+    let mailbox = |wire: &[u8]| Cursor::in_dialect(wire, dialect).mailbox();
+    assert_eq!(mailbox("\"Entwürfe\"".as_bytes()), Ok(name("Entwürfe")));
+    assert_eq!(mailbox(b"Entw&APw-rfe"), Ok(name("Entw&APw-rfe")));
+    assert_eq!(mailbox(b"&"), Ok(name("&")));
+    assert!(matches!(mailbox(b"\"\xfc\""), Err(Trouble::Bad(_))));
+    assert!(matches!(mailbox(b"{1}\r\n\xfc"), Err(Trouble::Bad(_))));
+    assert!(matches!(Cursor::new("\"Entwürfe\"".as_bytes()).mailbox(), Err(Trouble::No(Code::Cannot, _))));
+}
