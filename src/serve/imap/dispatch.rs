@@ -97,7 +97,7 @@ impl Session {
             self.enable_condstore();
         }
         // From here on, as the client is told: not in the middle of a response.
-        self.line.out.dialect = self.enabled.dialect();
+        self.line.out.dialect = self.enabled.dialect(self.line.out.dialect);
         self.finish(tag, true, Code::None, "ENABLE completed").await
     }
 

@@ -18,8 +18,8 @@ pub struct Enabled {
 }
 
 impl Enabled {
-    /// What it means for how commands are read and responses are written.
-    pub fn dialect(&self) -> Dialect {
-        Dialect { utf8: self.rev2 || self.utf8, no_charset: self.utf8, uid_only: self.uid_only }
+    /// The dialect that follows from it; what else the client has chosen stays.
+    pub fn dialect(&self, chosen: Dialect) -> Dialect {
+        Dialect { utf8: self.rev2 || self.utf8, no_charset: self.utf8, uid_only: self.uid_only, ..chosen }
     }
 }
