@@ -44,6 +44,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("APPEND takes one message", "APPEND nimmt eine Nachricht"),
     ("AUTHENTICATE was cancelled", "AUTHENTICATE wurde abgebrochen"),
     ("Acting as somebody else is not supported", "Für jemand anderen zu handeln ist nicht möglich"),
+    ("After ENABLE UTF8=ACCEPT every string is UTF-8", "Nach ENABLE UTF8=ACCEPT ist jeder Text UTF-8"),
     ("Already logged in", "Bereits angemeldet"),
     ("An atom is missing", "Ein Wort fehlt"),
     ("Another mailbox has this special use", "Ein anderer Ordner hat diese besondere Aufgabe"),
