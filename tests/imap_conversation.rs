@@ -142,7 +142,7 @@ fn literals_are_asked_for_or_come_by_themselves() {
 #[test]
 fn literal_bytes_never_run_as_a_command() {
     for refused in
-        ["a BOGUS {16+}", "a FETCH {16+}", "{16+}", "a APPEND \"x {16+}", "a APPEND x ~{16+}", "a LOGIN x {16+}"]
+        ["a BOGUS {16+}", "a FETCH {16+}", "{16+}", "a APPEND \"x {16+}", "a APPEND x y~{16+}", "a LOGIN x {16+}"]
     {
         let bytes = format!("{refused}\r\nb DELETE INBOX\r\n\r\nc NOOP\r\n");
         let session = run(Session::logged_in, bytes.as_bytes());

@@ -67,6 +67,8 @@ pub const FETCH_SEEN_ROWS_MAX: usize = 64;
 pub const FETCH_INLINE_BYTES_MAX: u64 = 64 << 10;
 /// Bytes read from a body at once.
 pub const FETCH_PIECE_BYTES: u64 = 64 << 10;
+/// Encoded bytes of a part that BINARY decodes at once: a few milliseconds of a reader thread.
+pub const BINARY_PAGE_BYTES: u64 = 1 << 20;
 /// Bytes of a header that HEADER.FIELDS and SEARCH HEADER look at. Real headers have a few KiB.
 pub const FETCH_HEADER_BYTES_MAX: u64 = 256 << 10;
 /// Rows that SELECT looks at for the first unseen message before it leaves UNSEEN out.

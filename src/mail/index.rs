@@ -142,6 +142,18 @@ impl Indexer {
     }
 }
 
+/// Whether a header names a transfer encoding that cannot be undone here. `in_multipart`: it is that of a part of a multipart, where
+/// the field counts even without MIME-Version.
+pub fn names_unknown_encoding(header: &[u8], in_multipart: bool) -> bool {
+    let mut scanner = Scanner::new();
+    if in_multipart {
+        scanner.push(b"MIME-Version: 1.0\r\n");
+    }
+    scanner.push(header);
+    let named = structure::encoding(&scanner.finish(), 0);
+    named.is_some_and(|token| !TransferEncoding::is_known(&token))
+}
+
 fn part_of(parts: &[ScannedPart], at: usize, part: &ScannedPart) -> Part {
     let kind = match part.shape {
         Shape::Multipart => PartKind::Multipart,

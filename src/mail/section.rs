@@ -1,9 +1,9 @@
-//! `BODY[section]` of FETCH: from part numbers to bytes of the stored message.
+//! `BODY[section]` and `BINARY[section]` of FETCH: from part numbers to bytes of the stored message.
 //!
 //! Receives a section and the parts of a message; hands on the byte range that the section means. Never reads a body. Section numbers follow RFC 3501 section 6.4.5: a message that is not a
 //! multipart has exactly the part 1, which is its own body.
 
-use crate::mail::index::{Part, PartKind};
+use crate::mail::index::{Part, PartKind, TransferEncoding};
 use crate::wire::imap::command::{Partial, SectionText};
 use std::ops::Range;
 
@@ -25,10 +25,36 @@ pub fn locate(parts: &[Part], path: &[u32], text: &SectionText) -> Option<Range<
     }
 }
 
-/// The part of a section that stands alone, for BINARY: its index in `parts`.
-pub fn leaf(parts: &[Part], path: &[u32]) -> Option<usize> {
-    let (part, is_message) = part_at(parts, path)?;
-    (!is_message).then_some(part)
+/// The bytes that a section of BINARY is decoded from (RFC 3516 section 4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Where they lie in the stored message.
+    pub bytes: Range<u64>,
+    /// How they are encoded, as far as it is an encoding that we know.
+    pub encoding: TransferEncoding,
+    /// Where no encoding is known, the header that may name one which we do not know, and whether it is a part of a multipart: see
+    /// [`crate::mail::index::names_unknown_encoding`].
+    pub undecided: Option<(Range<u64>, bool)>,
+}
+
+/// What `BINARY[path]` is decoded from. A multipart, a message and the message as a whole have no encoding of their own (RFC 2045
+/// section 6.4): of them all servers tell the bytes as they are. `None`: this message has no such section.
+pub fn locate_binary(parts: &[Part], path: &[u32]) -> Option<Encoded> {
+    let bytes = locate(parts, path, &SectionText::Whole)?;
+    let (at, is_message) = part_at(parts, path)?;
+    let part = parts.get(at)?;
+    let composite = is_message || matches!(part.kind, PartKind::Multipart | PartKind::Message);
+    let encoding = if composite { TransferEncoding::Identity } else { part.encoding };
+    let undecided = (!composite && encoding == TransferEncoding::Identity)
+        .then(|| (part.header_start..part.body_start, is_in_multipart(parts, at)));
+    Some(Encoded { bytes, encoding, undecided })
+}
+
+/// Whether the part directly around this one is a multipart.
+fn is_in_multipart(parts: &[Part], at: usize) -> bool {
+    let inside = |(outer, part): &(usize, &Part)| *outer + (part.descendants as usize) >= at;
+    let around = parts.get(..at).unwrap_or_default().iter().enumerate().rev().find(inside);
+    around.is_some_and(|(_, part)| part.kind == PartKind::Multipart)
 }
 
 /// The index of the part under these numbers, and whether it is the message itself (no numbers).
@@ -130,7 +156,26 @@ mod tests {
         assert_eq!(at(&parts, &[4], Whole), None);
         assert_eq!(at(&parts, &[0], Whole), None);
         assert_eq!(at(&parts, &[u32::MAX], Whole), None);
-        assert_eq!((leaf(&parts, &[2, 1]), leaf(&parts, &[])), (Some(4), None));
+    }
+
+    #[test]
+    fn what_binary_is_decoded_from() {
+        let mut parts = nested();
+        parts[4].encoding = TransferEncoding::Base64;
+        parts[6].encoding = TransferEncoding::Base64;
+        let binary = |path: &[u32]| {
+            locate_binary(&parts, path).map(|Encoded { bytes, encoding, undecided }| {
+                ((bytes.start, bytes.end), encoding, undecided.map(|(header, inside)| (header.start, inside)))
+            })
+        };
+        use TransferEncoding::*;
+        assert_eq!(binary(&[]), Some(((0, 1000), Identity, None)));
+        assert_eq!(binary(&[1]), Some(((120, 130), Identity, Some((110, true)))));
+        assert_eq!(binary(&[2, 1]), Some(((190, 200), Base64, None)));
+        assert_eq!(binary(&[2]), Some(((150, 500), Identity, None)));
+        assert_eq!(binary(&[3]), Some(((520, 900), Identity, None)));
+        assert_eq!(binary(&[3, 1]), Some(((530, 900), Identity, Some((520, false)))));
+        assert_eq!(binary(&[2, 3]), None);
     }
 
     #[test]

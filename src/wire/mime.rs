@@ -22,6 +22,13 @@ pub enum TransferEncoding {
 }
 
 impl TransferEncoding {
+    /// Whether the token of a Content-Transfer-Encoding field names an encoding that RFC 2045 section 6.1 knows.
+    pub fn is_known(token: &[u8]) -> bool {
+        [&b"7bit"[..], b"8bit", b"binary", b"base64", b"quoted-printable"]
+            .iter()
+            .any(|known| token.eq_ignore_ascii_case(known))
+    }
+
     /// The encoding a Content-Transfer-Encoding token names; unknown ones count as identity.
     pub fn named(token: &[u8]) -> TransferEncoding {
         if token.eq_ignore_ascii_case(b"base64") {

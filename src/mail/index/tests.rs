@@ -303,3 +303,17 @@ proptest! {
         prop_assert_eq!(ours, theirs);
     }
 }
+
+#[test]
+fn unknown_encodings_are_told_from_none() {
+    let unknown = |field: &str, in_multipart| {
+        names_unknown_encoding(format!("Subject: x\r\n{field}\r\n\r\n").as_bytes(), in_multipart)
+    };
+    for known in ["7bit", "8BIT", "binary", "Base64", "quoted-printable"] {
+        assert!(!unknown(&format!("Content-Transfer-Encoding: {known}"), true), "{known}");
+    }
+    assert!(unknown("Content-Transfer-Encoding: x-uuencode", true));
+    assert!(!unknown("Content-Transfer-Encoding: x-uuencode", false), "not a MIME message");
+    assert!(unknown("MIME-Version: 1.0\r\nContent-Transfer-Encoding: x-uuencode", false));
+    assert!(!unknown("Subject: again", true));
+}

@@ -1,9 +1,9 @@
 //! FETCH and UID FETCH: pages of rows, streamed literals, `\Seen`.
 
 use super::Session;
-use super::failure::{Failure, bad, no};
+use super::failure::{Failure, bad, no, words};
 use super::news::gone_since;
-use super::page::{After, Item, Page, Plan, Request, Stretch, beginning, push_without_nul, render};
+use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, push_without_nul, render};
 use super::select::{set_of, vanished_by_comparison};
 use crate::limits::FETCH_PIECE_BYTES;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
@@ -15,6 +15,14 @@ use smol::future;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// What came of telling rows.
+pub(super) struct Rows {
+    /// Messages told.
+    told: u32,
+    /// Why something of them was left out.
+    untold: Option<Untold>,
+}
 
 impl Session {
     /// FETCH (RFC 3501 section 6.4.5, RFC 7162 sections 3.1.4 and 3.2.6).
@@ -36,13 +44,20 @@ impl Session {
         }
         let plan = self.plan(&fetch, read_only);
         let wanted = uids.count();
-        let told = self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
+        let Rows { told, untold } = self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
         let gone = !fetch.uid && fetch.changed_since.is_none() && u64::from(told) < wanted;
         self.tell_news(fetch.uid, false).await?;
-        let (status, code, text) = match gone {
+        let (status, code, text) = match untold {
+            Some(Untold::Trouble(trouble)) => {
+                let (code, text) = words(&trouble);
+                (Status::No, code, text)
+            }
+            Some(Untold::UnknownEncoding) => {
+                (Status::No, Code::UnknownCte, "The transfer encoding of a part is unknown or broken")
+            }
             // RFC 2180 section 4.1.2: numbers that the client still has, of messages that others expunged.
-            true => (Status::No, Code::ExpungeIssued, "Some of the messages no longer exist"),
-            false => (Status::Ok, Code::None, "FETCH completed"),
+            None if gone => (Status::No, Code::ExpungeIssued, "Some of the messages no longer exist"),
+            None => (Status::Ok, Code::None, "FETCH completed"),
         };
         response::tagged(&mut self.line.out, tag, status, code, text);
         Ok(())
@@ -68,21 +83,21 @@ impl Session {
         }
     }
 
-    /// Tells the rows of these messages, page by page; returns how many there were.
+    /// Tells the rows of these messages, page by page.
     pub(super) async fn tell_rows(
         &mut self,
         mailbox: MailboxId,
         uids: &NumberSet,
         plan: Arc<Plan>,
-    ) -> Result<u32, Failure> {
-        let Some(selected) = &self.selected else { return Ok(0) };
+    ) -> Result<Rows, Failure> {
+        let mut rows = Rows { told: 0, untold: None };
+        let Some(selected) = &self.selected else { return Ok(rows) };
         let map = selected.view.map();
         let stretch =
             |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
         let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
-        let (mut place, mut row) = (beginning(&stretches, 0), None);
+        let (mut place, mut row, mut measured) = (beginning(&stretches, 0), None, None);
         let mut seen_now = Arc::new(NumberSet::default());
-        let mut told = 0;
         // A page is sent while the next one is read.
         let mut unsent = Vec::new();
         loop {
@@ -92,18 +107,21 @@ impl Session {
                 plan: plan.clone(),
                 place,
                 row,
+                measured,
                 seen_now: seen_now.clone(),
             };
             let reading = self.context.store.read(move |snapshot| render(snapshot, request));
             let (page, sent) = future::zip(reading, self.line.write(&unsent)).await;
             sent?;
-            let Page { out, next, told: more } = page?;
-            told += more;
+            let Page { out, next, told, untold } = page?;
+            rows.told += told;
+            rows.untold = rows.untold.or(untold);
             unsent = out;
+            measured = None;
             (place, row) = match next {
                 After::End => {
                     self.line.write(&unsent).await?;
-                    return Ok(told);
+                    return Ok(rows);
                 }
                 After::Failed(trouble) => {
                     self.line.write(&unsent).await?;
@@ -116,11 +134,18 @@ impl Session {
                     seen_now = Arc::new(untold.chain(self.set_seen(mailbox, unseen).await.iter()).collect());
                     (place, None)
                 }
+                After::Measure { coded, row, place } => {
+                    measured = Some(self.measure(coded).await);
+                    (place, row)
+                }
                 After::Stream { body, range, row, place } => {
-                    // The row is counted once, when it ends.
-                    told -= 1;
                     self.line.write(&std::mem::take(&mut unsent)).await?;
                     self.stream_body(body, range).await?;
+                    (place, Some(row))
+                }
+                After::Decode { coded, wanted, row, place } => {
+                    self.line.write(&std::mem::take(&mut unsent)).await?;
+                    self.stream_decoded(coded, wanted).await?;
                     (place, Some(row))
                 }
             };

@@ -16,13 +16,14 @@
 //! | [`list`] | LIST, LSUB, STATUS |
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
 //! | [`append`] | APPEND |
-//! | [`fetch`], [`page`] | FETCH |
+//! | [`fetch`], [`page`], [`binary`] | FETCH |
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`] | SEARCH |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod append;
+mod binary;
 mod dispatch;
 mod failure;
 mod fetch;
@@ -91,6 +92,8 @@ struct Session {
     authentication: Option<Authentication>,
     /// The message of an APPEND.
     arriving: Option<append::Arriving>,
+    /// The part that BINARY decoded last.
+    decoded: Option<Box<binary::Decoded>>,
 }
 
 /// What ended a wait.
@@ -134,6 +137,7 @@ impl Session {
             idling: false,
             authentication: None,
             arriving: None,
+            decoded: None,
         }
     }
 

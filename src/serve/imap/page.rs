@@ -4,6 +4,7 @@
 //! ended. Must always hold: a page costs bounded time and memory ([`FETCH_PAGE_BYTES`], [`FETCH_PAGE_ROWS_MAX`]) whatever is
 //! fetched, and a literal larger than [`FETCH_INLINE_BYTES_MAX`] is left to be streamed.
 
+use super::binary::{Binary, Coded, Measured, Told};
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX,
 };
@@ -43,6 +44,7 @@ pub(super) enum Item {
     Body,
     BodyStructure,
     Section(Section),
+    Binary(Binary),
 }
 
 /// A section, with the name under which it is told.
@@ -80,12 +82,14 @@ impl Item {
             FetchItem::Rfc822Header => named("RFC822.HEADER", SectionText::Header),
             FetchItem::Rfc822Text => named("RFC822.TEXT", SectionText::Text),
             FetchItem::Section(section) => Item::Section(Section::new(section)),
+            FetchItem::Binary(section) => Item::Binary(Binary::new(section)),
+            FetchItem::BinarySize(path) => Item::Binary(Binary::size(path)),
         }
     }
 
     fn needs_index(&self) -> bool {
         match self {
-            Item::Envelope | Item::Body | Item::BodyStructure => true,
+            Item::Envelope | Item::Body | Item::BodyStructure | Item::Binary(_) => true,
             Item::Section(section) => !section.is_whole_message(),
             _ => false,
         }
@@ -136,6 +140,8 @@ pub(super) struct Request {
     pub place: Place,
     /// The row begun by the page before.
     pub row: Option<FetchRow>,
+    /// The part that the page before wanted to know the size of.
+    pub measured: Option<Measured>,
     /// Messages that got `\Seen` by this command: their FLAGS are told.
     pub seen_now: Arc<NumberSet>,
 }
@@ -146,6 +152,27 @@ pub(super) struct Page {
     pub next: After,
     /// Messages told.
     pub told: u32,
+    /// Why something was left out, the first time that happened.
+    pub untold: Option<Untold>,
+}
+
+/// Why something of a message is not told. The rest of it is, and the other messages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// It cannot be read.
+    Trouble(Trouble),
+    /// Its transfer encoding is unknown or broken (RFC 3516 section 4.3).
+    UnknownEncoding,
+}
+
+impl From<Trouble> for Untold {
+    fn from(trouble: Trouble) -> Untold {
+        Untold::Trouble(match trouble {
+            // The message is there: a body that is not has been lost.
+            Trouble::NotFound => Trouble::Failed("a message has lost its body".to_owned()),
+            trouble => trouble,
+        })
+    }
 }
 
 /// Why a page ended.
@@ -158,6 +185,10 @@ pub(super) enum After {
     Unseen(Vec<Uid>, Place),
     /// These bytes belong next into the answer; then go on here with the row.
     Stream { body: BodyId, range: Range<u64>, row: FetchRow, place: Place },
+    /// The same of decoded bytes of a part.
+    Decode { coded: Coded, wanted: Range<u64>, row: FetchRow, place: Place },
+    /// The size of this part is wanted; then go on here.
+    Measure { coded: Coded, row: Option<FetchRow>, place: Place },
     /// The row that the page before had begun cannot be gone on with. It is ended: what is said next must not land in it.
     Failed(Trouble),
 }
@@ -169,7 +200,7 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
         (Err(trouble), Some(row)) => {
             let mut out = Vec::new();
             row.end(&mut out);
-            Ok(Page { out, next: After::Failed(trouble), told: 0 })
+            Ok(Page { out, next: After::Failed(trouble), told: 0, untold: None })
         }
         (rendered, _) => rendered,
     }
@@ -177,9 +208,10 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
 
 fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
-    let Request { mailbox, stretches, plan, mut place, mut row, seen_now } = request;
-    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, out: Out::new(plan.dialect) };
-    let mut page = Page { out: Vec::new(), next: After::End, told: 0 };
+    let Request { mailbox, stretches, plan, mut place, mut row, measured, seen_now } = request;
+    let out = Out::new(plan.dialect);
+    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, measured, untold: None, out };
+    let mut page = Page { out: Vec::new(), next: After::End, told: 0, untold: None };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
     while let Some(stretch) = stretches.get(place.stretch) {
@@ -192,8 +224,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
             let unseen = unseen(&messages, &plan, &seen_now);
             if !unseen.is_empty() {
                 page.next = After::Unseen(unseen, place);
-                page.out = renderer.out.take();
-                return Ok(page);
+                return Ok(renderer.finish(page));
             }
         }
         if messages.is_empty()
@@ -208,19 +239,17 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
                 continue;
             }
             let seq = stretch.seq + (message.uid.0 - stretch.first);
-            page.told += 1;
-            match renderer.message(message, seq, &mut row, place)? {
+            match renderer.message(message, seq, &mut row, place) {
                 Some(after) => {
                     page.next = after;
-                    page.out = renderer.out.take();
-                    return Ok(page);
+                    return Ok(renderer.finish(page));
                 }
-                None => place.item = 0,
+                // A row is counted once, when it ends.
+                None => (place.item, page.told) = (0, page.told + 1),
             }
             if renderer.out.len() >= FETCH_PAGE_BYTES {
                 page.next = After::More(following(&stretches, place));
-                page.out = renderer.out.take();
-                return Ok(page);
+                return Ok(renderer.finish(page));
             }
         }
         place = match complete {
@@ -233,8 +262,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
             break;
         }
     }
-    page.out = renderer.out.take();
-    Ok(page)
+    Ok(renderer.finish(page))
 }
 
 /// The first place of a stretch.
@@ -265,41 +293,71 @@ struct Renderer<'a> {
     plan: &'a Plan,
     keywords: Vec<String>,
     seen_now: &'a NumberSet,
+    measured: Option<Measured>,
+    untold: Option<Untold>,
     out: Out,
 }
 
 impl Renderer<'_> {
-    /// Renders a message from its item `place.item` on. `Some` when a literal must be streamed first.
-    fn message(
-        &mut self,
-        message: &MessageRow,
-        seq: u32,
-        open: &mut Option<FetchRow>,
-        place: Place,
-    ) -> Result<Option<After>, Trouble> {
+    fn finish(mut self, page: Page) -> Page {
+        Page { out: self.out.take(), untold: self.untold, ..page }
+    }
+
+    /// Renders a message from its item `place.item` on. `Some` when something else must be done first. An item that cannot be told
+    /// is left out.
+    fn message(&mut self, message: &MessageRow, seq: u32, open: &mut Option<FetchRow>, place: Place) -> Option<After> {
+        let start = self.out.len();
         let items = self.plan.items.get(place.item..).unwrap_or_default();
-        // The body is read before the row begins: a body that cannot be read must not leave half a row.
         let index = match items.iter().any(Item::needs_index) {
-            true => Some(self.snapshot.body_index(message.body)?),
+            true => self.snapshot.body_index(message.body).map_err(|trouble| self.leave_out(trouble.into())).ok(),
             false => None,
         };
         let mut row = match open.take() {
             Some(row) => row,
             None => self.begin(message, seq),
         };
-        for (at, item) in items.iter().enumerate() {
-            if let Item::Section(section) = item {
-                let range = self.section(&mut row, message, index.as_ref(), section)?;
-                if let Some(range) = range {
-                    let place = Place { item: place.item + at + 1, ..place };
-                    return Ok(Some(After::Stream { body: message.body, range, row, place }));
-                }
-            } else {
-                self.item(&mut row, message, index.as_ref(), item);
+        for (at, item) in items.iter().enumerate().filter(|(_, item)| index.is_some() || !item.needs_index()) {
+            let place = Place { item: place.item + at, ..place };
+            let next = Place { item: place.item + 1, ..place };
+            match item {
+                Item::Section(section) => match self.section(&mut row, message, index.as_ref(), section) {
+                    Ok(None) => {}
+                    Ok(Some(range)) => return Some(After::Stream { body: message.body, range, row, place: next }),
+                    Err(trouble) => self.leave_out(trouble.into()),
+                },
+                Item::Binary(binary) => match self.binary(&mut row, message, index.as_ref(), binary) {
+                    Ok(Told::Whole) => {}
+                    Ok(Told::Head(coded, wanted)) => return Some(After::Decode { coded, wanted, row, place: next }),
+                    Ok(Told::Unmeasured(coded)) if row.is_empty() => {
+                        self.out.truncate(start);
+                        return Some(After::Measure { coded, row: None, place });
+                    }
+                    Ok(Told::Unmeasured(coded)) => return Some(After::Measure { coded, row: Some(row), place }),
+                    Err(untold) => self.leave_out(untold),
+                },
+                item => self.item(&mut row, message, index.as_ref(), item),
             }
         }
-        row.end(&mut self.out);
-        Ok(None)
+        match row.is_empty() {
+            true => self.out.truncate(start),
+            false => row.end(&mut self.out),
+        }
+        None
+    }
+
+    fn leave_out(&mut self, untold: Untold) {
+        self.untold.get_or_insert(untold);
+    }
+
+    fn binary(
+        &mut self,
+        row: &mut FetchRow,
+        message: &MessageRow,
+        index: Option<&BodyIndex>,
+        binary: &Binary,
+    ) -> Result<Told, Untold> {
+        let Some(index) = index else { return Ok(Told::Whole) };
+        binary.tell((self.snapshot, message, index), self.measured.take(), row, &mut self.out)
     }
 
     fn begin(&mut self, message: &MessageRow, seq: u32) -> FetchRow {
@@ -332,7 +390,7 @@ impl Renderer<'_> {
             (Item::Body, Some(index)) => row.body(out, &index.body),
             (Item::BodyStructure, Some(index)) => row.body_structure(out, &index.body_structure),
             // Cannot happen: `Item::needs_index` names every item that needs one.
-            (Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_), _) => {}
+            (Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_) | Item::Binary(_), _) => {}
         }
     }
 
@@ -355,7 +413,7 @@ impl Renderer<'_> {
         };
         if let Some((names, wanted)) = &section.fields {
             let range = range.start..range.end.min(range.start + FETCH_HEADER_BYTES_MAX);
-            let block = self.read(message.body, range)?;
+            let block = read(self.snapshot, message.body, range)?;
             let mut selected = Vec::new();
             header::select(&block, names, *wanted, &mut selected);
             let cut = cut(0..selected.len() as u64, section.partial);
@@ -370,28 +428,28 @@ impl Renderer<'_> {
             row.literal(&mut self.out, &section.name, bytes);
             return Ok(Some(range));
         }
-        let literal = self.read(message.body, range)?;
+        let literal = read(self.snapshot, message.body, range)?;
         row.literal(&mut self.out, &section.name, literal.len() as u64);
         push_without_nul(&mut self.out, &literal);
         Ok(None)
     }
+}
 
-    fn read(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut bytes =
-            self.snapshot.body_range(body, range.start..range.end.min(range.start + FETCH_INLINE_BYTES_MAX))?;
-        while range.start + (bytes.len() as u64) < range.end {
-            let start = range.start + bytes.len() as u64;
-            let piece = self.snapshot.body_range(body, start..range.end.min(start + FETCH_INLINE_BYTES_MAX))?;
-            if piece.is_empty() {
-                return Err(Trouble::Failed("a body is shorter than its message says".to_owned()));
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
+/// Bytes of a body, in pieces that a snapshot likes to read.
+pub(super) fn read(snapshot: &Snapshot, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+    if range.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut bytes = snapshot.body_range(body, range.start..range.end.min(range.start + FETCH_INLINE_BYTES_MAX))?;
+    while range.start + (bytes.len() as u64) < range.end {
+        let start = range.start + bytes.len() as u64;
+        let piece = snapshot.body_range(body, start..range.end.min(start + FETCH_INLINE_BYTES_MAX))?;
+        if piece.is_empty() {
+            return Err(Trouble::Failed("a body is shorter than its message says".to_owned()));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 /// Appends bytes of a message. NUL, which a literal cannot carry (RFC 3501 section 9, CHAR8), leaves as 0x80.
@@ -437,6 +495,7 @@ mod tests {
                 plan: Arc::new(plan),
                 place: Place { stretch: 0, uid: 1, item: 0 },
                 row,
+                measured: None,
                 seen_now: Arc::default(),
             };
             smol::block_on(store.read(move |snapshot| render(snapshot, request)))

@@ -16,6 +16,7 @@ const ALWAYS: &[&str] = &[
 
 /// Announced once the client has logged in. What stands here must work.
 const AFTER_LOGIN: &[&str] = &[
+    "BINARY",
     "IDLE",
     "NAMESPACE",
     "UIDPLUS",

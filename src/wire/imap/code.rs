@@ -3,7 +3,7 @@
 use super::response::{push, push_defined_flags, push_number};
 use super::sequence::NumberSet;
 
-/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182).
+/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182, 3516).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code<'a> {
     /// No code.
@@ -101,6 +101,8 @@ pub enum Code<'a> {
     UidValidity(u32),
     /// `UNAVAILABLE`
     Unavailable,
+    /// `UNKNOWN-CTE`: a transfer encoding cannot be undone (RFC 3516 section 4.3).
+    UnknownCte,
     /// `UNSEEN`: sequence number of the first unseen message.
     Unseen(u32),
     /// `USEATTR`
@@ -181,6 +183,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::UidRequired => "UIDREQUIRED",
         Code::UidValidity(_) => "UIDVALIDITY ",
         Code::Unavailable => "UNAVAILABLE",
+        Code::UnknownCte => "UNKNOWN-CTE",
         Code::Unseen(_) => "UNSEEN ",
         Code::UseAttr => "USEATTR",
     }

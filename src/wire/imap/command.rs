@@ -382,6 +382,10 @@ pub enum FetchItem {
     ModSeq,
     /// `BODY[section]<partial>`
     Section(BodySection),
+    /// `BINARY[section]<partial>` (RFC 3516, RFC 9051 section 6.4.5)
+    Binary(BinarySection),
+    /// `BINARY.SIZE[section]`: the part numbers.
+    BinarySize(Vec<u32>),
 }
 
 impl FetchItem {
@@ -390,6 +394,7 @@ impl FetchItem {
         match self {
             FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
             FetchItem::Section(section) => !section.peek,
+            FetchItem::Binary(section) => !section.peek,
             _ => false,
         }
     }
@@ -405,6 +410,17 @@ pub struct BodySection {
     /// Which text of that part.
     pub text: SectionText,
     /// `<first.count>`: only these bytes.
+    pub partial: Option<Partial>,
+}
+
+/// `BINARY[...]` or `BINARY.PEEK[...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinarySection {
+    /// Does not set `\Seen`.
+    pub peek: bool,
+    /// As in [`BodySection`].
+    pub path: Vec<u32>,
+    /// `<first.count>`: only these of the decoded bytes.
     pub partial: Option<Partial>,
 }
 

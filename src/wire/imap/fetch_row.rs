@@ -3,7 +3,7 @@
 //! A [`FetchRow`] only remembers whether an item was written; the bytes go to the `out` given at each call, so the driver
 //! may send `out` away in the middle of a row, between the head of a literal and its bytes too.
 
-use super::command::{BodySection, SectionText};
+use super::command::{BinarySection, BodySection, Partial, SectionText};
 use super::flag::SystemFlags;
 use super::out::Out;
 use super::response::{push_flags, push_literal_head, push_number, push_string};
@@ -98,6 +98,25 @@ impl FetchRow {
         push_literal_head(out, bytes);
     }
 
+    /// `name ~{n}` and CRLF: bytes of any value come next (`literal8`, RFC 3516 section 7).
+    pub fn literal8(&mut self, out: &mut Vec<u8>, name: &[u8], bytes: u64) {
+        self.item(out, name);
+        out.extend_from_slice(b" ~");
+        push_literal_head(out, bytes);
+    }
+
+    /// `name n`
+    pub fn number(&mut self, out: &mut Vec<u8>, name: &[u8], number: u64) {
+        self.item(out, name);
+        out.push(b' ');
+        push_number(out, number);
+    }
+
+    /// Nothing was written into it: it must not be ended like that (RFC 3501 section 9, `msg-att`).
+    pub fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
     /// `name NIL`: the section is not there.
     pub fn nil(&mut self, out: &mut Vec<u8>, name: &[u8]) {
         self.item(out, name);
@@ -117,12 +136,7 @@ impl FetchRow {
 /// Make it once per command, not once per message.
 pub fn push_section_name(out: &mut Vec<u8>, section: &BodySection) {
     out.extend_from_slice(b"BODY[");
-    for (at, part) in section.path.iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_number(out, u64::from(*part));
-    }
+    push_path(out, &section.path);
     let (word, names) = match &section.text {
         SectionText::Whole => ("", None),
         SectionText::Header => ("HEADER", None),
@@ -143,7 +157,35 @@ pub fn push_section_name(out: &mut Vec<u8>, section: &BodySection) {
         out.push(b')');
     }
     out.push(b']');
-    if let Some(partial) = section.partial {
+    push_origin(out, section.partial);
+}
+
+/// `BINARY[part]<first>` as the answer names it.
+pub fn push_binary_name(out: &mut Vec<u8>, section: &BinarySection) {
+    out.extend_from_slice(b"BINARY[");
+    push_path(out, &section.path);
+    out.push(b']');
+    push_origin(out, section.partial);
+}
+
+/// `BINARY.SIZE[part]`
+pub fn push_binary_size_name(out: &mut Vec<u8>, path: &[u32]) {
+    out.extend_from_slice(b"BINARY.SIZE[");
+    push_path(out, path);
+    out.push(b']');
+}
+
+fn push_path(out: &mut Vec<u8>, path: &[u32]) {
+    for (at, part) in path.iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        push_number(out, u64::from(*part));
+    }
+}
+
+fn push_origin(out: &mut Vec<u8>, partial: Option<Partial>) {
+    if let Some(partial) = partial {
         out.push(b'<');
         push_number(out, partial.first);
         out.push(b'>');

@@ -66,7 +66,7 @@ pub fn take_bytes<'i>(input: &mut &'i [u8], left: u64) -> &'i [u8] {
 /// A literal announced at the end of a line (RFC 3501 section 4.3, RFC 7888).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// Where its `{` stands in the line.
+    /// Where it begins in the line: at its `{`, or at the `~` of a `literal8` (RFC 3516 section 7).
     pub at: usize,
     /// Its size.
     pub bytes: u64,
@@ -87,6 +87,10 @@ pub fn announced(line: &[u8]) -> Option<Announced> {
         return None;
     }
     let text = std::str::from_utf8(inside.get(at + 1..)?).ok()?;
+    let at = match inside.get(..at)? {
+        [before @ .., b'~'] if matches!(before.last(), None | Some(b' ' | b'(')) => before.len(),
+        _ => at,
+    };
     Some(Announced { at, bytes: text.parse().unwrap_or(u64::MAX), synchronising })
 }
 
@@ -111,6 +115,8 @@ mod tests {
         let found = |line: &[u8]| announced(line).map(|a| (a.at, a.bytes, a.synchronising));
         assert_eq!(found(b"a LOGIN {5}"), Some((8, 5, true)));
         assert_eq!(found(b"{0+}"), Some((0, 0, false)));
+        assert_eq!(found(b"a APPEND x ~{7+}"), Some((11, 7, false)));
+        assert_eq!(found(b"a x~{7}"), Some((4, 7, true)));
         assert_eq!(found(b"a {99999999999999999999999+}"), Some((2, u64::MAX, false)));
         for line in ["a {5} ", "a {}", "a {+}", "a 5}", "a {x5}", "}", "5}", "a {-5}"] {
             assert_eq!(announced(line.as_bytes()), None, "{line}");

@@ -29,7 +29,7 @@ pub use command::*;
 pub use conversation::{Conversation, Step, Terms};
 pub use enabled::Enabled;
 pub use esearch::{Esearch, PartialRange, Results, SearchReturn};
-pub use fetch_row::{FetchRow, push_section_name};
+pub use fetch_row::{FetchRow, push_binary_name, push_binary_size_name, push_section_name};
 pub use flag::{Flags, SpecialUse, SystemFlags};
 pub use language::Language;
 pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};

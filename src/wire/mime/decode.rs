@@ -7,13 +7,13 @@ use super::TransferEncoding;
 use crate::limits::QUOTED_PRINTABLE_SPACE_BYTES_MAX;
 
 /// Decodes one body. The result does not depend on how the body is cut.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
     sound: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Identity,
     Base64(Base64),
@@ -65,7 +65,7 @@ pub fn decode(encoding: TransferEncoding, bytes: &[u8]) -> Vec<u8> {
 
 /// RFC 2045 section 6.8. Bytes outside the alphabet are passed over; white space is sound, others are not. Padding
 /// ends a group; what follows it begins a new one, because some software joins encoded pieces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Base64 {
     /// Bits of the group so far, and how many characters they came from (0..=3).
     bits: u32,
@@ -168,7 +168,7 @@ fn whole_groups<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
 }
 
 /// RFC 2045 section 6.7. `=` that begins no valid sequence stands for itself and is unsound.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct QuotedPrintable {
     /// White space that counts only if something other than a line end follows, and the CR of a line end.
     spaces: Vec<u8>,

@@ -1,7 +1,7 @@
 //! Arguments of the commands about messages: FETCH, STORE, COPY, MOVE.
 
 use super::super::command::{
-    BodySection, Command, Fetch, FetchItem, Partial, SectionText, Store, StoreChange, Transfer,
+    BinarySection, BodySection, Command, Fetch, FetchItem, Partial, SectionText, Store, StoreChange, Transfer,
 };
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble, utf8};
@@ -77,6 +77,11 @@ fn fetch_item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()>
         "MODSEQ" => ModSeq,
         "BODY" if cursor.peek() != Some(b'[') => Body,
         "BODY" | "BODY.PEEK" => Section(section(cursor, word == "BODY.PEEK")?),
+        "BINARY" | "BINARY.PEEK" => {
+            let path = section_binary(cursor)?;
+            Binary(BinarySection { peek: word == "BINARY.PEEK", path, partial: partial(cursor)? })
+        }
+        "BINARY.SIZE" => BinarySize(section_binary(cursor)?),
         _ => return Err(Trouble::Bad("Unknown fetch item")),
     };
     add_items(items, [item])
@@ -98,6 +103,27 @@ fn add_items(items: &mut Vec<FetchItem>, more: impl IntoIterator<Item = FetchIte
 /// `section ["<" number "." nz-number ">"]`.
 fn section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<BodySection> {
     cursor.expect(b'[', "A section is missing")?;
+    let (path, text) = section_spec(cursor, b']')?;
+    cursor.expect(b']', "A section does not end")?;
+    Ok(BodySection { peek, path, text, partial: partial(cursor)? })
+}
+
+/// `section-spec` up to a byte that ends it, which is left.
+pub fn section_spec(cursor: &mut Cursor<'_>, end: u8) -> Parsed<(Vec<u32>, SectionText)> {
+    let (path, more) = part_numbers(cursor)?;
+    let at_end = cursor.peek().is_none_or(|byte| byte == end);
+    let text = if at_end && (path.is_empty() || !more) {
+        SectionText::Whole
+    } else if more {
+        section_text(cursor, !path.is_empty())?
+    } else {
+        return Err(Trouble::Bad("A section is broken"));
+    };
+    Ok((path, text))
+}
+
+/// `[section-part]`, and whether something may follow: there were no numbers, or a dot stands behind them.
+fn part_numbers(cursor: &mut Cursor<'_>) -> Parsed<(Vec<u32>, bool)> {
     let mut path = Vec::new();
     let mut more = true;
     while more && cursor.peek().is_some_and(|b| b.is_ascii_digit()) {
@@ -107,22 +133,30 @@ fn section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<BodySection> {
         path.push(cursor.nz_number()?);
         more = cursor.eat(b'.');
     }
-    let text = if cursor.peek() == Some(b']') && (path.is_empty() || !more) {
-        SectionText::Whole
-    } else if more {
-        section_text(cursor, !path.is_empty())?
-    } else {
+    Ok((path, more))
+}
+
+/// `"[" [section-part] "]"` (RFC 3516 section 7).
+fn section_binary(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
+    cursor.expect(b'[', "A section is missing")?;
+    let (path, more) = part_numbers(cursor)?;
+    if more && !path.is_empty() {
         return Err(Trouble::Bad("A section is broken"));
-    };
-    cursor.expect(b']', "A section does not end")?;
-    let mut section = BodySection { peek, path, text, partial: None };
-    if cursor.eat(b'<') {
-        let first = cursor.number64()?;
-        cursor.expect(b'.', "A partial range is broken")?;
-        section.partial = Some(Partial { first, count: cursor.number64()? });
-        cursor.expect(b'>', "A partial range does not end")?;
     }
-    Ok(section)
+    cursor.expect(b']', "A section of BINARY is made of part numbers only")?;
+    Ok(path)
+}
+
+/// `["<" number "." nz-number ">"]`.
+fn partial(cursor: &mut Cursor<'_>) -> Parsed<Option<Partial>> {
+    if !cursor.eat(b'<') {
+        return Ok(None);
+    }
+    let first = cursor.number64()?;
+    cursor.expect(b'.', "A partial range is broken")?;
+    let count = cursor.number64()?;
+    cursor.expect(b'>', "A partial range does not end")?;
+    Ok(Some(Partial { first, count }))
 }
 
 fn section_text(cursor: &mut Cursor<'_>, has_path: bool) -> Parsed<SectionText> {

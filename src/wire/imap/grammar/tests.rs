@@ -289,6 +289,31 @@ fn body_sections() {
 }
 
 #[test]
+fn binary_sections() {
+    for (asked, answered, seen) in [
+        ("BINARY[]", "BINARY[]", true),
+        ("binary.peek[1.2]<0.1024>", "BINARY[1.2]<0>", false),
+        ("BINARY[3]<7.5>", "BINARY[3]<7>", true),
+        ("BINARY.SIZE[1.2]", "BINARY.SIZE[1.2]", false),
+    ] {
+        let items = fetch(&format!("FETCH 1 {asked}")).items;
+        let [item] = &items[..] else { panic!("{asked}: {items:?}") };
+        let mut out = Vec::new();
+        match item {
+            FetchItem::Binary(section) => push_binary_name(&mut out, section),
+            FetchItem::BinarySize(path) => push_binary_size_name(&mut out, path),
+            other => panic!("{asked}: {other:?}"),
+        }
+        assert_eq!(String::from_utf8_lossy(&out), answered);
+        assert_eq!(item.sets_seen(), seen, "{asked}");
+    }
+    all_bad(&["FETCH 1 BINARY", "FETCH 1 BINARY[", "FETCH 1 BINARY[TEXT]", "FETCH 1 BINARY[1.]", "FETCH 1 BINARY[0]"]);
+    all_bad(&["FETCH 1 BINARY[1.MIME]", "FETCH 1 BINARY.SIZE[1]<0.1>", "FETCH 1 BINARY.SIZE[HEADER]"]);
+    all_bad(&["FETCH 1 BINARY[1]<0>", "FETCH 1 BINARY.PEEK", "FETCH 1 BINARY.SIZE"]);
+    assert_eq!(refused(&format!("FETCH 1 BINARY[{}1]", "1.".repeat(IMAP_SECTION_DEPTH_MAX))), Code::Limit);
+}
+
+#[test]
 fn store_and_its_flags() {
     let store = |text: &str| match good(text) {
         Command::Store(store) => store,
