@@ -167,6 +167,21 @@ fn wire_and_mail_fetch_nothing_themselves() {
     report("no I/O, clock or randomness in wire and mail", broken);
 }
 
+/// A command that asked the store itself would show a device mailboxes that are not there for it.
+#[test]
+fn imap_gets_its_mailboxes_in_one_place() {
+    let asks = ["snapshot.mailboxes(", "snapshot.mailbox_named("];
+    let mut broken = Vec::new();
+    for source in sources("src").iter().filter(|source| source.path.starts_with("src/serve/imap/")) {
+        for (number, line) in source.product().lines().enumerate() {
+            if !source.path.ends_with("/access.rs") && asks.iter().any(|ask| line.contains(ask)) {
+                broken.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+            }
+        }
+    }
+    report("mailboxes come from serve::imap::access, which knows the rights", broken);
+}
+
 #[test]
 fn files_say_what_they_are() {
     let broken = all_sources().into_iter().filter(|source| !source.text.starts_with("//!")).map(|source| source.path);

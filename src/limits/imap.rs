@@ -42,6 +42,9 @@ pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
 /// Characters of the text for people in a response.
 pub const IMAP_REPLY_TEXT_CHARACTERS_MAX: usize = 400;
 
+/// Mailboxes that have rights of their own for one device: about 8 bytes each in its row and in every session of it.
+pub const DEVICE_MAILBOXES_MAX: usize = 64;
+
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 

@@ -3,6 +3,7 @@
 //! Receives parsed commands, message facts and `now`; hands on verdicts, views, texts of bounces. Never does
 //! I/O, never reads a clock, never draws a random number.
 
+pub mod access;
 pub mod addressbook;
 pub mod bounce;
 pub mod credential;

@@ -5,6 +5,7 @@
 
 mod outbox;
 mod queue;
+mod within;
 
 use super::apply::{Tables, read_mailbox};
 use super::body::{BodyRow, stored_bytes};
@@ -18,6 +19,7 @@ use crate::limits::*;
 pub use outbox::{OUTBOX_NAME, has_outbox, outbox_head, restore_outbox};
 use outbox::{check_not_inside, refuse_outbox};
 use redb::{ReadableTable, ReadableTableMetadata};
+use within::replaced_within;
 
 /// What an Op came to.
 pub struct Decision {
@@ -100,6 +102,7 @@ impl<'a, 't> Draft<'a, 't> {
         Ok(match op {
             Op::Deliver(deliver) => self.deliver(deliver)?,
             Op::Copy(copy) => self.copy(copy)?,
+            Op::CopyWithin { copy, rights } => self.copy_within(copy, rights)?,
             Op::SetFlags(set) => self.set_flags(set)?,
             Op::Expunge(expunge) => self.expunge(expunge)?,
             Op::CreateMailbox { name, special_use } => self.create_mailbox(&name, special_use)?,
@@ -342,6 +345,7 @@ impl<'a, 't> Draft<'a, 't> {
                 FlagChange::Replace => (system, asked),
                 FlagChange::Add => (row.flags.0 | system, row.keywords | asked),
                 FlagChange::Remove => (row.flags.0 & !system, row.keywords & !asked),
+                FlagChange::ReplaceWithin(rights) => replaced_within(rights, &row, system, asked),
             };
             let new = if is_outbox { Self::settable(&row, SystemFlags(new)).0 } else { new };
             if (new, keywords) != (row.flags.0, row.keywords) {

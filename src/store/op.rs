@@ -3,6 +3,7 @@
 //! Ops are commands; an Op checks everything before its first write.
 
 use super::NewBody;
+use crate::mail::access::Rights;
 use crate::mail::message::*;
 use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
@@ -16,6 +17,13 @@ pub enum Op {
     Deliver(Deliver),
     /// COPY or MOVE.
     Copy(Copy),
+    /// The same for a login that may not set every flag in the target: the others stay behind (RFC 4314 section 4).
+    CopyWithin {
+        /// What goes where.
+        copy: Copy,
+        /// The rights on the target.
+        rights: Rights,
+    },
     /// STORE.
     SetFlags(SetFlags),
     /// EXPUNGE, UID EXPUNGE, POP3 QUIT.
@@ -239,6 +247,8 @@ pub enum FlagChange {
     Add,
     /// Clear these.
     Remove,
+    /// Of the flags that these rights allow to change, set exactly these (RFC 4314 section 4).
+    ReplaceWithin(Rights),
 }
 
 /// See [`Op::Expunge`].

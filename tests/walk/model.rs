@@ -428,6 +428,7 @@ impl Model {
                 FlagChange::Replace => (system, asked),
                 FlagChange::Add => (message.flags | system, message.keywords | asked),
                 FlagChange::Remove => (message.flags & !system, message.keywords & !asked),
+                FlagChange::ReplaceWithin(_) => return Err(Refusal::Refused),
             };
             let new = match is_outbox {
                 true => (message.flags & !SETTABLE | new.0 & SETTABLE, new.1),

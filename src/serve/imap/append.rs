@@ -1,5 +1,6 @@
 //! APPEND: a message from the client straight into the store, however large.
 
+use super::access::{Allowed, named, target};
 use super::failure::{Failure, words};
 use super::{Next, Session};
 use crate::mail::message::{MailboxId, SpecialUse, Uid, UidValidity};
@@ -21,32 +22,40 @@ impl Session {
     /// The beginning of APPEND (RFC 3501 section 6.3.11): the message is asked for only when there is a place for it.
     pub(super) async fn begin_append(&mut self, append: Append) -> Result<(), Failure> {
         self.arriving = None;
-        let name = append.mailbox.as_str().to_owned();
+        let (access, name) = (self.access.clone(), append.mailbox.as_str().to_owned());
         let sent_copy = self.site.sent_copy;
         let place = move |snapshot: &crate::store::Snapshot| {
-            let mailbox = snapshot.mailbox_named(&name)?;
-            let is_sent = sent_copy && mailbox.is_some() && sent_mailbox(snapshot)? == mailbox.as_ref().map(|m| m.id);
-            Ok(mailbox.map(|mailbox| (mailbox, is_sent)))
+            let found = named(snapshot, &access, &name)?;
+            let is_sent =
+                sent_copy && found.is_some() && sent_mailbox(snapshot)? == found.as_ref().map(|f| f.mailbox.id);
+            Ok((found, is_sent))
+        };
+        let found = match self.context.store.read(place).await {
+            Ok((found, is_sent)) => target(found).map(|found| (found, is_sent)),
+            Err(trouble) => Err(trouble.into()),
         };
         let out = &mut self.line.out;
-        match self.context.store.read(place).await {
+        match found {
             // Before the message has come all the way.
-            Ok(Some((mailbox, _))) if mailbox.special_use == Some(SpecialUse::Outbox) => {
+            Ok((found, _)) if found.mailbox.special_use == Some(SpecialUse::Outbox) => {
                 let text = "What is sent comes into Outbox, and nothing else does";
                 self.conversation.refuse_append(Code::Cannot, text, out);
             }
-            Ok(Some((mailbox, is_sent))) => {
+            Ok((Allowed { mailbox, rights }, is_sent)) => {
+                // RFC 4314 section 4: other flags are not stored, and that is no failure.
+                let append = Append { flags: rights.allowed(append.flags), ..append };
                 let store = &self.context.store;
                 let intake = if is_sent { Intake::fingerprinting(store) } else { Intake::new(store) };
                 let (mailbox, uid_validity) = (mailbox.id, mailbox.uid_validity);
                 self.arriving = Some(Arriving { append, mailbox, uid_validity, intake });
                 self.conversation.accept_append(out);
             }
-            Ok(None) => self.conversation.refuse_append(Code::TryCreate, "No such mailbox", out),
-            Err(trouble) => {
+            Err(Failure::Refused(_, code, text)) => self.conversation.refuse_append(code, text, out),
+            Err(Failure::Store(trouble)) => {
                 let (code, text) = words(&trouble);
                 self.conversation.refuse_append(code, text, out);
             }
+            Err(other) => return Err(other),
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::news::gone_since;
 use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, push_without_nul, render};
 use super::select::{set_of, vanished_by_comparison};
 use crate::limits::FETCH_PIECE_BYTES;
+use crate::mail::access::Rights;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
 use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
 use crate::wire::imap::command::{Fetch, FetchItem, Tag};
@@ -34,7 +35,9 @@ impl Session {
             self.enable_condstore();
         }
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        let (mailbox, read_only) = (selected.mailbox, selected.read_only);
+        let mailbox = selected.mailbox;
+        // RFC 4314 section 4: without the right to set it, FETCH leaves `\Seen` alone.
+        let sees = !selected.read_only && selected.rights.contains(Rights::SEEN);
         let mut uids = self.uids(fetch.uid, &fetch.set)?;
         if let Some(partial) = fetch.partial {
             uids = uids.part(partial.places(uids.count()));
@@ -42,7 +45,7 @@ impl Session {
         if fetch.vanished {
             self.tell_vanished(mailbox, &fetch).await?;
         }
-        let plan = self.plan(&fetch, read_only);
+        let plan = self.plan(&fetch, sees);
         let wanted = uids.count();
         let Rows { told, untold } = self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
         let gone = !fetch.uid && fetch.changed_since.is_none() && u64::from(told) < wanted;
@@ -63,7 +66,7 @@ impl Session {
         Ok(())
     }
 
-    fn plan(&self, fetch: &Fetch, read_only: bool) -> Plan {
+    fn plan(&self, fetch: &Fetch, sees: bool) -> Plan {
         let mut items: Vec<Item> = Vec::with_capacity(fetch.items.len() + 2);
         // UID first, whether it was asked for or goes with UID FETCH: it is what clients look for.
         // UIDFETCH begins with it.
@@ -77,7 +80,7 @@ impl Session {
         Plan {
             items,
             changed_since: fetch.changed_since.map(ModSeq),
-            sets_seen: !read_only && fetch.items.iter().any(FetchItem::sets_seen),
+            sets_seen: sees && fetch.items.iter().any(FetchItem::sets_seen),
             condstore: self.enabled.condstore,
             dialect: self.line.out.dialect,
         }

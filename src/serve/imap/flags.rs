@@ -1,10 +1,12 @@
 //! STORE and UID STORE.
 
 use super::Session;
-use super::failure::{Failure, no};
+use super::access::denied;
+use super::failure::Failure;
 use super::page::{Item, Plan};
 use crate::limits::STORE_PAGE_MESSAGES;
-use crate::mail::message::{MailboxId, MessageRow, ModSeq, Uid};
+use crate::mail::access::Rights;
+use crate::mail::message::{MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
 use crate::wire::imap::command::{self, StoreChange, Tag};
 use crate::wire::imap::sequence::NumberSet;
@@ -22,11 +24,9 @@ struct Telling {
 impl Session {
     /// STORE (RFC 3501 section 6.4.6; RFC 7162 section 3.1.3).
     pub(super) async fn store_flags(&mut self, tag: &Tag, store: command::Store) -> Result<(), Failure> {
-        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        if selected.read_only {
-            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
-        }
-        let mailbox = selected.mailbox;
+        let mailbox = self.changeable(Rights::NONE)?;
+        let rights = self.selected.as_ref().map_or(Rights::NONE, |selected| selected.rights);
+        let store = within(store, rights).ok_or_else(denied)?;
         if store.unchanged_since.is_some() {
             self.enable_condstore();
         }
@@ -43,7 +43,7 @@ impl Session {
             if page.is_empty() {
                 break;
             }
-            let refused = self.store_page(mailbox, page, &store, &telling).await?;
+            let refused = self.store_page(mailbox, page, (&store, rights), &telling).await?;
             refused.iter().for_each(|uid| modified.push(uid.0));
         }
         self.tell_news(store.uid, false).await?;
@@ -67,7 +67,7 @@ impl Session {
         &mut self,
         mailbox: MailboxId,
         uids: Vec<Uid>,
-        store: &command::Store,
+        (store, rights): (&command::Store, Rights),
         telling: &Telling,
     ) -> Result<Vec<Uid>, Failure> {
         let asked = uids.clone();
@@ -75,7 +75,8 @@ impl Session {
             mailbox,
             uids,
             change: match store.change {
-                StoreChange::Replace => FlagChange::Replace,
+                StoreChange::Replace if rights.contains(Rights::FLAGS) => FlagChange::Replace,
+                StoreChange::Replace => FlagChange::ReplaceWithin(rights),
                 StoreChange::Add => FlagChange::Add,
                 StoreChange::Remove => FlagChange::Remove,
             },
@@ -91,8 +92,7 @@ impl Session {
             if selected.keywords != now.keywords {
                 selected.keywords = now.keywords;
                 response::flags(&mut self.line.out, &selected.keywords);
-                let code = Code::PermanentFlags { keywords: &selected.keywords, new_keywords: true };
-                response::untagged(&mut self.line.out, Status::Ok, code, "Keywords that can be stored");
+                self.tell_permanent_flags("Keywords that can be stored");
             }
         }
         self.tell_stored(&changed, telling).await?;
@@ -152,4 +152,16 @@ impl Session {
         self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
         Ok(())
     }
+}
+
+/// What is left of a STORE within these rights (RFC 4314 section 4, "Changing flags"): it is refused only when nothing is.
+fn within(store: command::Store, rights: Rights) -> Option<command::Store> {
+    let asked = store.flags.system != SystemFlags::default() || !store.flags.keywords.is_empty();
+    let flags = rights.allowed(store.flags);
+    let left = flags.system != SystemFlags::default() || !flags.keywords.is_empty();
+    let allowed = match store.change {
+        StoreChange::Replace => rights.has_any(Rights::FLAGS),
+        StoreChange::Add | StoreChange::Remove => left || (!asked && rights.has_any(Rights::FLAGS)),
+    };
+    allowed.then_some(command::Store { flags, ..store })
 }

@@ -3,7 +3,8 @@
 //! Everything is decided on one snapshot of the mailbox list, which is short: one person's folders.
 
 use super::Session;
-use super::failure::{Failure, no};
+use super::failure::Failure;
+use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, SpecialUse};
 use crate::wire::imap::command::{List, StatusItem, Tag};
 use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, matches_pattern, response};
@@ -25,7 +26,9 @@ impl Session {
             response::list_delimiter(&mut self.line.out);
             return self.finish(tag, true, Code::None, "LIST completed").await;
         }
-        let mailboxes = self.context.store.read(|snapshot| snapshot.mailboxes()).await?;
+        let visible = self.mailboxes().await?;
+        let rights: Vec<Rights> = visible.iter().map(|allowed| allowed.rights).collect();
+        let mailboxes: Vec<Mailbox> = visible.into_iter().map(|allowed| allowed.mailbox).collect();
         if list.return_status.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
@@ -33,8 +36,11 @@ impl Session {
             let child_info: &[&str] = if listed.subscribed_below { &["SUBSCRIBED"] } else { &[] };
             let row = ListRow { name: &listed.name, attributes: &listed.attributes, child_info };
             response::list(&mut self.line.out, row);
-            let mailbox = mailboxes.iter().find(|mailbox| mailbox.name == listed.name);
-            if let (Some(mailbox), false) = (mailbox, list.return_status.is_empty()) {
+            let found = mailboxes.iter().zip(&rights).find(|(mailbox, _)| mailbox.name == listed.name);
+            if let Some((mailbox, rights)) = found
+                && rights.contains(Rights::READ)
+                && !list.return_status.is_empty()
+            {
                 let items = status_of(mailbox, &list.return_status, self.site.message_bytes_max);
                 response::status(&mut self.line.out, &mailbox.name, &items);
             }
@@ -50,7 +56,8 @@ impl Session {
             response::lsub(&mut self.line.out, row);
             return self.finish(tag, true, Code::None, "LSUB completed").await;
         }
-        let mailboxes = self.context.store.read(|snapshot| snapshot.mailboxes()).await?;
+        let visible = self.mailboxes().await?;
+        let mailboxes: Vec<Mailbox> = visible.into_iter().map(|allowed| allowed.mailbox).collect();
         for (name, only_below) in subscribed(&mailboxes, &format!("{reference}{pattern}")) {
             let attributes: &[&str] = if only_below { &["\\Noselect"] } else { &[] };
             response::lsub(&mut self.line.out, ListRow { name: &name, attributes, child_info: &[] });
@@ -66,9 +73,7 @@ impl Session {
         mailbox: &MailboxName,
         items: &[StatusItem],
     ) -> Result<(), Failure> {
-        let name = mailbox.as_str().to_owned();
-        let found = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
-        let Some(found) = found else { return Err(no(Code::Nonexistent, "No such mailbox")) };
+        let found = self.mailbox_named(mailbox, Rights::READ).await?.mailbox;
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }

@@ -1,7 +1,9 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: the mailboxes themselves.
 
 use super::Session;
+use super::access::{above, denied, named};
 use super::failure::{Failure, no};
+use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::{Code, MailboxName, SpecialUse, Status, response};
@@ -19,33 +21,35 @@ impl Session {
             [one] => Some(*one),
             _ => return Err(no(Code::UseAttr, "A mailbox has at most one special use")),
         };
-        if let Some(wanted) = special_use {
-            let mailboxes = self.context.store.read(|snapshot| snapshot.mailboxes()).await?;
-            if mailboxes.iter().any(|mailbox| mailbox.special_use == Some(wanted)) {
-                return Err(no(Code::UseAttr, "Another mailbox has this special use"));
-            }
+        self.check_new(mailbox).await?;
+        if let Some(wanted) = special_use
+            && self.mailboxes().await?.iter().any(|other| other.mailbox.special_use == Some(wanted))
+        {
+            return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
         let op = Op::CreateMailbox { name: mailbox.as_str().to_owned(), special_use };
         self.context.store.apply(op).await?;
         self.finish(tag, true, Code::None, "CREATE completed").await
     }
 
+    /// Whether a mailbox of this name may be made (RFC 4314 section 4, CREATE and RENAME).
+    async fn check_new(&self, mailbox: &MailboxName) -> Result<(), Failure> {
+        let (access, name) = (self.access.clone(), mailbox.as_str().to_owned());
+        let rights = self.context.store.read(move |snapshot| {
+            let hidden = named(snapshot, &access, &name)?.is_some_and(|found| !found.rights.contains(Rights::LOOKUP));
+            Ok(if hidden { Rights::NONE } else { above(snapshot, &access, &name)? })
+        });
+        if rights.await?.contains(Rights::CREATE) { Ok(()) } else { Err(denied()) }
+    }
+
     /// DELETE (RFC 3501 section 6.3.4).
     pub(super) async fn delete(&mut self, tag: &Tag, mailbox: &MailboxName) -> Result<(), Failure> {
-        let name = mailbox.as_str().to_owned();
-        let (id, has_children) = self
-            .context
-            .store
-            .read(move |snapshot| {
-                let below = format!("{name}/");
-                let id = snapshot.mailbox_named(&name)?.map(|mailbox| mailbox.id);
-                Ok((id, snapshot.mailboxes()?.iter().any(|other| other.name.starts_with(&below))))
-            })
-            .await?;
-        if id.is_some() && has_children {
+        let id = self.mailbox_named(mailbox, Rights::DELETE_MAILBOX).await?.mailbox.id;
+        let below = format!("{}/", mailbox.as_str());
+        if self.mailboxes().await?.iter().any(|other| other.mailbox.name.starts_with(&below)) {
             return Err(no(Code::HasChildren, "There are mailboxes below this one"));
         }
-        let selected_goes = self.selected.as_ref().is_some_and(|selected| Some(selected.mailbox) == id);
+        let selected_goes = self.selected.as_ref().is_some_and(|selected| selected.mailbox == id);
         self.context.store.apply(Op::DeleteMailbox { name: mailbox.as_str().to_owned() }).await?;
         if selected_goes {
             self.selected = None;
@@ -57,6 +61,8 @@ impl Session {
 
     /// RENAME (RFC 3501 section 6.3.5).
     pub(super) async fn rename(&mut self, tag: &Tag, from: &MailboxName, to: &MailboxName) -> Result<(), Failure> {
+        self.mailbox_named(from, Rights::DELETE_MAILBOX).await?;
+        self.check_new(to).await?;
         let op = Op::RenameMailbox { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         self.context.store.apply(op).await?;
         self.finish(tag, true, Code::None, "RENAME completed").await
@@ -65,6 +71,15 @@ impl Session {
     /// SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6 and 6.3.7). Only names of mailboxes that exist are remembered, so
     /// that one that does not needs no unsubscribing.
     pub(super) async fn subscribe(&mut self, tag: &Tag, mailbox: &MailboxName, on: bool) -> Result<(), Failure> {
+        // RFC 4314 section 4: what cannot be looked up is as if it were not there. Subscriptions are the same for all devices, so
+        // that they are no matter of one that may only look.
+        match self.mailbox_named(mailbox, Rights::LOOKUP).await {
+            Ok(found) if !found.rights.has_any(Rights::ALL.without(Rights::LOOKING)) => return Err(denied()),
+            Err(Failure::Refused(_, Code::Nonexistent, _)) if !on => {
+                return self.finish(tag, true, Code::None, "UNSUBSCRIBE completed").await;
+            }
+            other => other?,
+        };
         let op = Op::Subscribe { name: mailbox.as_str().to_owned(), subscribed: on };
         match self.context.store.apply(op).await {
             Ok(_) => {}

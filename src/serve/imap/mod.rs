@@ -10,6 +10,7 @@
 //!
 //! | file | commands |
 //! | --- | --- |
+//! | [`access`] | which mailboxes there are for whoever is logged in |
 //! | [`dispatch`] | which part of the session carries out which command; ENABLE, ID |
 //! | [`login`] | STARTTLS, LOGIN, AUTHENTICATE |
 //! | [`select`] | SELECT, EXAMINE, CLOSE, UNSELECT |
@@ -22,6 +23,7 @@
 //! | [`search`] | SEARCH |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
+mod access;
 mod append;
 mod binary;
 mod dispatch;
@@ -39,6 +41,7 @@ mod select;
 mod transfer;
 
 use crate::limits::*;
+use crate::mail::access::Access;
 use crate::net::Stream;
 use crate::serve::{Authentication, Context, Site};
 use crate::wire::imap::command::{Command, Tag};
@@ -82,6 +85,8 @@ struct Session {
     peer: IpAddr,
     /// Who is logged in.
     login: Option<String>,
+    /// What that login may do.
+    access: Arc<Access>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     selected: Option<Selected>,
@@ -131,6 +136,7 @@ impl Session {
             site,
             peer,
             login: None,
+            access: Arc::new(Access::owner()),
             login_until,
             selected: None,
             enabled: Enabled::default(),

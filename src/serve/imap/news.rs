@@ -83,8 +83,7 @@ impl Session {
         if new_keywords {
             response::flags(&mut self.line.out, &selected.keywords);
             if !selected.read_only {
-                let code = Code::PermanentFlags { keywords: &selected.keywords, new_keywords: true };
-                response::untagged(&mut self.line.out, Status::Ok, code, "Keywords that can be stored");
+                self.tell_permanent_flags("Keywords that can be stored");
             }
         }
         self.write_news(news).await?;

@@ -1,10 +1,12 @@
 //! SELECT, EXAMINE, CLOSE, UNSELECT: which mailbox the session works with.
 
 use super::Session;
-use super::failure::{Failure, bad, no};
+use super::access::Allowed;
+use super::failure::{Failure, bad};
 use super::news::{gone_since, number_set};
 use super::page::{Item, Plan};
 use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
+use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, SystemFlags, Uid};
 use crate::mail::search::Sight;
 use crate::mail::view::{UidMap, View};
@@ -18,6 +20,9 @@ use std::sync::Arc;
 pub(super) struct Selected {
     pub mailbox: MailboxId,
     pub read_only: bool,
+    /// What this login may do with it.
+    pub rights: Rights,
+    pub is_outbox: bool,
     pub view: View,
     /// Names behind the keyword bits, as the client was told them.
     pub keywords: Vec<String>,
@@ -63,9 +68,7 @@ impl Session {
             response::untagged(&mut self.line.out, Status::Ok, Code::Closed, "Previous mailbox closed");
         }
         self.enabled.condstore |= select.condstore || select.qresync.is_some();
-        let name = select.mailbox.as_str().to_owned();
-        let found = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
-        let Some(found) = found else { return Err(no(Code::Nonexistent, "No such mailbox")) };
+        let Allowed { mailbox: found, rights } = self.mailbox_named(&select.mailbox, Rights::READ).await?;
         // The bell is there before the snapshot: a change in between rings it.
         let bell = self.context.store.bell(Watched::Mailbox(found.id));
         let (id, qresync) = (found.id, select.qresync);
@@ -73,19 +76,24 @@ impl Session {
         let Opened { mailbox, map, unseen, missed } = opened;
         // A number, which means nothing to a client that names messages by UID.
         let unseen = unseen.filter(|_| !self.enabled.uid_only);
-        self.tell_selected(&mailbox, &map, unseen, select.read_only);
-        let (text, code) = match select.read_only {
-            true => ("EXAMINE completed", Code::ReadOnly),
-            false => ("SELECT completed", Code::ReadWrite),
+        let text = if select.read_only { "EXAMINE completed" } else { "SELECT completed" };
+        // RFC 4314 section 5.2.
+        let code = match select.read_only || !rights.has_any(Rights::CHANGING) {
+            true => Code::ReadOnly,
+            false => Code::ReadWrite,
         };
+        let messages = map.len();
         self.selected = Some(Selected {
             mailbox: mailbox.id,
             read_only: select.read_only,
+            rights,
+            is_outbox: mailbox.special_use == Some(SpecialUse::Outbox),
             view: View::new(map, mailbox.highest_modseq),
-            keywords: mailbox.keywords,
+            keywords: mailbox.keywords.clone(),
             bell,
             saved: NumberSet::default(),
         });
+        self.tell_selected(&mailbox, messages, unseen);
         self.conversation.selected(select.read_only);
         if let Some(missed) = missed
             && let Err(failure) = self.tell_missed(id, missed).await
@@ -98,16 +106,11 @@ impl Session {
         Ok(())
     }
 
-    fn tell_selected(&mut self, mailbox: &Mailbox, map: &UidMap, unseen: Option<u32>, read_only: bool) {
+    fn tell_selected(&mut self, mailbox: &Mailbox, messages: u32, unseen: Option<u32>) {
+        response::flags(&mut self.line.out, &mailbox.keywords);
+        self.tell_permanent_flags("Flags that can be stored");
         let out = &mut self.line.out;
-        response::flags(out, &mailbox.keywords);
-        let permanent = match read_only {
-            true => Code::NoPermanentFlags,
-            false if mailbox.special_use == Some(SpecialUse::Outbox) => Code::OutboxFlags,
-            false => Code::PermanentFlags { keywords: &mailbox.keywords, new_keywords: true },
-        };
-        response::untagged(out, Status::Ok, permanent, "Flags that can be stored");
-        response::exists(out, map.len());
+        response::exists(out, messages);
         response::recent(out, 0);
         if let Some(seq) = unseen {
             response::untagged(out, Status::Ok, Code::Unseen(seq), "First unseen message");
@@ -144,7 +147,8 @@ impl Session {
     pub(super) async fn close(&mut self, tag: &Tag) -> Result<(), Failure> {
         if let Some(selected) = self.selected.take() {
             self.conversation.unselected();
-            if !selected.read_only {
+            // RFC 4314 section 4: without the right, CLOSE only closes.
+            if !selected.read_only && selected.rights.contains(Rights::EXPUNGE) {
                 let op = Op::Expunge(Expunge { mailbox: selected.mailbox, which: Expungeable::Deleted });
                 match self.context.store.apply(op).await {
                     Ok(_) | Err(Trouble::NotFound) => {}

@@ -1,7 +1,9 @@
 //! COPY, MOVE, EXPUNGE: messages that come and go.
 
 use super::Session;
+use super::access::Allowed;
 use super::failure::{Failure, bad, no};
+use crate::mail::access::Rights;
 use crate::mail::message::Uid;
 use crate::store::{self, Done, Expungeable, Op, Trouble};
 use crate::wire::imap::command::{Tag, Transfer};
@@ -12,14 +14,9 @@ impl Session {
     /// COPY (RFC 3501 section 6.4.7) and MOVE (RFC 6851): all or nothing, in one Op.
     pub(super) async fn transfer(&mut self, tag: &Tag, transfer: Transfer, remove: bool) -> Result<(), Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        if remove && selected.read_only {
-            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
-        }
+        let from = if remove { self.changeable(Rights::REMOVING)? } else { selected.mailbox };
         let uids = self.uids(transfer.uid, &transfer.set)?;
-        let from = selected.mailbox;
-        let name = transfer.mailbox.as_str().to_owned();
-        let target = self.context.store.read(move |snapshot| snapshot.mailbox_named(&name)).await?;
-        let Some(target) = target else { return Err(no(Code::TryCreate, "No such mailbox")) };
+        let Allowed { mailbox: target, rights } = self.target_named(&transfer.mailbox).await?;
         let text = if remove { "MOVE completed" } else { "COPY completed" };
         let op = store::Copy {
             from,
@@ -28,9 +25,15 @@ impl Session {
             remove,
             now: self.context.net.clock().now(),
         };
-        let done = match op.uids.is_empty() {
+        let nothing = op.uids.is_empty();
+        // RFC 4314 section 4: flags that this login may not set there do not come along.
+        let op = match rights.contains(Rights::FLAGS) {
+            true => Op::Copy(op),
+            false => Op::CopyWithin { copy: op, rights },
+        };
+        let done = match nothing {
             true => Done::Copied { uid_validity: target.uid_validity, pairs: Vec::new() },
-            false => match self.context.store.apply(Op::Copy(op)).await {
+            false => match self.context.store.apply(op).await {
                 // The target is there; it is the source that went in the meantime.
                 Err(Trouble::NotFound) => return Err(no(Code::ExpungeIssued, "The messages no longer exist")),
                 other => other?,
@@ -57,15 +60,12 @@ impl Session {
 
     /// EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1).
     pub(super) async fn expunge(&mut self, tag: &Tag, set: Option<SequenceSet>) -> Result<(), Failure> {
-        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        if selected.read_only {
-            return Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE"));
-        }
+        let mailbox = self.changeable(Rights::EXPUNGE)?;
         let which = match &set {
             None => Expungeable::Deleted,
             Some(set) => Expungeable::DeletedAmong(self.uids(true, set)?.iter().map(Uid).collect()),
         };
-        let op = Op::Expunge(store::Expunge { mailbox: selected.mailbox, which });
+        let op = Op::Expunge(store::Expunge { mailbox, which });
         self.context.store.apply(op).await?;
         self.tell_news(true, false).await?;
         let code = self.highest_modseq();

@@ -1,5 +1,6 @@
 //! The codes in brackets that make a status response readable for programs.
 
+use super::flag::SystemFlags;
 use super::response::{push, push_defined_flags, push_number};
 use super::sequence::NumberSet;
 
@@ -70,17 +71,15 @@ pub enum Code<'a> {
     OverQuota,
     /// `PARSE`
     Parse,
-    /// `PERMANENTFLAGS`: all system flags, these keywords, and `\*` when new keywords can be made.
+    /// `PERMANENTFLAGS`: these system flags, these keywords, and `\*` when new keywords can be made.
     PermanentFlags {
+        /// System flags.
+        system: SystemFlags,
         /// Keyword names.
         keywords: &'a [String],
         /// Whether new ones can be made.
         new_keywords: bool,
     },
-    /// `PERMANENTFLAGS (\Deleted \Seen)`: the other flags are the server's.
-    OutboxFlags,
-    /// `PERMANENTFLAGS ()`: nothing can be changed (EXAMINE).
-    NoPermanentFlags,
     /// `PRIVACYREQUIRED`
     PrivacyRequired,
     /// `READ-ONLY`
@@ -132,7 +131,9 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
         Code::Capability(list) => push(out, list),
         Code::HighestModSeq(modseq) => push_number(out, modseq),
         Code::Modified(set) => set.encode(out),
-        Code::PermanentFlags { keywords, new_keywords } => push_defined_flags(out, keywords, new_keywords),
+        Code::PermanentFlags { system, keywords, new_keywords } => {
+            push_defined_flags(out, system, keywords, new_keywords);
+        }
         Code::UidNext(number) | Code::UidValidity(number) | Code::Unseen(number) => {
             push_number(out, u64::from(number));
         }
@@ -171,8 +172,6 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::OverQuota => "OVERQUOTA",
         Code::Parse => "PARSE",
         Code::PermanentFlags { .. } => "PERMANENTFLAGS ",
-        Code::OutboxFlags => "PERMANENTFLAGS (\\Deleted \\Seen)",
-        Code::NoPermanentFlags => "PERMANENTFLAGS ()",
         Code::PrivacyRequired => "PRIVACYREQUIRED",
         Code::ReadOnly => "READ-ONLY",
         Code::ReadWrite => "READ-WRITE",

@@ -25,6 +25,9 @@ impl SystemFlags {
         (SystemFlags::DRAFT, "\\Draft"),
     ];
 
+    /// All of them.
+    pub const EVERY: SystemFlags = SystemFlags(31);
+
     /// Whether all flags of `other` are set.
     pub fn contains(self, other: SystemFlags) -> bool {
         self.0 & other.0 == other.0
@@ -32,6 +35,10 @@ impl SystemFlags {
     /// Both sets together.
     pub fn union(self, other: SystemFlags) -> SystemFlags {
         SystemFlags(self.0 | other.0)
+    }
+    /// What is in both.
+    pub fn among(self, other: SystemFlags) -> SystemFlags {
+        SystemFlags(self.0 & other.0)
     }
 }
 

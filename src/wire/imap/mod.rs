@@ -22,6 +22,7 @@ mod language;
 pub mod mailbox;
 mod out;
 pub mod response;
+pub mod rights;
 pub mod sequence;
 
 pub use capability::capabilities;
@@ -35,4 +36,5 @@ pub use language::Language;
 pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};
 pub use out::{Dialect, Out};
 pub use response::{Code, ListRow, Status};
+pub use rights::Rights;
 pub use sequence::{NumberSet, SequenceNumber, SequenceSet};

@@ -134,7 +134,7 @@ pub fn vanished(out: &mut Vec<u8>, earlier: bool, uids: &NumberSet) {
 /// `* FLAGS (...)`: all system flags and the keywords in use.
 pub fn flags(out: &mut Vec<u8>, keywords: &[String]) {
     push(out, "* FLAGS ");
-    push_defined_flags(out, keywords, false);
+    push_defined_flags(out, SystemFlags::EVERY, keywords, false);
     crlf(out);
 }
 
@@ -305,19 +305,17 @@ pub fn push_flags(out: &mut Vec<u8>, system: SystemFlags, keywords: &[String], k
     out.push(b')');
 }
 
-pub(super) fn push_defined_flags(out: &mut Vec<u8>, keywords: &[String], new_keywords: bool) {
+pub(super) fn push_defined_flags(out: &mut Vec<u8>, system: SystemFlags, keywords: &[String], new_keywords: bool) {
+    let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
+    let names = system.chain(keywords.iter().map(String::as_str)).chain(new_keywords.then_some("\\*"));
     out.push(b'(');
-    for (at, (_, name)) in SystemFlags::ALL.iter().enumerate() {
+    for (at, name) in names.enumerate() {
         if at > 0 {
             out.push(b' ');
         }
         push(out, name);
     }
-    for name in keywords {
-        out.push(b' ');
-        push(out, name);
-    }
-    push(out, if new_keywords { " \\*)" } else { ")" });
+    out.push(b')');
 }
 
 fn status_word(status: Status) -> &'static str {
@@ -429,10 +427,10 @@ mod tests {
             (Code::UidNext(4392), "UIDNEXT 4392"),
             (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8)"),
             (
-                Code::PermanentFlags { keywords: &keywords, new_keywords: true },
+                Code::PermanentFlags { system: SystemFlags::EVERY, keywords: &keywords, new_keywords: true },
                 "PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk \\*)",
             ),
-            (Code::NoPermanentFlags, "PERMANENTFLAGS ()"),
+            (Code::PermanentFlags { system: SystemFlags(0), keywords: &[], new_keywords: false }, "PERMANENTFLAGS ()"),
             (Code::Capability("IMAP4rev1 ID"), "CAPABILITY IMAP4rev1 ID"),
         ] {
             assert_eq!(line(code), format!("a1 OK [{text}] done\r\n"));

@@ -1,0 +1,123 @@
+//! Which mailboxes there are for this session, and what it may do with them (RFC 4314 section 4).
+//!
+//! Every command gets its mailboxes here and nowhere else (`tests/tidy.rs` checks it): a mailbox that this login has no right to
+//! look up does not exist for it, whatever the command.
+
+use super::Session;
+use super::failure::{Failure, no};
+use crate::mail::access::{Access, Rights};
+use crate::mail::message::{Mailbox, MailboxId, SystemFlags};
+use crate::store::{Snapshot, Trouble};
+use crate::wire::imap::{Code, MailboxName, Status, response};
+use std::collections::HashMap;
+
+/// A mailbox with the rights that a login has on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Allowed {
+    pub mailbox: Mailbox,
+    pub rights: Rights,
+}
+
+/// The mailboxes of a snapshot that a login can look up, ordered by name, INBOX first.
+pub(super) fn visible(snapshot: &Snapshot, access: &Access) -> Result<Vec<Allowed>, Trouble> {
+    let all = snapshot.mailboxes()?;
+    let ids: HashMap<String, MailboxId> = match access.rules.is_empty() {
+        true => HashMap::new(),
+        false => all.iter().map(|mailbox| (mailbox.name.clone(), mailbox.id)).collect(),
+    };
+    let mut found = Vec::with_capacity(all.len());
+    for mailbox in all {
+        let rights = access.on(mailbox.id, &mailbox.name, |name| Ok::<_, Trouble>(ids.get(name).copied()))?;
+        if rights.contains(Rights::LOOKUP) {
+            found.push(Allowed { mailbox, rights });
+        }
+    }
+    Ok(found)
+}
+
+/// The mailbox of that name, whatever the rights on it: who asks must look at them.
+pub(super) fn named(snapshot: &Snapshot, access: &Access, name: &str) -> Result<Option<Allowed>, Trouble> {
+    let Some(mailbox) = snapshot.mailbox_named(name)? else { return Ok(None) };
+    let rights = access.on(mailbox.id, &mailbox.name, |above| id_of(snapshot, above))?;
+    Ok(Some(Allowed { mailbox, rights }))
+}
+
+/// The rights on the nearest mailbox above a name that is to be made (RFC 4314 section 4, CREATE).
+pub(super) fn above(snapshot: &Snapshot, access: &Access, name: &str) -> Result<Rights, Trouble> {
+    access.above(name, |above| id_of(snapshot, above))
+}
+
+fn id_of(snapshot: &Snapshot, name: &str) -> Result<Option<MailboxId>, Trouble> {
+    Ok(snapshot.mailbox_named(name)?.map(|mailbox| mailbox.id))
+}
+
+/// That mailbox, if these rights are there. Without them it is refused, and without the right to look it up it is not there
+/// (RFC 4314 section 6).
+pub(super) fn allowed(found: Option<Allowed>, needs: Rights) -> Result<Allowed, Failure> {
+    match found {
+        Some(found) if found.rights.contains(needs) => Ok(found),
+        Some(found) if found.rights.contains(Rights::LOOKUP) => Err(denied()),
+        _ => Err(no(Code::Nonexistent, "No such mailbox")),
+    }
+}
+
+/// The mailbox that messages come into: one that is not there may be made first (RFC 3501 section 7.1, TRYCREATE).
+pub(super) fn target(found: Option<Allowed>) -> Result<Allowed, Failure> {
+    match allowed(found, Rights::INSERT) {
+        Err(Failure::Refused(status, Code::Nonexistent, text)) => Err(Failure::Refused(status, Code::TryCreate, text)),
+        other => other,
+    }
+}
+
+/// NO [NOPERM] (RFC 5530).
+pub(super) fn denied() -> Failure {
+    no(Code::NoPerm, "This login has no right to do that")
+}
+
+impl Session {
+    /// All mailboxes that are there for this login, ordered by name, INBOX first.
+    pub(super) async fn mailboxes(&self) -> Result<Vec<Allowed>, Failure> {
+        let access = self.access.clone();
+        Ok(self.context.store.read(move |snapshot| visible(snapshot, &access)).await?)
+    }
+
+    /// The mailbox of that name, for something that needs these rights.
+    pub(super) async fn mailbox_named(&self, name: &MailboxName, needs: Rights) -> Result<Allowed, Failure> {
+        let (access, name) = (self.access.clone(), name.as_str().to_owned());
+        allowed(self.context.store.read(move |snapshot| named(snapshot, &access, &name)).await?, needs)
+    }
+
+    /// The mailbox of that name, for messages to come into.
+    pub(super) async fn target_named(&self, name: &MailboxName) -> Result<Allowed, Failure> {
+        let (access, name) = (self.access.clone(), name.as_str().to_owned());
+        target(self.context.store.read(move |snapshot| named(snapshot, &access, &name)).await?)
+    }
+
+    /// The selected mailbox, for a change that needs all of these rights.
+    pub(super) fn changeable(&self, needs: Rights) -> Result<MailboxId, Failure> {
+        let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
+        if !selected.rights.contains(needs) {
+            return Err(denied());
+        }
+        match selected.read_only {
+            true => Err(no(Code::ReadOnly, "The mailbox was opened with EXAMINE")),
+            false => Ok(selected.mailbox),
+        }
+    }
+
+    /// What of the flags can be changed in the selected mailbox (RFC 4314 section 5.1.1).
+    pub(super) fn tell_permanent_flags(&mut self, text: &str) {
+        let Some(selected) = &self.selected else { return };
+        let rights = if selected.read_only { Rights::NONE } else { selected.rights };
+        let code = if selected.is_outbox {
+            // The other flags of what waits to be sent are the server's.
+            let system = rights.system_flags().among(SystemFlags::SEEN.union(SystemFlags::DELETED));
+            Code::PermanentFlags { system, keywords: &[], new_keywords: false }
+        } else {
+            let new_keywords = rights.contains(Rights::WRITE);
+            let keywords = if new_keywords { &selected.keywords[..] } else { &[] };
+            Code::PermanentFlags { system: rights.system_flags(), keywords, new_keywords }
+        };
+        response::untagged(&mut self.line.out, Status::Ok, code, text);
+    }
+}
