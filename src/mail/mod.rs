@@ -6,6 +6,7 @@
 pub mod access;
 pub mod addressbook;
 pub mod bounce;
+pub mod casemap;
 pub mod credential;
 pub mod dkim;
 pub mod downgrade;
@@ -20,8 +21,10 @@ pub mod route;
 pub mod scope;
 pub mod search;
 pub mod section;
+pub mod sort;
 pub mod srs;
 pub mod sts;
+pub mod subject;
 pub mod submitted;
 pub mod text;
 pub mod tls_policy;

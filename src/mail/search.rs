@@ -17,8 +17,8 @@ use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
 use crate::wire::imap::command::{Day, SearchKey};
 use crate::wire::imap::sequence::{NumberSet, SequenceSet};
-pub use envelope::envelope_subject;
-use envelope::{EnvelopeField, envelope_contains};
+use envelope::envelope_contains;
+pub use envelope::{EnvelopeAddress, EnvelopeField, envelope_subject, first_address};
 use memchr::memmem::Finder;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
-//! What SEARCH reads in a finished ENVELOPE: subject and addresses, without touching the message.
+//! What SEARCH, SORT and THREAD read in a finished ENVELOPE: subject and addresses, without touching the message.
 //!
-//! Receives an ENVELOPE as [`crate::mail::index`] wrote it; hands on whether a field contains a string. Not a parser of
+//! Receives an ENVELOPE as [`crate::mail::index`] wrote it; hands on whether a field contains a string, or its value. Not a parser of
 //! messages. Whatever the bytes are, it ends: what is no ENVELOPE contains nothing.
 
 use crate::mail::text::fold;
@@ -9,10 +9,15 @@ use crate::wire::header::encoded_word::decode_text;
 /// A field, by its place in the ENVELOPE (RFC 3501 section 7.4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopeField {
+    /// The subject.
     Subject = 1,
+    /// Its authors.
     From = 2,
+    /// Its recipients.
     To = 5,
+    /// Who gets a copy.
     Cc = 6,
+    /// Who gets a copy that others do not see.
     Bcc = 7,
 }
 
@@ -29,6 +34,27 @@ pub fn envelope_contains(envelope: &[u8], field: EnvelopeField, needle: &str) ->
 pub fn envelope_subject(envelope: &[u8]) -> Option<String> {
     let raw = envelope_field(envelope, EnvelopeField::Subject as usize)?.first_text()?;
     Some(decode_text(&raw))
+}
+
+/// The parts of an address (RFC 3501 section 7.4.2), as they stand in the message; `None` for NIL. A group begins with one
+/// that has a mailbox, its name, and no host.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EnvelopeAddress {
+    /// `addr-name`
+    pub name: Option<Vec<u8>>,
+    /// `addr-mailbox`
+    pub mailbox: Option<Vec<u8>>,
+    /// `addr-host`
+    pub host: Option<Vec<u8>>,
+}
+
+/// The first address in that field of a finished ENVELOPE; `None` without one.
+pub fn first_address(envelope: &[u8], field: EnvelopeField) -> Option<EnvelopeAddress> {
+    let mut tokens = envelope_field(envelope, field as usize)?;
+    let (Token::Open, Token::Open) = (tokens.next()?, tokens.next()?) else { return None };
+    let name = tokens.nstring()?;
+    tokens.skip()?;
+    Some(EnvelopeAddress { name, mailbox: tokens.nstring()?, host: tokens.nstring()? })
 }
 
 /// The tokens of one field of a finished ENVELOPE (RFC 3501 section 7.4.2).
@@ -102,8 +128,14 @@ impl<'a> Tokens<'a> {
     }
 
     fn first_text(&mut self) -> Option<Vec<u8>> {
+        self.nstring()?
+    }
+
+    /// One string, or NIL.
+    fn nstring(&mut self) -> Option<Option<Vec<u8>>> {
         match self.next()? {
-            Token::Text(text, quoted) => Some(unquoted(text, quoted)),
+            Token::Text(text, quoted) => Some(Some(unquoted(text, quoted))),
+            Token::Nil => Some(None),
             _ => None,
         }
     }
@@ -167,6 +199,18 @@ mod tests {
         assert_eq!((subject("NIL"), envelope_subject(b"")), (None, None));
     }
 
+    #[test]
+    fn the_first_address_in_parts() {
+        let envelope =
+            b"(NIL NIL ((\"=?utf-8?q?A?=\" \"@r\" \"a\" {3}\r\nb.c)(NIL NIL \"d\" \"e\")) NIL NIL NIL NIL NIL NIL NIL)";
+        let address = first_address(envelope, EnvelopeField::From).unwrap();
+        let text = |part: Option<Vec<u8>>| part.map(|part| String::from_utf8(part).unwrap());
+        assert_eq!(text(address.name).as_deref(), Some("=?utf-8?q?A?="));
+        assert_eq!((text(address.mailbox).as_deref(), text(address.host).as_deref()), (Some("a"), Some("b.c")));
+        assert_eq!(first_address(envelope, EnvelopeField::Cc), None);
+        assert_eq!(first_address(b"(NIL NIL ((NIL", EnvelopeField::From), None);
+    }
+
     proptest! {
         #[test]
         fn any_envelope_is_read_or_passed_over(envelope in "[ -~]{0,60}", field in 0usize..10) {
@@ -176,6 +220,7 @@ mod tests {
             }
             envelope_contains(bytes.as_bytes(), EnvelopeField::Subject, "x");
             envelope_subject(bytes.as_bytes());
+            first_address(bytes.as_bytes(), EnvelopeField::From);
         }
     }
 }

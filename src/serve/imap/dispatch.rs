@@ -69,6 +69,7 @@ impl Session {
             Command::Expunge => self.expunge(tag, None).await,
             Command::UidExpunge(set) => self.expunge(tag, Some(set)).await,
             Command::Search(search) => self.search(tag, search).await,
+            Command::Sort(sort) => self.sort(tag, sort).await,
             Command::Fetch(fetch) => self.fetch(tag, fetch).await,
             Command::Store(store) => self.store_flags(tag, store).await,
             Command::Copy(transfer) => self.transfer(tag, transfer, false).await,

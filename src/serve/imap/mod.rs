@@ -21,6 +21,7 @@
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`] | SEARCH |
+//! | [`sort`] | SORT |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod access;
@@ -38,6 +39,7 @@ mod news;
 mod page;
 mod search;
 mod select;
+mod sort;
 mod transfer;
 
 use crate::limits::*;

@@ -6,6 +6,7 @@
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
+use super::order::Sort;
 use super::sequence::SequenceSet;
 use crate::wire::date::Timestamp;
 use std::fmt;
@@ -120,6 +121,8 @@ pub enum Command {
     UidExpunge(SequenceSet),
     /// SEARCH and UID SEARCH.
     Search(Search),
+    /// SORT and UID SORT.
+    Sort(Sort),
     /// FETCH and UID FETCH.
     Fetch(Fetch),
     /// STORE and UID STORE.

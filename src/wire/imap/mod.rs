@@ -5,7 +5,7 @@
 //! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
 //! | `framing` | bytes | whole commands with their literals, under caps |
 //! | `grammar` | one whole command | a [`Command`] |
-//! | [`response`], [`fetch_row`], [`esearch`] | what shall be told | lines |
+//! | [`response`], [`fetch_row`], [`esearch`], [`order`] | what shall be told | lines |
 
 pub mod capability;
 mod code;
@@ -20,6 +20,7 @@ mod framing;
 mod grammar;
 mod language;
 pub mod mailbox;
+pub mod order;
 mod out;
 pub mod response;
 pub mod rights;

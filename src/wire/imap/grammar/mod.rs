@@ -6,6 +6,7 @@
 mod cursor;
 mod mailboxes;
 mod messages;
+mod order;
 mod search;
 
 pub use cursor::{Cursor, Parsed, Trouble};
@@ -55,6 +56,7 @@ pub enum Verb {
     Rename,
     Search,
     Select,
+    Sort,
     StartTls,
     Status,
     Store,
@@ -95,6 +97,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("UNSELECT", Verb::Unselect, Allowed::Selected),
     ("EXPUNGE", Verb::Expunge, Allowed::Selected),
     ("SEARCH", Verb::Search, Allowed::Selected),
+    ("SORT", Verb::Sort, Allowed::Selected),
     ("FETCH", Verb::Fetch, Allowed::Selected),
     ("STORE", Verb::Store, Allowed::Selected),
     ("COPY", Verb::Copy, Allowed::Selected),
@@ -103,7 +106,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
 ];
 
 /// The verbs that name messages by number unless `UID` stands before them.
-const BY_NUMBER: &[Verb] = &[Verb::Copy, Verb::Fetch, Verb::Move, Verb::Search, Verb::Store];
+const BY_NUMBER: &[Verb] = &[Verb::Copy, Verb::Fetch, Verb::Move, Verb::Search, Verb::Sort, Verb::Store];
 
 /// `tag SP`, what every command begins with. The cursor stands at the verb afterwards.
 pub fn parse_tag(cursor: &mut Cursor<'_>) -> Option<Tag> {
@@ -164,6 +167,7 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Copy => Command::Copy(messages::transfer(cursor, false)?),
         Verb::Move => Command::Move(messages::transfer(cursor, false)?),
         Verb::Search => search::search(cursor, false)?,
+        Verb::Sort => order::sort(cursor, false)?,
         Verb::Uid => uid(cursor)?,
         Verb::Append => return Err(Trouble::Bad("APPEND needs a literal")),
     };
@@ -185,7 +189,7 @@ pub fn asks_to_save(mut cursor: Cursor<'_>) -> bool {
     }
 }
 
-/// `"UID" SP (copy / fetch / search / store / move / expunge)`.
+/// `"UID" SP (copy / fetch / search / sort / store / move / expunge)`.
 fn uid(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     cursor.space()?;
     match &cursor.word()[..] {
@@ -194,6 +198,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Parsed<Command> {
         "COPY" => Ok(Command::Copy(messages::transfer(cursor, true)?)),
         "MOVE" => Ok(Command::Move(messages::transfer(cursor, true)?)),
         "SEARCH" => search::search(cursor, true),
+        "SORT" => order::sort(cursor, true),
         "EXPUNGE" => {
             cursor.space()?;
             cursor.sequence_set().map(Command::UidExpunge)

@@ -83,6 +83,13 @@ pub fn search_charset(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
     }
 }
 
+/// `search-criteria` of SORT and THREAD, `charset 1*(SP search-key)` (RFC 5256 section 5).
+pub fn search_criteria(cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
+    let charset = search_charset(cursor)?;
+    cursor.space()?;
+    search_keys(cursor, Some(charset))
+}
+
 /// `search-key *(SP search-key)`, up to the end of the command, with strings in that charset.
 pub fn search_keys(cursor: &mut Cursor<'_>, charset: Option<Vec<u8>>) -> Parsed<SearchKey> {
     Keys { charset, seen: 0 }.all_of(cursor, 0, |cursor| cursor.is_at_end())

@@ -1,0 +1,72 @@
+//! Arguments of SORT (RFC 5256 section 5, RFC 5957 section 5) with RETURN (RFC 5267 section 3).
+
+use super::super::command::Command;
+use super::super::order::{Sort, SortCriterion, SortKey};
+use super::cursor::{Cursor, Parsed, Trouble};
+use super::search;
+
+/// `[SP "RETURN" SP "(" ... ")"] SP sort-criteria SP search-criteria`.
+pub fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    let returns = search::search_return(cursor)?;
+    cursor.space()?;
+    let criteria = cursor.list(criterion)?;
+    if criteria.is_empty() {
+        return Err(Trouble::Bad("A sort criterion is missing"));
+    }
+    cursor.space()?;
+    Ok(Command::Sort(Sort { uid, returns, criteria, key: search::search_criteria(cursor)? }))
+}
+
+/// `["REVERSE" SP] sort-key`.
+fn criterion(cursor: &mut Cursor<'_>) -> Parsed<SortCriterion> {
+    let reverse = cursor.eat_word("REVERSE");
+    if reverse {
+        cursor.space()?;
+    }
+    let word = cursor.word();
+    let known = SortKey::ALL.iter().find(|(_, name)| *name == word);
+    let (key, _) = known.ok_or(Trouble::Bad("Unknown sort criterion"))?;
+    Ok(SortCriterion { key: *key, reverse })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::imap::command::SearchKey;
+    use crate::wire::imap::esearch::SearchReturn;
+    use proptest::prelude::*;
+
+    fn parsed(arguments: &str) -> Parsed<Command> {
+        sort(&mut Cursor::new(arguments.as_bytes()), true)
+    }
+
+    #[test]
+    fn criteria_charset_and_keys() {
+        let criteria = [(SortKey::Subject, false), (SortKey::Date, true)];
+        let criteria = criteria.map(|(key, reverse)| SortCriterion { key, reverse }).to_vec();
+        let wanted = Sort { uid: true, returns: None, criteria, key: SearchKey::All };
+        assert_eq!(parsed(" (SUBJECT reverse Date) UTF-8 ALL"), Ok(Command::Sort(wanted.clone())));
+        let wanted = Sort { returns: Some(SearchReturn::ALL), ..wanted };
+        assert_eq!(parsed(" RETURN () (SUBJECT reverse Date) \"us-ascii\" ALL"), Ok(Command::Sort(wanted)));
+        for bad in
+            [" () UTF-8 ALL", " (REVERSE) UTF-8 ALL", " (DATE  SIZE) UTF-8 ALL", " (DATE)UTF-8 ALL", " (DATE) UTF-8"]
+        {
+            assert!(matches!(parsed(bad), Err(Trouble::Bad(_))), "{bad}");
+        }
+        assert!(matches!(parsed(" (DATE) KLINGON ALL"), Err(Trouble::No(..))));
+    }
+
+    proptest! {
+        #[test]
+        fn criteria_come_back_as_they_were_written(asked in proptest::collection::vec((0usize..9, any::<bool>()), 1..12)) {
+            let words = asked.iter().map(|(key, reverse)| {
+                format!("{}{}", if *reverse { "REVERSE " } else { "" }, SortKey::ALL[*key].1)
+            });
+            let text = format!(" ({}) UTF-8 ALL", words.collect::<Vec<_>>().join(" "));
+            let criteria: Vec<SortCriterion> =
+                asked.iter().map(|(key, reverse)| SortCriterion { key: SortKey::ALL[*key].0, reverse: *reverse }).collect();
+            let read = parsed(&text);
+            prop_assert!(matches!(read, Ok(Command::Sort(sort)) if sort.criteria == criteria));
+        }
+    }
+}
