@@ -22,6 +22,7 @@ pub mod scope;
 pub mod search;
 pub mod section;
 pub mod sort;
+pub mod special_use;
 pub mod srs;
 pub mod sts;
 pub mod subject;
