@@ -69,6 +69,11 @@ pub fn stands_for(mailboxes: &[Mailbox], name: &str) -> Option<String> {
     Some(format!("{}{rest}", has_it.name))
 }
 
+/// The use that a new mailbox gets for its name alone: when that is what clients call a use that no mailbox has.
+pub fn free_use(mailboxes: &[Mailbox], name: &str) -> Option<SpecialUse> {
+    use_of(name).filter(|wanted| mailboxes.iter().all(|mailbox| mailbox.special_use != Some(*wanted)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,8 @@
 use super::Session;
 use super::failure::{Failure, no};
 use crate::mail::access::{Access, Rights};
-use crate::mail::message::{Mailbox, MailboxId, SystemFlags};
+use crate::mail::message::{Mailbox, MailboxId, SpecialUse, SystemFlags};
+use crate::mail::special_use;
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::{Code, MailboxName, Status, response};
 use std::collections::HashMap;
@@ -35,11 +36,27 @@ pub(super) fn visible(snapshot: &Snapshot, access: &Access) -> Result<Vec<Allowe
     Ok(found)
 }
 
-/// The mailbox of that name, whatever the rights on it: who asks must look at them.
+/// The mailbox of that name, or the one that the name stands for ([`special_use`]), whatever the rights on it: who asks must look
+/// at them.
 pub(super) fn named(snapshot: &Snapshot, access: &Access, name: &str) -> Result<Option<Allowed>, Trouble> {
-    let Some(mailbox) = snapshot.mailbox_named(name)? else { return Ok(None) };
+    let found = match snapshot.mailbox_named(name)? {
+        None => match special_use::stands_for(&snapshot.mailboxes()?, name) {
+            Some(real) => snapshot.mailbox_named(&real)?,
+            None => None,
+        },
+        found => found,
+    };
+    let Some(mailbox) = found else { return Ok(None) };
     let rights = access.on(mailbox.id, &mailbox.name, |above| id_of(snapshot, above))?;
     Ok(Some(Allowed { mailbox, rights }))
+}
+
+/// What a CREATE of that name makes: under which name, and for which use.
+pub(super) fn to_make(snapshot: &Snapshot, name: &str) -> Result<(String, Option<SpecialUse>), Trouble> {
+    let mailboxes = snapshot.mailboxes()?;
+    let name = special_use::stands_for(&mailboxes, name).unwrap_or_else(|| name.to_owned());
+    let free_use = special_use::free_use(&mailboxes, &name);
+    Ok((name, free_use))
 }
 
 /// The rights on the nearest mailbox above a name that is to be made (RFC 4314 section 4, CREATE).

@@ -78,7 +78,7 @@ impl Session {
             self.enable_condstore();
         }
         let items = status_of(&found, items, self.site.message_bytes_max);
-        response::status(&mut self.line.out, &found.name, &items);
+        response::status(&mut self.line.out, mailbox.as_str(), &items);
         self.finish(tag, true, Code::None, "STATUS completed").await
     }
 }

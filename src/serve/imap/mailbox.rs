@@ -1,7 +1,7 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: the mailboxes themselves.
 
 use super::Session;
-use super::access::{above, denied, named};
+use super::access::{above, denied, named, to_make};
 use super::failure::{Failure, no};
 use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
@@ -16,25 +16,30 @@ impl Session {
         mailbox: &MailboxName,
         special_use: &[SpecialUse],
     ) -> Result<(), Failure> {
-        let special_use = match special_use {
+        let asked = match special_use {
             [] => None,
             [one] => Some(*one),
             _ => return Err(no(Code::UseAttr, "A mailbox has at most one special use")),
         };
-        self.check_new(mailbox).await?;
-        if let Some(wanted) = special_use
+        let wanted = mailbox.as_str().to_owned();
+        let (name, free_use) = self.context.store.read(move |snapshot| to_make(snapshot, &wanted)).await?;
+        if name != mailbox.as_str() && self.mailboxes().await?.iter().any(|other| other.mailbox.name == name) {
+            // Under that name a client looks for a mailbox that there is: it can go on as if it had made it.
+            return self.finish(tag, true, Code::None, "CREATE completed").await;
+        }
+        self.check_new(&name).await?;
+        if let Some(wanted) = asked
             && self.mailboxes().await?.iter().any(|other| other.mailbox.special_use == Some(wanted))
         {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
-        let op = Op::CreateMailbox { name: mailbox.as_str().to_owned(), special_use };
-        self.context.store.apply(op).await?;
+        self.context.store.apply(Op::CreateMailbox { name, special_use: asked.or(free_use) }).await?;
         self.finish(tag, true, Code::None, "CREATE completed").await
     }
 
     /// Whether a mailbox of this name may be made (RFC 4314 section 4, CREATE and RENAME).
-    async fn check_new(&self, mailbox: &MailboxName) -> Result<(), Failure> {
-        let (access, name) = (self.access.clone(), mailbox.as_str().to_owned());
+    async fn check_new(&self, name: &str) -> Result<(), Failure> {
+        let (access, name) = (self.access.clone(), name.to_owned());
         let rights = self.context.store.read(move |snapshot| {
             let hidden = named(snapshot, &access, &name)?.is_some_and(|found| !found.rights.contains(Rights::LOOKUP));
             Ok(if hidden { Rights::NONE } else { above(snapshot, &access, &name)? })
@@ -62,7 +67,7 @@ impl Session {
     /// RENAME (RFC 3501 section 6.3.5).
     pub(super) async fn rename(&mut self, tag: &Tag, from: &MailboxName, to: &MailboxName) -> Result<(), Failure> {
         self.mailbox_named(from, Rights::DELETE_MAILBOX).await?;
-        self.check_new(to).await?;
+        self.check_new(to.as_str()).await?;
         let op = Op::RenameMailbox { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         self.context.store.apply(op).await?;
         self.finish(tag, true, Code::None, "RENAME completed").await
@@ -73,14 +78,14 @@ impl Session {
     pub(super) async fn subscribe(&mut self, tag: &Tag, mailbox: &MailboxName, on: bool) -> Result<(), Failure> {
         // RFC 4314 section 4: what cannot be looked up is as if it were not there. Subscriptions are the same for all devices, so
         // that they are no matter of one that may only look.
-        match self.mailbox_named(mailbox, Rights::LOOKUP).await {
+        let found = match self.mailbox_named(mailbox, Rights::LOOKUP).await {
             Ok(found) if !found.rights.has_any(Rights::ALL.without(Rights::LOOKING)) => return Err(denied()),
             Err(Failure::Refused(_, Code::Nonexistent, _)) if !on => {
                 return self.finish(tag, true, Code::None, "UNSUBSCRIBE completed").await;
             }
             other => other?,
         };
-        let op = Op::Subscribe { name: mailbox.as_str().to_owned(), subscribed: on };
+        let op = Op::Subscribe { name: found.mailbox.name, subscribed: on };
         match self.context.store.apply(op).await {
             Ok(_) => {}
             Err(Trouble::NotFound) if !on => {}
