@@ -285,6 +285,8 @@ pub const OUTBOX_LINE_BYTES: usize = 76;
 /// Bytes of a body in one chunk: what is decompressed to read any byte of it, and what an open body holds uncompressed.
 /// Below 64 KiB so that a stored block of DEFLATE can hold it.
 pub const BODY_CHUNK_BYTES: usize = 32 << 10;
+/// Bytes after which one read of a body ends with the chunk it is at: what is held of it at once.
+pub const BODY_READ_BYTES: u64 = 64 << 10;
 /// Compressed bytes that an open body holds in memory; longer ones go to the disk as they arrive, and their Op costs a
 /// checkpoint (about 40 KiB of writes) instead of a second copy in the journal.
 pub const BODY_HELD_BYTES_MAX: usize = 128 << 10;

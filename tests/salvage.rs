@@ -269,8 +269,8 @@ fn salvage_and_check(past: &Past, damaged: &dyn Disk, below: &MemoryDisk, what: 
     let mut measured = Measured { all: past.now.len(), queue: inspected.queue as usize, ..Measured::default() };
     let mut there = BTreeSet::new();
     let mut contents: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    // What Outbox shows of the queue may be said anew.
-    for (mailbox, row) in everything(&store).into_iter().filter(|(mailbox, _)| mailbox.name != OUTBOX_NAME) {
+    // What Outbox shows of the queue may be said anew; of which nothing but the name was left, that is another's, `Outbox-1`.
+    for (mailbox, row) in everything(&store).into_iter().filter(|(mailbox, _)| !mailbox.name.starts_with(OUTBOX_NAME)) {
         let bytes = whole(&store, row.body);
         let own = past.mailboxes.get(&mailbox.id.0).filter(|_| !mailbox.name.starts_with("Recovered"));
         if let Some(own) = own {

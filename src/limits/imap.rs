@@ -99,3 +99,13 @@ pub const IMAP_LOGIN_SECONDS_MAX: u64 = 120;
 pub const IMAP_APPEND_SECONDS_MAX: u64 = 5 * 60;
 /// Seconds for a client to take what is sent to it, at most [`IMAP_OUT_BYTES_MAX`] or one page.
 pub const IMAP_WRITE_SECONDS_MAX: u64 = 2 * 60;
+
+// ---- COMPRESS
+
+/// Sessions that compress at the same time: a window of what the client says and a history of our own text, about 60 KiB each.
+/// More than one person's devices; others are told NO and go on without.
+pub const IMAP_COMPRESSING_SESSIONS_MAX: usize = 64;
+/// Bytes of our own text that what we say next may refer to.
+pub const DEFLATE_HISTORY_BYTES: usize = 8 << 10;
+/// Bytes of text, what was said before included, below which it is sent as it is: alone it would hardly get smaller.
+pub const DEFLATE_TEXT_BYTES_MIN: usize = 128;

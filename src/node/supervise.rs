@@ -51,6 +51,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         inquiries: Arc::default(),
         destinations: Arc::default(),
         handling: Arc::default(),
+        compressing: Arc::default(),
         seat: Seat::default(),
         stopping: Stopping::default(),
     }

@@ -51,6 +51,8 @@ pub struct Context {
     pub destinations: Arc<Destinations>,
     /// What the relay and those who change its queue tell each other.
     pub handling: Arc<queue::Handling>,
+    /// What the IMAP sessions share that compress.
+    pub compressing: Arc<imap::Compressing>,
     /// The place of this session.
     pub seat: Seat,
     /// Set when the node is stopping: idle sessions say goodbye, busy ones finish their command.

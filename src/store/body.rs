@@ -25,6 +25,31 @@ pub struct Chunk {
     pub stored: u32,
     /// CRC-32 of the message bytes.
     pub crc: u32,
+    /// CRC-32 of the compressed bytes, of a chunk without NUL: such a chunk may be sent as it lies, because every protocol can
+    /// carry its bytes. `None`: it has NUL, or is of a time when that was not noted.
+    pub stored_crc: Option<u32>,
+}
+
+/// Added to [`Chunk::stored`] in a row when [`Chunk::stored_crc`] follows: above all lengths there can be.
+const HAS_STORED_CRC: u32 = 1 << 16;
+const _: () = assert!(BODY_CHUNK_BYTES + 5 < HAS_STORED_CRC as usize);
+
+impl Chunk {
+    /// What is to be remembered of a chunk and its compressed form.
+    pub fn new(bytes: &[u8], stored: &[u8]) -> Chunk {
+        let stored_crc = memchr::memchr(0, bytes).is_none().then(|| crc32fast::hash(stored));
+        Chunk { bytes: bytes.len() as u32, stored: stored.len() as u32, crc: crc32fast::hash(bytes), stored_crc }
+    }
+
+    /// Whether it may be sent as it lies.
+    pub fn may_lie(&self) -> bool {
+        self.stored_crc.is_some()
+    }
+
+    /// Whether these are the compressed bytes of a chunk that may be sent as it lies.
+    pub fn is_stored_as(&self, compressed: &[u8]) -> bool {
+        self.stored as usize == compressed.len() && self.stored_crc == Some(crc32fast::hash(compressed))
+    }
 }
 
 /// What the store keeps of a body beside its pieces, its facts and its signature: what reading, freeing and finding its
@@ -66,9 +91,11 @@ impl BodyRow {
         put_varint(&mut out, (*first_piece).into());
         put_varint(&mut out, chunks.len() as u64);
         for chunk in chunks {
+            let mark = chunk.stored_crc.map_or(0, |_| HAS_STORED_CRC);
             put_varint(&mut out, chunk.bytes.into());
-            put_varint(&mut out, chunk.stored.into());
+            put_varint(&mut out, (chunk.stored | mark).into());
             out.extend_from_slice(&chunk.crc.to_le_bytes());
+            chunk.stored_crc.iter().for_each(|crc| out.extend_from_slice(&crc.to_le_bytes()));
         }
         if let Some(base) = base {
             put_varint(&mut out, base.0);
@@ -123,7 +150,9 @@ pub fn decode_size(bytes: &[u8]) -> Result<u64, Malformed> {
 pub fn read_chunks(decoder: &mut Decoder<'_>) -> Result<Vec<Chunk>, Malformed> {
     (0..decoder.count()?)
         .map(|_| {
-            let chunk = Chunk { bytes: decoder.varint32()?, stored: decoder.varint32()?, crc: decoder.u32()? };
+            let (bytes, stored, crc) = (decoder.varint32()?, decoder.varint32()?, decoder.u32()?);
+            let stored_crc = if stored & HAS_STORED_CRC == 0 { None } else { Some(decoder.u32()?) };
+            let chunk = Chunk { bytes, stored: stored & !HAS_STORED_CRC, crc, stored_crc };
             let longest = BODY_CHUNK_BYTES as u32;
             if chunk.bytes > longest || chunk.stored > longest + 5 { Err(Malformed) } else { Ok(chunk) }
         })
@@ -158,12 +187,9 @@ pub fn header_end(bytes: &[u8]) -> Option<usize> {
 
 /// Appends one chunk as it is: a stored block (RFC 1951 section 3.2.4). At most [`BODY_CHUNK_BYTES`] in, 5 bytes more out.
 pub fn store_plain(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
-    let length = (bytes.len() as u16).to_le_bytes();
-    out.push(0);
-    out.extend_from_slice(&length);
-    out.extend(length.map(|byte| !byte));
-    out.extend_from_slice(bytes);
-    Chunk { bytes: bytes.len() as u32, stored: bytes.len() as u32 + 5, crc: crc32fast::hash(bytes) }
+    let before = out.len();
+    crate::wire::deflate::push_stored(out, bytes);
+    Chunk::new(bytes, out.get(before..).unwrap_or_default())
 }
 
 /// Two compressors for the whole store, made when first used: each takes about 300 KiB.
@@ -189,12 +215,11 @@ impl Deflaters {
         let deflater = slot.get_or_insert_with(|| {
             Box::new(Deflater { compress: Compress::new(Compression::new(6), false), out: Vec::new() })
         });
-        let before = out.len();
         if !deflater.deflate(bytes) || deflater.out.len() > bytes.len() + 5 {
             return store_plain(bytes, out);
         }
         out.extend_from_slice(&deflater.out);
-        Chunk { bytes: bytes.len() as u32, stored: (out.len() - before) as u32, crc: crc32fast::hash(bytes) }
+        Chunk::new(bytes, &deflater.out)
     }
 
     /// Gives the memory back; called when the store has been quiet.
@@ -254,7 +279,7 @@ mod tests {
 
     #[test]
     fn rows_return_and_count() {
-        let chunk = Chunk { bytes: 9, stored: 8, crc: 7 };
+        let chunk = Chunk { bytes: 9, stored: 8, crc: 7, stored_crc: Some(6) };
         let thread_keys = vec![MessageIdHash(u64::MAX), MessageIdHash(5)];
         let (thread, first_piece) = (ThreadId(1 << 40), 4076);
         let row = BodyRow {
@@ -264,7 +289,7 @@ mod tests {
             thread,
             thread_keys,
             first_piece,
-            chunks: vec![chunk; 2],
+            chunks: vec![chunk, Chunk { stored_crc: None, ..chunk }],
             base: None,
         };
         let bytes = row.encode();

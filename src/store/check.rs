@@ -41,11 +41,16 @@ impl Snapshot {
             let mut stored = Pieces::new(self.table(PIECES)?, body, &row);
             let mut crc = crc32fast::Hasher::new();
             let (mut bytes, mut at) = (0, 0);
-            let mut inflated = Vec::new();
+            let (mut inflated, mut compressed) = (Vec::new(), Vec::new());
             for (number, chunk) in row.chunks.iter().enumerate() {
                 let next = at + u64::from(chunk.stored);
                 inflated.clear();
-                self.inflate((body, number), chunk, &stored.read(at..next)?, &mut inflated)?;
+                compressed.clear();
+                stored.read(at..next, &mut compressed)?;
+                self.inflate((body, number), chunk, &compressed, &mut inflated)?;
+                if chunk.may_lie() && !chunk.is_stored_as(&compressed) {
+                    return Ok(false);
+                }
                 crc.update(&inflated);
                 bytes += inflated.len() as u64;
                 at = next;

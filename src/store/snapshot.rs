@@ -9,7 +9,7 @@ use super::damage::{caught, damaged, damaged_row, guarded, lost};
 use super::facts::decode_facts;
 use super::tables::*;
 use super::{Changes, Credential, QueueEntry, Shared, Trouble, closed};
-use crate::limits::BODY_CHUNK_BYTES;
+use crate::limits::BODY_READ_BYTES;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
@@ -30,7 +30,7 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
         // all others wait for.
         let snapshot = guarded(|| {
             let txn = database.as_ref().ok_or_else(closed)?.begin_read()?;
-            Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)) })
+            Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)), compressed: RefCell::default() })
         });
         if caught(|| question(snapshot.as_ref().map_err(Trouble::clone))).is_none() {
             log::error!("event=question-panicked");
@@ -44,6 +44,8 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
 pub struct Snapshot {
     txn: ReadTransaction,
     inflater: RefCell<Inflater>,
+    /// The chunk that is being read, as it lies.
+    compressed: RefCell<Vec<u8>>,
 }
 
 impl Snapshot {
@@ -197,16 +199,39 @@ impl Snapshot {
     /// Bytes of a body, range cut to what is there. Ask for pieces of at most 64 KiB. Chunks are read whole, so that
     /// ranges that follow each other are best long.
     pub fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+        let mut out = Vec::new();
+        let mut at = range.start;
+        loop {
+            let read = self.read_body(body, at..range.end, &mut out, None)?;
+            at += read;
+            if read == 0 || at >= range.end {
+                return Ok(out);
+            }
+        }
+    }
+
+    /// Appends bytes of a body and says how many of its bytes these are: all of the range, or up to the end of the chunk with
+    /// which they are [`BODY_READ_BYTES`] or more. With `deflated`, chunks that are wanted whole and have no NUL are appended
+    /// as they lie, and their places in `out` noted there: raw DEFLATE that ends on a byte boundary, refers to nothing before
+    /// it and carries no final-block bit.
+    pub fn read_body(
+        &self,
+        body: BodyId,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+        mut deflated: Option<&mut Vec<Range<usize>>>,
+    ) -> Result<u64, Trouble> {
         let row = self.body_row(&BODIES, body, BodyRow::decode)?;
-        let Some(base) = row.base else { return self.own_range(body, &row, range) };
+        let Some(base) = row.base else { return self.read_own((body, &row), range, out, deflated) };
         let head = row.own_bytes();
-        let mut out = self.own_range(body, &row, range.start..range.end.min(head))?;
-        if range.end > head {
+        let own = range.start..range.end.min(head);
+        let mut read = self.read_own((body, &row), own.clone(), out, deflated.as_deref_mut())?;
+        if range.end > head && own.start + read >= own.end {
             let behind = self.base_row(base)?;
             let range = range.start.saturating_sub(head)..range.end - head;
-            out.extend_from_slice(&self.own_range(base, &behind, range)?);
+            read += self.read_own((base, &behind), range, out, deflated)?;
         }
-        Ok(out)
+        Ok(read)
     }
 
     /// The row of the body that a derived one ends with.
@@ -219,29 +244,59 @@ impl Snapshot {
     }
 
     /// The same of a body's own chunks.
-    fn own_range(&self, body: BodyId, row: &BodyRow, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
+    fn read_own(
+        &self,
+        (body, row): (BodyId, &BodyRow),
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+        mut deflated: Option<&mut Vec<Range<usize>>>,
+    ) -> Result<u64, Trouble> {
         let mut stored = Pieces::new(self.table(PIECES)?, body, row);
-        let mut out = Vec::new();
-        let (mut at, mut stored_at) = (0u64, 0u64);
+        let (mut at, mut stored_at, mut read) = (0u64, 0u64, 0);
         for (number, chunk) in row.chunks.iter().enumerate() {
             let (next, stored_next) = (at + u64::from(chunk.bytes), stored_at + u64::from(chunk.stored));
-            if at >= range.end {
+            if at >= range.end || read >= BODY_READ_BYTES {
                 break;
             }
             if next > range.start {
-                let compressed = stored.read(stored_at..stored_next)?;
                 let before = out.len();
-                self.inflate((body, number), chunk, &compressed, &mut out)?;
-                if next > range.end {
-                    out.truncate(out.len() - (next - range.end) as usize);
+                let whole = range.start <= at && next <= range.end;
+                match deflated.as_deref_mut().filter(|_| whole && chunk.may_lie()) {
+                    Some(deflated) => {
+                        stored.read(stored_at..stored_next, out)?;
+                        let compressed = out.get(before..).unwrap_or_default();
+                        if !chunk.is_stored_as(compressed) {
+                            return Err(damaged(format_args!("chunk {number} of body {} cannot be read", body.0)));
+                        }
+                        deflated.push(before..out.len());
+                    }
+                    None => {
+                        let mut compressed = self.compressed.borrow_mut();
+                        compressed.clear();
+                        stored.read(stored_at..stored_next, &mut compressed)?;
+                        self.inflate((body, number), chunk, &compressed, out)?;
+                        if next > range.end {
+                            out.truncate(out.len() - (next - range.end) as usize);
+                        }
+                        if at < range.start {
+                            out.drain(before..before + (range.start - at) as usize);
+                        }
+                        // Of a time when it was not noted whether a chunk has NUL.
+                        if let Some(deflated) = deflated.as_deref_mut()
+                            && whole
+                            && memchr::memchr(0, out.get(before..).unwrap_or_default()).is_none()
+                        {
+                            out.truncate(before);
+                            out.extend_from_slice(&compressed);
+                            deflated.push(before..out.len());
+                        }
+                    }
                 }
-                if at < range.start {
-                    out.drain(before..before + (range.start - at) as usize);
-                }
+                read += next.min(range.end) - at.max(range.start);
             }
             (at, stored_at) = (next, stored_next);
         }
-        Ok(out)
+        Ok(read)
     }
 
     /// Appends the message bytes of a chunk of that body, checked.
@@ -347,9 +402,8 @@ impl Pieces {
         Pieces { table, body, ranges: ranges.peekable() }
     }
 
-    /// Each range begins at or behind the end of the one before.
-    pub(super) fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
-        let mut out = Vec::with_capacity(((range.end - range.start) as usize).min(BODY_CHUNK_BYTES + 5));
+    /// Appends these. Each range begins at or behind the end of the one before.
+    pub(super) fn read(&mut self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Trouble> {
         while let Some((number, piece)) = self.ranges.peek().cloned() {
             if piece.start >= range.end {
                 break;
@@ -367,7 +421,7 @@ impl Pieces {
             }
             self.ranges.next();
         }
-        Ok(out)
+        Ok(())
     }
 }
 
@@ -384,7 +438,7 @@ mod tests {
         txn.open_table(PIECES).expect("a table").insert((1, 0), &[7u8; 16_340][..]).expect("a piece");
         txn.commit().expect("committed");
         let txn = database.begin_read().expect("a transaction");
-        let chunk = Chunk { bytes: 30_000, stored: 30_000, crc: 0 };
+        let chunk = Chunk { bytes: 30_000, stored: 30_000, crc: 0, stored_crc: None };
         let row = BodyRow {
             refs: 1,
             bytes: 30_000,
@@ -396,7 +450,9 @@ mod tests {
             base: None,
         };
         let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), &row);
-        assert_eq!(pieces.read(0..10_000), Ok(vec![7; 10_000]));
-        assert!(matches!(pieces.read(10_000..20_000), Err(Trouble::Failed(_))));
+        let mut out = Vec::new();
+        assert_eq!(pieces.read(0..10_000, &mut out), Ok(()));
+        assert_eq!(out, vec![7; 10_000]);
+        assert!(matches!(pieces.read(10_000..20_000, &mut out), Err(Trouble::Failed(_))));
     }
 }

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod charset;
 pub mod date;
+pub mod deflate;
 pub mod header;
 pub mod http;
 pub mod imap;

@@ -1,6 +1,7 @@
 //! A client of a dialogue: sends what it is told, keeps what it gets until the dialogue asks for it.
 
 use crate::pattern::show;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use hauspost::net::Stream;
 use smol::channel::{Receiver, Sender};
 use smol::{LocalExecutor, Task};
@@ -30,7 +31,40 @@ struct Seen {
 enum Order {
     Write(Vec<u8>),
     StartTls(Arc<rustls::ClientConfig>),
+    Compress(bool),
     Abort,
+}
+
+/// DEFLATE both ways, each write ended by a flush.
+struct Layer {
+    compress: Compress,
+    decompress: Decompress,
+}
+
+impl Layer {
+    fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() * 2 + 256);
+        self.compress.compress_vec(bytes, &mut out, FlushCompress::Sync).expect("compressed");
+        assert!(out.len() < out.capacity(), "room for all of it");
+        out
+    }
+
+    /// What these bytes say; `None` when they are no DEFLATE, or end it.
+    fn inflate(&mut self, mut bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        loop {
+            out.reserve(64 << 10);
+            let before = (self.decompress.total_in(), out.len());
+            let status = self.decompress.decompress_vec(bytes, &mut out, FlushDecompress::None).ok()?;
+            bytes = &bytes[(self.decompress.total_in() - before.0) as usize..];
+            if status == flate2::Status::StreamEnd {
+                return None;
+            }
+            if bytes.is_empty() && out.len() == before.1 {
+                return Some(out);
+            }
+        }
+    }
 }
 
 enum Event {
@@ -54,6 +88,11 @@ impl Client {
     /// Begins TLS.
     pub fn start_tls(&self, config: Arc<rustls::ClientConfig>) {
         let _ = self.orders.try_send(Order::StartTls(config));
+    }
+
+    /// Both sides compress from here on, or do not any more.
+    pub fn compress(&self, on: bool) {
+        let _ = self.orders.try_send(Order::Compress(on));
     }
 
     /// The connection is lost.
@@ -95,16 +134,31 @@ async fn run_client(
         };
     }
     let mut buffer = vec![0u8; 16 << 10];
+    let mut layer: Option<Layer> = None;
     loop {
         let order = async { orders.recv().await.ok().map(Event::Order) };
         let read = async { Some(Event::Read(stream.read(&mut buffer, PATIENCE).await)) };
         match smol::future::or(order, read).await {
             None => return,
             Some(Event::Read(Ok(0))) => return end("closed".to_owned()),
-            Some(Event::Read(Ok(count))) => seen.borrow_mut().unread.extend(&buffer[..count]),
+            Some(Event::Read(Ok(count))) => match &mut layer {
+                None => seen.borrow_mut().unread.extend(&buffer[..count]),
+                Some(layer) => match layer.inflate(&buffer[..count]) {
+                    Some(bytes) => seen.borrow_mut().unread.extend(bytes),
+                    None => return end("what the server sent is no DEFLATE".to_owned()),
+                },
+            },
             Some(Event::Read(Err(error))) => return end(format!("{error}")),
             // A failed write means that the other end is gone; what it said before is still to be read.
-            Some(Event::Order(Order::Write(bytes))) => drop(stream.write_all(&bytes, PATIENCE).await),
+            Some(Event::Order(Order::Write(bytes))) => {
+                let bytes = layer.as_mut().map_or(bytes.clone(), |layer| layer.deflate(&bytes));
+                let _ = stream.write_all(&bytes, PATIENCE).await;
+            }
+            Some(Event::Order(Order::Compress(false))) => layer = None,
+            Some(Event::Order(Order::Compress(true))) => {
+                let compress = Compress::new(Compression::default(), false);
+                layer = Some(Layer { compress, decompress: Decompress::new(false) });
+            }
             Some(Event::Order(Order::Abort)) => {
                 stream.abort();
                 return end("dropped".to_owned());

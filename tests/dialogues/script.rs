@@ -66,6 +66,10 @@ pub enum What {
     Silent(String),
     Closed(String),
     StartTls(String),
+    Compress {
+        client: String,
+        on: bool,
+    },
     Drop(String),
     Advance(Duration),
     /// The wall clock alone jumps: forward, or back.
@@ -237,6 +241,8 @@ fn parse_step(line: &str) -> Result<What, String> {
         [client, "silent"] => What::Silent(client.to_string()),
         [client, "closed"] => What::Closed(client.to_string()),
         [client, "starttls"] => What::StartTls(client.to_string()),
+        [client, "compress"] => What::Compress { client: client.to_string(), on: true },
+        [client, "compress", "ends"] => What::Compress { client: client.to_string(), on: false },
         _ => return Err("no such step".to_owned()),
     })
 }

@@ -200,6 +200,10 @@ impl World {
                 self.client(client)?.start_tls(config);
                 self.settle()
             }
+            What::Compress { client, on } => {
+                self.client(client)?.compress(*on);
+                self.settle()
+            }
             What::Drop(client) => {
                 self.client(client)?.abort();
                 self.settle()
@@ -251,6 +255,7 @@ impl World {
             inquiries: Arc::default(),
             destinations: Arc::default(),
             handling: Arc::default(),
+            compressing: Arc::default(),
             seat: serve::Seat::default(),
             stopping: Stopping::default(),
         };

@@ -28,6 +28,7 @@ impl Session {
             Command::Login { user, password } => self.login(tag, &user, &password.0).await?,
             Command::Language(ranges) => self.speak(tag, &ranges).await?,
             Command::Unauthenticate => self.unauthenticate(tag).await?,
+            Command::Compress => return self.compress(tag).await,
             Command::Enable(names) => self.enable(tag, &names).await?,
             Command::Id(fields) => self.id(tag, &fields).await?,
             Command::Idle => {

@@ -3,9 +3,8 @@
 use super::Session;
 use super::failure::{Failure, bad, no, words};
 use super::news::gone_since;
-use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, push_without_nul, render};
+use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, push_piece, render};
 use super::select::{set_of, vanished_by_comparison};
-use crate::limits::FETCH_PIECE_BYTES;
 use crate::mail::access::Rights;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
 use crate::store::{Done, FlagChange, Op, SetFlags, Trouble};
@@ -83,6 +82,7 @@ impl Session {
             sets_seen: sees && fetch.items.iter().any(FetchItem::sets_seen),
             condstore: self.enabled.condstore,
             dialect: self.line.out.dialect,
+            splices: self.line.compresses(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Session {
         let (mut place, mut row, mut measured) = (beginning(&stretches, 0), None, None);
         let mut seen_now = Arc::new(NumberSet::default());
         // A page is sent while the next one is read.
-        let mut unsent = Vec::new();
+        let (mut unsent, mut spliced) = (Vec::new(), Vec::new());
         loop {
             let request = Request {
                 mailbox,
@@ -114,20 +114,20 @@ impl Session {
                 seen_now: seen_now.clone(),
             };
             let reading = self.context.store.read(move |snapshot| render(snapshot, request));
-            let (page, sent) = future::zip(reading, self.line.write(&unsent)).await;
+            let (page, sent) = future::zip(reading, self.line.write_spliced(&unsent, &spliced)).await;
             sent?;
-            let Page { out, next, told, untold } = page?;
+            let Page { out, deflated, next, told, untold } = page?;
             rows.told += told;
             rows.untold = rows.untold.or(untold);
-            unsent = out;
+            (unsent, spliced) = (out, deflated);
             measured = None;
             (place, row) = match next {
                 After::End => {
-                    self.line.write(&unsent).await?;
+                    self.line.write_spliced(&unsent, &spliced).await?;
                     return Ok(rows);
                 }
                 After::Failed(trouble) => {
-                    self.line.write(&unsent).await?;
+                    self.line.write_spliced(&unsent, &spliced).await?;
                     return Err(trouble.into());
                 }
                 After::More(place) => (place, None),
@@ -142,7 +142,9 @@ impl Session {
                     (place, row)
                 }
                 After::Stream { body, range, row, place } => {
-                    self.line.write(&std::mem::take(&mut unsent)).await?;
+                    let (unsent, spliced) = (std::mem::take(&mut unsent), std::mem::take(&mut spliced));
+                    self.line.write_spliced(&unsent, &spliced).await?;
+                    drop(unsent);
                     self.stream_body(body, range).await?;
                     (place, Some(row))
                 }
@@ -175,31 +177,32 @@ impl Session {
 
     /// Sends the bytes of a literal whose head has been said, piece by piece as the client takes them.
     async fn stream_body(&mut self, body: BodyId, range: Range<u64>) -> Result<(), Failure> {
-        let store = self.context.store.clone();
+        let (store, splices) = (self.context.store.clone(), self.line.compresses());
         let read = |start: u64| {
-            let end = range.end.min(start.saturating_add(FETCH_PIECE_BYTES));
-            store.read(move |snapshot| snapshot.body_range(body, start..end))
+            let range = start..range.end;
+            store.read(move |snapshot| {
+                let (mut bytes, mut deflated) = (Vec::new(), Vec::new());
+                let read = push_piece(snapshot, body, range, &mut bytes, splices.then_some(&mut deflated))?;
+                Ok::<_, Trouble>((read, bytes, deflated))
+            })
         };
         let mut at = range.start;
         let mut piece = read(at).await;
         loop {
-            let bytes = match piece {
-                Ok(bytes) if !bytes.is_empty() => bytes,
+            let (count, bytes, deflated) = match piece {
+                Ok(piece) if piece.0 > 0 => piece,
                 // The client was promised more bytes than there are any more: only the end of the connection is honest.
                 Ok(_) | Err(Trouble::NotFound) => {
                     return Err(io::Error::other("a message went while it was sent").into());
                 }
                 Err(trouble) => return Err(io::Error::other(format!("{trouble:?}")).into()),
             };
-            at += bytes.len() as u64;
-            let mut clean = Vec::new();
-            push_without_nul(&mut clean, &bytes);
-            drop(bytes);
+            at += count;
             if at >= range.end {
-                return Ok(self.line.write(&clean).await?);
+                return Ok(self.line.write_spliced(&bytes, &deflated).await?);
             }
             // The next piece is read while this one is sent.
-            let (next, sent) = future::zip(read(at), self.line.write(&clean)).await;
+            let (next, sent) = future::zip(read(at), self.line.write_spliced(&bytes, &deflated)).await;
             sent?;
             piece = next;
         }

@@ -148,6 +148,7 @@ impl Session {
             sets_seen: false,
             condstore: self.enabled.condstore,
             dialect: self.line.out.dialect,
+            splices: false,
         };
         self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
         Ok(())

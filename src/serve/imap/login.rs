@@ -32,6 +32,8 @@ impl Session {
         let list = self.conversation.capabilities();
         let (code, text) = (Code::Capability(&list), "UNAUTHENTICATE completed");
         response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
+        self.line.flush().await?;
+        self.line.end_compression();
         Ok(())
     }
 

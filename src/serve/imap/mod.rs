@@ -16,6 +16,7 @@
 //! | [`select`] | SELECT, EXAMINE, CLOSE, UNSELECT |
 //! | [`list`] | LIST, LSUB, STATUS |
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
+//! | [`compress`] | COMPRESS |
 //! | [`append`] | APPEND |
 //! | [`fetch`], [`page`], [`binary`] | FETCH |
 //! | [`flags`] | STORE |
@@ -27,6 +28,7 @@
 mod access;
 mod append;
 mod binary;
+mod compress;
 mod dispatch;
 mod failure;
 mod fetch;
@@ -48,6 +50,7 @@ use crate::net::Stream;
 use crate::serve::{Authentication, Context, Site};
 use crate::wire::imap::command::{Command, Tag};
 use crate::wire::imap::{Code, Conversation, Enabled, Status, Step, Terms, response};
+pub use compress::Compressing;
 use failure::{Failure, words};
 use line::Line;
 use select::Selected;
@@ -106,6 +109,8 @@ struct Session {
 /// What ended a wait.
 enum Woken {
     Input(usize),
+    /// What came is no DEFLATE.
+    Garbled,
     News,
     Stopping,
     TooLate,
@@ -116,6 +121,8 @@ enum Next {
     Step,
     /// What was read and not used yet must not be read as commands.
     ForgetInput,
+    /// What was read and not used yet is compressed, like all that follows.
+    Compress(compress::Place),
     End(&'static str),
 }
 
@@ -165,6 +172,10 @@ impl Session {
                         None => continue,
                     },
                 },
+                Woken::Garbled => {
+                    response::bye(&mut self.line.out, Code::ClientBug, "This cannot be decompressed");
+                    return Ok("garbled");
+                }
                 Woken::Stopping => {
                     response::bye(&mut self.line.out, Code::Unavailable, "Server is shutting down");
                     return Ok("stopping");
@@ -184,6 +195,10 @@ impl Session {
                 match Box::pin(self.take(step)).await? {
                     Next::Step => self.line.flush_when_full().await?,
                     Next::ForgetInput => break,
+                    Next::Compress(place) => {
+                        self.line.compress(place, input);
+                        break;
+                    }
                     Next::End(why) => return Ok(why),
                 }
             }
@@ -202,9 +217,12 @@ impl Session {
             return Ok(Woken::TooLate);
         }
         let read = async {
-            match self.line.stream()?.read(buffer, wait).await {
+            match self.line.read(buffer, wait).await {
                 Ok(read) => Ok(Woken::Input(read)),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Woken::TooLate),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData && self.line.compresses() => {
+                    Ok(Woken::Garbled)
+                }
                 Err(error) => Err(error),
             }
         };

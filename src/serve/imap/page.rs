@@ -30,6 +30,8 @@ pub(super) struct Plan {
     /// FLAGS told because this command set `\Seen` carry the modseq.
     pub condstore: bool,
     pub dialect: Dialect,
+    /// Chunks of bodies go out as they lie: the session compresses.
+    pub splices: bool,
 }
 
 /// One thing to tell.
@@ -149,6 +151,8 @@ pub(super) struct Request {
 /// What was rendered.
 pub(super) struct Page {
     pub out: Vec<u8>,
+    /// Where in `out` chunks of bodies lie compressed.
+    pub deflated: Vec<Range<usize>>,
     pub next: After,
     /// Messages told.
     pub told: u32,
@@ -200,7 +204,7 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
         (Err(trouble), Some(row)) => {
             let mut out = Vec::new();
             row.end(&mut out);
-            Ok(Page { out, next: After::Failed(trouble), told: 0, untold: None })
+            Ok(Page { out, deflated: Vec::new(), next: After::Failed(trouble), told: 0, untold: None })
         }
         (rendered, _) => rendered,
     }
@@ -209,9 +213,10 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
 fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
     let Request { mailbox, stretches, plan, mut place, mut row, measured, seen_now } = request;
-    let out = Out::new(plan.dialect);
-    let mut renderer = Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, measured, untold: None, out };
-    let mut page = Page { out: Vec::new(), next: After::End, told: 0, untold: None };
+    let (out, deflated) = (Out::new(plan.dialect), Vec::new());
+    let mut renderer =
+        Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, measured, untold: None, out, deflated };
+    let mut page = Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
     while let Some(stretch) = stretches.get(place.stretch) {
@@ -296,11 +301,13 @@ struct Renderer<'a> {
     measured: Option<Measured>,
     untold: Option<Untold>,
     out: Out,
+    /// See [`Page::deflated`].
+    deflated: Vec<Range<usize>>,
 }
 
 impl Renderer<'_> {
     fn finish(mut self, page: Page) -> Page {
-        Page { out: self.out.take(), untold: self.untold, ..page }
+        Page { out: self.out.take(), deflated: self.deflated, untold: self.untold, ..page }
     }
 
     /// Renders a message from its item `place.item` on. `Some` when something else must be done first. An item that cannot be told
@@ -428,36 +435,78 @@ impl Renderer<'_> {
             row.literal(&mut self.out, &section.name, bytes);
             return Ok(Some(range));
         }
-        let literal = read(self.snapshot, message.body, range)?;
-        row.literal(&mut self.out, &section.name, literal.len() as u64);
-        push_without_nul(&mut self.out, &literal);
+        self.push_body(row, section, message.body, range)?;
         Ok(None)
+    }
+
+    /// Tells these bytes of a body; an error leaves no trace of them.
+    fn push_body(
+        &mut self,
+        row: &mut FetchRow,
+        section: &Section,
+        body: BodyId,
+        mut range: Range<u64>,
+    ) -> Result<(), Trouble> {
+        let Renderer { snapshot, plan, out, deflated, .. } = self;
+        let before = (row.clone(), out.len(), deflated.len());
+        row.literal(out, &section.name, range.end - range.start);
+        while !range.is_empty() {
+            range.start += match push_piece(snapshot, body, range.clone(), out, plan.splices.then_some(deflated)) {
+                Ok(read) if read > 0 => read,
+                told => {
+                    *row = before.0;
+                    out.truncate(before.1);
+                    deflated.truncate(before.2);
+                    return Err(told.err().unwrap_or_else(shorter));
+                }
+            };
+        }
+        Ok(())
     }
 }
 
-/// Bytes of a body, in pieces that a snapshot likes to read.
+fn shorter() -> Trouble {
+    Trouble::Failed("a body is shorter than its message says".to_owned())
+}
+
+/// Bytes of a body, all of them.
 pub(super) fn read(snapshot: &Snapshot, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
     if range.is_empty() {
         return Ok(Vec::new());
     }
-    let mut bytes = snapshot.body_range(body, range.start..range.end.min(range.start + FETCH_INLINE_BYTES_MAX))?;
-    while range.start + (bytes.len() as u64) < range.end {
-        let start = range.start + bytes.len() as u64;
-        let piece = snapshot.body_range(body, start..range.end.min(start + FETCH_INLINE_BYTES_MAX))?;
-        if piece.is_empty() {
-            return Err(Trouble::Failed("a body is shorter than its message says".to_owned()));
-        }
-        bytes.extend_from_slice(&piece);
+    let bytes = snapshot.body_range(body, range.clone())?;
+    if (bytes.len() as u64) < range.end - range.start { Err(shorter()) } else { Ok(bytes) }
+}
+
+/// Appends the first bytes of a range of a body, see [`Snapshot::read_body`]; NUL leaves as another byte.
+pub(super) fn push_piece(
+    snapshot: &Snapshot,
+    body: BodyId,
+    range: Range<u64>,
+    out: &mut Vec<u8>,
+    mut deflated: Option<&mut Vec<Range<usize>>>,
+) -> Result<u64, Trouble> {
+    let (start, before) = (out.len(), deflated.as_ref().map_or(0, |deflated| deflated.len()));
+    let read = snapshot.read_body(body, range, out, deflated.as_deref_mut())?;
+    let mut at = start;
+    for place in deflated.iter().flat_map(|deflated| deflated.iter().skip(before)) {
+        replace_nul(out.get_mut(at..place.start).unwrap_or_default());
+        at = place.end;
     }
-    Ok(bytes)
+    replace_nul(out.get_mut(at..).unwrap_or_default());
+    Ok(read)
 }
 
 /// Appends bytes of a message. NUL, which a literal cannot carry (RFC 3501 section 9, CHAR8), leaves as 0x80.
 pub(super) fn push_without_nul(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.extend_from_slice(bytes);
+    replace_nul(out.get_mut(start..).unwrap_or_default());
+}
+
+fn replace_nul(bytes: &mut [u8]) {
     if memchr::memchr(0, bytes).is_some() {
-        out.iter_mut().skip(start).filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
+        bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
     }
 }
 
@@ -488,6 +537,7 @@ mod tests {
                 sets_seen: false,
                 condstore: false,
                 dialect: Dialect::default(),
+                splices: false,
             };
             let request = Request {
                 mailbox: MailboxId(99),

@@ -138,6 +138,7 @@ impl Session {
             sets_seen: false,
             condstore: true,
             dialect: self.line.out.dialect,
+            splices: false,
         };
         self.tell_rows(mailbox, &changed, Arc::new(plan)).await?;
         Ok(())

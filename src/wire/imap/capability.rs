@@ -39,6 +39,7 @@ const AFTER_LOGIN: &[&str] = &[
     "CREATE-SPECIAL-USE",
     "STATUS=SIZE",
     "UNAUTHENTICATE",
+    "COMPRESS=DEFLATE",
 ];
 
 /// The list for CAPABILITY responses and codes, without the word CAPABILITY.

@@ -34,6 +34,8 @@ pub enum Code<'a> {
     ClientBug,
     /// `CLOSED`: the mailbox selected before is closed.
     Closed,
+    /// `COMPRESSIONACTIVE` (RFC 4978 section 3)
+    CompressionActive,
     /// `CONTACTADMIN`
     ContactAdmin,
     /// `COPYUID`: (source UID, new UID) pairs in the order of the source UIDs. Nothing is written when there are none.
@@ -156,6 +158,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::Capability(_) => "CAPABILITY ",
         Code::ClientBug => "CLIENTBUG",
         Code::Closed => "CLOSED",
+        Code::CompressionActive => "COMPRESSIONACTIVE",
         Code::ContactAdmin => "CONTACTADMIN",
         Code::CopyUid { .. } => "COPYUID ",
         Code::Expired => "EXPIRED",

@@ -109,6 +109,8 @@ pub enum Command {
     Unauthenticate,
     /// RFC 2177. The driver answers with [`super::Conversation::begin_idle`].
     Idle,
+    /// RFC 4978 section 3, with DEFLATE.
+    Compress,
     /// RFC 3501 section 6.4.1.
     Check,
     /// RFC 3501 section 6.4.2.

@@ -36,6 +36,7 @@ pub enum Verb {
     Capability,
     Check,
     Close,
+    Compress,
     Copy,
     Create,
     Delete,
@@ -92,6 +93,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("STATUS", Verb::Status, Allowed::AfterLogin),
     ("APPEND", Verb::Append, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
+    ("COMPRESS", Verb::Compress, Allowed::AfterLogin),
     ("CHECK", Verb::Check, Allowed::Selected),
     ("CLOSE", Verb::Close, Allowed::Selected),
     ("UNSELECT", Verb::Unselect, Allowed::Selected),
@@ -146,6 +148,7 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Id => id(cursor)?,
         Verb::Enable => enable(cursor)?,
         Verb::Language => language(cursor)?,
+        Verb::Compress => compress(cursor)?,
         Verb::Create => mailboxes::create(cursor)?,
         Verb::Rename => mailboxes::rename(cursor)?,
         Verb::Select => mailboxes::select(cursor, false)?,
@@ -216,6 +219,15 @@ fn authenticate(cursor: &mut Cursor<'_>) -> Parsed<Command> {
         initial = Some(Secret(cursor.run(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)).to_vec()));
     }
     Ok(Command::Authenticate { mechanism, initial })
+}
+
+/// `SP "DEFLATE"` (RFC 4978 section 5): there is no other.
+fn compress(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    cursor.space()?;
+    match cursor.atom()?.eq_ignore_ascii_case("DEFLATE") {
+        true => Ok(Command::Compress),
+        false => Err(Trouble::Bad("Only DEFLATE is known")),
+    }
 }
 
 /// `SP userid SP password`.

@@ -59,6 +59,7 @@ fn commands_without_arguments() {
         ("STARTTLS", Command::StartTls),
         ("NAMESPACE", Command::Namespace),
         ("IDLE", Command::Idle),
+        ("COMPRESS Deflate", Command::Compress),
         ("CHECK", Command::Check),
         ("CLOSE", Command::Close),
         ("UNSELECT", Command::Unselect),
@@ -66,7 +67,7 @@ fn commands_without_arguments() {
     ] {
         assert_eq!(good(text), command);
     }
-    all_bad(&["NOOP x", "FROB", "", "NOOP(", "IDLE 1"]);
+    all_bad(&["NOOP x", "FROB", "", "NOOP(", "IDLE 1", "COMPRESS", "COMPRESS LZMA", "COMPRESS DEFLATE 9"]);
 }
 
 #[test]
