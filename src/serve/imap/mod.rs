@@ -23,6 +23,7 @@
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`] | SEARCH |
 //! | [`sort`] | SORT |
+//! | [`thread`] | THREAD |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod access;
@@ -42,6 +43,7 @@ mod page;
 mod search;
 mod select;
 mod sort;
+mod thread;
 mod transfer;
 
 use crate::limits::*;

@@ -6,7 +6,7 @@
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
-use super::order::Sort;
+use super::order::{Sort, Thread};
 use super::sequence::SequenceSet;
 use crate::wire::date::Timestamp;
 use std::fmt;
@@ -125,6 +125,8 @@ pub enum Command {
     Search(Search),
     /// SORT and UID SORT.
     Sort(Sort),
+    /// THREAD and UID THREAD.
+    Thread(Thread),
     /// FETCH and UID FETCH.
     Fetch(Fetch),
     /// STORE and UID STORE.
