@@ -48,6 +48,16 @@ pub const DEVICE_MAILBOXES_MAX: usize = 64;
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 
+/// Words of one FUZZY string: more is no search by a person, and each costs as much as a string.
+pub const FUZZY_STRING_WORDS_MAX: usize = 16;
+/// Accents that a word of a text may have and FUZZY still finds it by its letters alone: each more doubles how many messages
+/// have to be read in vain. A word that was written with more is found with as many.
+pub const FUZZY_ACCENTS_MAX: usize = 2;
+/// Words of a header field that FUZZY compares by spelling; all of them count where a word is there as it is.
+pub const FUZZY_FIELD_WORDS_MAX: usize = 512;
+/// Characters of a word that FUZZY compares by spelling: comparing costs their square.
+pub const FUZZY_WORD_CHARS_MAX: usize = 32;
+
 /// Ranges of UIDs that a session saves for `$` (RFC 5182): 8 bytes each. Half of a mailbox of 30,000 picked at random.
 pub const SEARCH_SAVED_RANGES_MAX: usize = 16 * 1024;
 

@@ -5,9 +5,11 @@
 //! never touches a body. Must always hold: more facts never change an answer that was given.
 
 mod envelope;
+mod fuzzy;
+mod relevancy;
 mod scan;
 
-use crate::limits::SEARCH_NEEDLES_MAX;
+use crate::limits::{FUZZY_STRING_WORDS_MAX, SEARCH_NEEDLES_MAX};
 use crate::mail::index::{BodyIndex, signature};
 use crate::mail::message::{MessageRow, ModSeq};
 use crate::mail::text::fold;
@@ -17,9 +19,11 @@ use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
 use crate::wire::imap::command::{Day, SearchKey};
 use crate::wire::imap::sequence::{NumberSet, SequenceSet};
-use envelope::envelope_contains;
 pub use envelope::{EnvelopeAddress, EnvelopeField, envelope_subject, first_address};
+use envelope::{envelope_contains, envelope_text};
+use fuzzy::{Fit, Word, bare, fit, may_contain_bare, words};
 use memchr::memmem::Finder;
+use relevancy::{Place, REMEMBERED, Wish};
 use std::ops::Range;
 
 pub use scan::{Hits, Stretch, TextScan, stretches};
@@ -30,10 +34,20 @@ const SECONDS_PER_DAY: i64 = 86_400;
 #[derive(Clone, Debug)]
 pub struct Query {
     test: Test,
-    /// Folded strings to be found in texts; a test names them by their place.
-    needles: Vec<Finder<'static>>,
+    /// Strings to be found in texts; a test names them by their place.
+    needles: Vec<Needle>,
     /// The needles that must be in the body, where the header does not count.
     body_needles: u64,
+    /// What a score is made of; `None` when none is asked for.
+    wishes: Option<Vec<Wish>>,
+}
+
+/// A folded string to be found in texts.
+#[derive(Clone, Debug)]
+struct Needle {
+    text: Finder<'static>,
+    /// Of a word whose accents do not count, nor those of the text.
+    word: Option<Word>,
 }
 
 /// What a test costs is the facts it needs; see [`Test::cost`].
@@ -62,6 +76,13 @@ enum Test {
     },
     Body(usize),
     Text(usize),
+    /// A bare word in one of these fields, maybe with another spelling.
+    Near(&'static [EnvelopeField], String),
+    /// All of these bare words in one field, maybe with another spelling; the name in lower case.
+    NearHeader {
+        name: String,
+        words: Vec<String>,
+    },
 }
 
 /// What is known of one message so far.
@@ -96,26 +117,35 @@ pub enum Answer {
     NeedHits,
 }
 
-/// What [`Query::new`] refuses: more different strings for BODY and TEXT than [`SEARCH_NEEDLES_MAX`].
+/// What [`Query::new`] refuses: more different strings for BODY and TEXT than [`SEARCH_NEEDLES_MAX`], or more words in a
+/// FUZZY string than [`FUZZY_STRING_WORDS_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyStrings;
 
 impl Query {
     /// Makes a key ready: sets mean what they do for `sight`, YOUNGER and OLDER count back from `now`.
     pub fn new(key: &SearchKey, sight: Sight<'_>, now: Timestamp) -> Result<Query, TooManyStrings> {
-        let mut compiler = Compiler { sight, now, needles: Vec::new() };
-        let test = compiler.test(key);
-        // Checked before anything shifts a bit by a needle's place.
-        if compiler.needles.len() > SEARCH_NEEDLES_MAX {
-            return Err(TooManyStrings);
-        }
-        let needles = compiler.needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
-        Ok(Query { body_needles: test.body_needles(), test, needles })
+        Compiler::new(sight, now).query(key)
+    }
+
+    /// The same, so that [`Query::relevancy`] can tell how well a message matches.
+    pub fn scored(key: &SearchKey, sight: Sight<'_>, now: Timestamp) -> Result<Query, TooManyStrings> {
+        Compiler { wishes: Some(Vec::new()), ..Compiler::new(sight, now) }.query(key)
     }
 
     /// Matches every message.
     pub fn everything() -> Query {
-        Query { test: Test::Always(true), needles: Vec::new(), body_needles: 0 }
+        Query { test: Test::Always(true), needles: Vec::new(), body_needles: 0, wishes: None }
+    }
+
+    /// Whether [`Query::relevancy`] is wanted.
+    pub fn is_scored(&self) -> bool {
+        self.wishes.is_some()
+    }
+
+    /// How well a message matches that does, 1 to 100 (RFC 6203 section 4); `Err` names what is missing to tell.
+    pub fn relevancy(&self, facts: &Facts) -> Result<u8, Answer> {
+        relevancy::score(self.wishes.as_deref().unwrap_or_default(), facts)
     }
 
     /// The only UIDs that can match, when the key says so at its top level: the rest need not be read.
@@ -179,10 +209,27 @@ impl Sight<'_> {
 struct Compiler<'a> {
     sight: Sight<'a>,
     now: Timestamp,
-    needles: Vec<String>,
+    needles: Vec<Needle>,
+    /// The key at hand is in a FUZZY one.
+    fuzzy: bool,
+    wishes: Option<Vec<Wish>>,
+    too_many_words: bool,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    fn new(sight: Sight<'a>, now: Timestamp) -> Compiler<'a> {
+        Compiler { sight, now, needles: Vec::new(), fuzzy: false, wishes: None, too_many_words: false }
+    }
+
+    fn query(mut self, key: &SearchKey) -> Result<Query, TooManyStrings> {
+        let test = self.test(key);
+        // Checked before anything shifts a bit by a needle's place.
+        if self.needles.len() > SEARCH_NEEDLES_MAX || self.too_many_words {
+            return Err(TooManyStrings);
+        }
+        Ok(Query { body_needles: test.body_needles(), test, needles: self.needles, wishes: self.wishes })
+    }
+
     fn test(&mut self, key: &SearchKey) -> Test {
         match key {
             SearchKey::All => Test::Always(true),
@@ -205,14 +252,20 @@ impl Compiler<'_> {
             SearchKey::SentSince(Day(day)) => Test::Sent(*day..i64::MAX),
             SearchKey::Younger(seconds) => Test::Arrived(self.now.seconds() - i64::from(*seconds)..i64::MAX),
             SearchKey::Older(seconds) => Test::Arrived(i64::MIN..self.now.seconds() - i64::from(*seconds) + 1),
-            SearchKey::From(needle) => Test::Envelope(EnvelopeField::From, fold(needle)),
-            SearchKey::To(needle) => Test::Envelope(EnvelopeField::To, fold(needle)),
-            SearchKey::Cc(needle) => Test::Envelope(EnvelopeField::Cc, fold(needle)),
-            SearchKey::Bcc(needle) => Test::Envelope(EnvelopeField::Bcc, fold(needle)),
-            SearchKey::Subject(needle) => Test::Envelope(EnvelopeField::Subject, fold(needle)),
-            SearchKey::Header { name, value } => Test::Header { name: name.to_ascii_lowercase(), needle: fold(value) },
-            SearchKey::Body(needle) => self.needle(needle).map_or(Test::Always(true), Test::Body),
-            SearchKey::Text(needle) => self.needle(needle).map_or(Test::Always(true), Test::Text),
+            SearchKey::From(string) => self.field(EnvelopeField::From, string),
+            SearchKey::To(string) => self.field(EnvelopeField::To, string),
+            SearchKey::Cc(string) => self.field(EnvelopeField::Cc, string),
+            SearchKey::Bcc(string) => self.field(EnvelopeField::Bcc, string),
+            SearchKey::Subject(string) => self.field(EnvelopeField::Subject, string),
+            SearchKey::Header { name, value } => self.header(name.to_ascii_lowercase(), fold(value)),
+            SearchKey::Body(string) => self.text(fold(string), false),
+            SearchKey::Text(string) => self.text(fold(string), true),
+            SearchKey::Fuzzy(key) => {
+                let outside = std::mem::replace(&mut self.fuzzy, true);
+                let test = self.test(key);
+                self.fuzzy = outside;
+                test
+            }
             SearchKey::Larger(bytes) => Test::Bytes(bytes.saturating_add(1)..u64::MAX),
             SearchKey::Smaller(bytes) => Test::Bytes(0..*bytes),
             SearchKey::ModSeq(modseq) => Test::ChangedAt(ModSeq(*modseq)),
@@ -230,16 +283,67 @@ impl Compiler<'_> {
         bit.map_or(Test::Always(false), |bit| Test::Keywords(1 << bit))
     }
 
-    /// The place of a needle among all; `None` for the empty one, which every message contains.
-    fn needle(&mut self, text: &str) -> Option<usize> {
-        let folded = fold(text);
-        if folded.is_empty() {
-            return None;
+    fn field(&mut self, field: EnvelopeField, string: &str) -> Test {
+        let string = fold(string);
+        let Some(words) = self.fuzzy_words(&string) else { return Test::Envelope(field, string) };
+        let fields: &'static [EnvelopeField] = field.alone();
+        let tests = words.iter().map(|word| Test::Near(fields, word.bare.clone())).collect();
+        self.wish(Place::Field(field), string, words);
+        Test::And(tests)
+    }
+
+    fn header(&mut self, name: String, value: String) -> Test {
+        match self.fuzzy_words(&value) {
+            Some(words) => {
+                let bare = words.iter().map(|word| word.bare.clone()).collect();
+                self.wish(Place::Header(name.clone()), value, words);
+                Test::NearHeader { name, words: bare }
+            }
+            None => Test::Header { name, needle: value },
         }
-        let known = self.needles.iter().position(|have| *have == folded);
-        known.or_else(|| {
-            self.needles.push(folded);
-            Some(self.needles.len() - 1)
+    }
+
+    fn text(&mut self, string: String, header: bool) -> Test {
+        let in_texts = if header { Test::Text } else { Test::Body };
+        let Some(words) = self.fuzzy_words(&string) else {
+            // Every message contains the empty string.
+            return if string.is_empty() { Test::Always(true) } else { in_texts(self.needle(&string, None)) };
+        };
+        let places: Vec<usize> = words.iter().map(|word| self.needle(&word.bare, Some(word))).collect();
+        let test = |(word, needle): (&Word, &usize)| match header {
+            true => Test::Or(vec![Test::Near(&REMEMBERED, word.bare.clone()), Test::Text(*needle)]),
+            false => Test::Body(*needle),
+        };
+        let tests = words.iter().zip(&places).map(test).collect();
+        // The string as it is only matters for the score.
+        let whole = self.wishes.is_some().then(|| self.needle(&string, None));
+        self.wish(Place::Text { header, string: whole, words: places }, string, words);
+        Test::And(tests)
+    }
+
+    /// The words of a folded string in a FUZZY key; `None` outside of one, and for a string without words.
+    fn fuzzy_words(&mut self, folded: &str) -> Option<Vec<Word>> {
+        let found: Vec<Word> = match self.fuzzy {
+            true => words(folded).take(FUZZY_STRING_WORDS_MAX + 1).map(Word::new).collect(),
+            false => Vec::new(),
+        };
+        self.too_many_words |= found.len() > FUZZY_STRING_WORDS_MAX;
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn wish(&mut self, place: Place, string: String, words: Vec<Word>) {
+        if let Some(wishes) = &mut self.wishes {
+            let words = words.into_iter().map(|word| word.bare).collect();
+            wishes.push(Wish { place, string, words });
+        }
+    }
+
+    /// The place of a needle, which is not empty, among all.
+    fn needle(&mut self, text: &str, word: Option<&Word>) -> usize {
+        let same = |needle: &Needle| needle.text.needle() == text.as_bytes() && needle.word.as_ref() == word;
+        self.needles.iter().position(same).unwrap_or_else(|| {
+            self.needles.push(Needle { text: Finder::new(text).into_owned(), word: word.cloned() });
+            self.needles.len() - 1
         })
     }
 }
@@ -254,8 +358,8 @@ impl Test {
         match self {
             Test::And(tests) | Test::Or(tests) => tests.iter().map(Test::cost).max().unwrap_or(0),
             Test::Not(test) => test.cost(),
-            Test::Sent(_) | Test::Envelope(..) => 1,
-            Test::Header { .. } => 2,
+            Test::Sent(_) | Test::Envelope(..) | Test::Near(..) => 1,
+            Test::Header { .. } | Test::NearHeader { .. } => 2,
             Test::Body(_) | Test::Text(_) => 3,
             _ => 0,
         }
@@ -271,7 +375,7 @@ impl Test {
         }
     }
 
-    fn decide(&self, needles: &[Finder], facts: &Facts) -> Answer {
+    fn decide(&self, needles: &[Needle], facts: &Facts) -> Answer {
         let row = facts.row;
         let is = |matches: bool| if matches { Answer::Yes } else { Answer::No };
         match self {
@@ -301,6 +405,20 @@ impl Test {
                 Some(header) => is(header_contains(header, name, needle)),
                 None => unless_ruled_out(facts.signature, &header_texts(name, needle), Answer::NeedHeader),
             },
+            Test::Near(fields, word) => match facts.index {
+                Some(index) => {
+                    let mut texts = fields.iter().filter_map(|field| envelope_text(&index.envelope, *field));
+                    is(texts.any(|text| fit(&bare(&text), word) != Fit::Not))
+                }
+                None => Answer::NeedIndex,
+            },
+            Test::NearHeader { name, words } => match facts.header {
+                Some(header) => {
+                    let text = bare(&header_text(header, name));
+                    is(words.iter().all(|word| fit(&text, word) != Fit::Not))
+                }
+                None => unless_ruled_out(facts.signature, &header_texts(name, ""), Answer::NeedHeader),
+            },
             Test::Body(needle) | Test::Text(needle) => {
                 let found = |hits: Hits| match self {
                     Test::Body(_) => hits.body,
@@ -308,10 +426,21 @@ impl Test {
                 };
                 match (facts.hits, needles.get(*needle)) {
                     (Some(hits), _) => is(found(hits) >> needle & 1 == 1),
-                    (None, Some(finder)) => unless_ruled_out(facts.signature, &[finder.needle()], Answer::NeedHits),
+                    (None, Some(needle)) => needle.unless_ruled_out(facts.signature),
                     (None, None) => Answer::No,
                 }
             }
+        }
+    }
+}
+
+impl Needle {
+    /// NeedHits, unless the signature is missing, or says that the needle is not in the message.
+    fn unless_ruled_out(&self, signature: Option<&[u8]>) -> Answer {
+        match (signature, &self.word) {
+            (Some(signature), Some(word)) if may_contain_bare(signature, word) => Answer::NeedHits,
+            (Some(_), Some(_)) => Answer::No,
+            _ => unless_ruled_out(signature, &[self.text.needle()], Answer::NeedHits),
         }
     }
 }
@@ -352,6 +481,17 @@ fn header_texts<'t>(name: &'t str, needle: &'t str) -> [&'t [u8]; 2] {
         true => [name.as_bytes(), needle.as_bytes()],
         false => [b"", b""],
     }
+}
+
+/// The folded text of all fields of that name, one a line.
+fn header_text(header: &[u8], name: &str) -> String {
+    let mut text = String::new();
+    for field in fields(header).filter(|field| field.is(name.as_bytes())) {
+        text.push_str(fold(&decode_text(field.value.trim_ascii_end())).trim_start());
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Whether a field of that name contains the needle; an empty needle asks for the field alone.
@@ -556,6 +696,55 @@ mod tests {
         ] {
             assert_eq!(answer(&key), wanted, "{key:?}");
         }
+    }
+
+    #[test]
+    fn fuzzy_finds_words_in_any_order_and_spelling() {
+        use SearchKey::*;
+        let fuzzy = |key: SearchKey| matches(Fuzzy(Box::new(key)));
+        assert!(fuzzy(Subject(text("berlin gruesse"))) && fuzzy(Subject(text("grusse, BERLIM"))));
+        assert!(!fuzzy(Subject(text("berlin hamburg"))) && !matches(Subject(text("berlin grüsse"))));
+        assert!(fuzzy(From(text("Jurgen example"))) && fuzzy(Text(text("acht zug"))) && fuzzy(Text(text("fahrt"))));
+        assert!(fuzzy(Text(text("Jurgem fährt"))) && !fuzzy(Body(text("Jurgen"))) && !fuzzy(Body(text("fahrd"))));
+        assert!(fuzzy(Body(text(""))) && fuzzy(Text(text("."))) && !fuzzy(Text(text("#"))));
+        let header = |value: &str| Header { name: text("x-spam-STATUS"), value: text(value) };
+        assert!(fuzzy(header("scoer no")) && fuzzy(header("")) && !fuzzy(header("yes")));
+        assert!(!matches(Fuzzy(Box::new(Not(Box::new(Subject(text("berlim"))))))));
+        // Outside of FUZZY nothing changes.
+        assert!(!matches(And(vec![Fuzzy(Box::new(Subject(text("berlim")))), Subject(text("berlim"))])));
+        let many = Fuzzy(Box::new(Subject("a ".repeat(FUZZY_STRING_WORDS_MAX + 1))));
+        let (map, saved) = (UidMap::default(), NumberSet::default());
+        let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+        assert_eq!(Query::new(&many, sight, Timestamp(0)).map(|_| ()), Err(TooManyStrings));
+    }
+
+    #[test]
+    fn what_stands_where_people_look_scores_higher() {
+        use SearchKey::*;
+        let score = |key: SearchKey| {
+            let (map, saved) = (UidMap::default(), NumberSet::default());
+            let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+            let query = Query::scored(&Fuzzy(Box::new(key)), sight, Timestamp(0)).unwrap();
+            let (index, row) = (index(), row());
+            let hits = scan(&query, &index, [HEADER, TEXT].concat().as_bytes(), 7);
+            let facts = Facts {
+                row: &row,
+                index: Some(&index),
+                signature: None,
+                header: Some(HEADER.as_bytes()),
+                hits: Some(hits),
+            };
+            query.relevancy(&facts).unwrap()
+        };
+        let scores = [
+            score(Text(text("aus \"berlin\""))),
+            score(Text(text("berlin aus"))),
+            score(Text(text("fährt um"))),
+            score(Text(text("berlim"))),
+            score(Text(text("acht fahrt"))),
+        ];
+        assert!(scores.windows(2).all(|pair| pair[0] > pair[1]), "{scores:?}");
+        assert_eq!(score(All), 100);
     }
 
     #[test]

@@ -48,16 +48,20 @@ impl SortPlan {
 
     /// Whether [`SortPlan::write_key`] wants the index: ARRIVAL and SIZE stand in the row.
     pub fn reads_index(&self) -> bool {
-        self.criteria.iter().any(|criterion| !matches!(criterion.key, SortKey::Arrival | SortKey::Size))
+        self.criteria
+            .iter()
+            .any(|criterion| !matches!(criterion.key, SortKey::Arrival | SortKey::Size | SortKey::Relevancy))
     }
 
     /// Appends the key of a message. A field that is missing is empty, and comes first (RFC 5256 section 3).
-    fn write_key(&self, row: &MessageRow, index: &BodyIndex, out: &mut Vec<u8>) {
+    fn write_key(&self, row: &MessageRow, index: &BodyIndex, score: u8, out: &mut Vec<u8>) {
         for criterion in &self.criteria {
             let start = out.len();
             match criterion.key {
                 SortKey::Arrival => push_number(row.internal_date.seconds(), out),
                 SortKey::Date => push_number(sent_seconds(row, index), out),
+                // RFC 6203 section 6: the highest score first.
+                SortKey::Relevancy => push_number(-i64::from(score), out),
                 SortKey::Size => push_number(i64::try_from(row.bytes).unwrap_or(i64::MAX), out),
                 SortKey::Subject => self.push_string(&subject(index), out),
                 SortKey::From => self.push_string(&mailbox(index, EnvelopeField::From), out),
@@ -81,7 +85,7 @@ impl SortPlan {
 }
 
 fn is_string(key: SortKey) -> bool {
-    !matches!(key, SortKey::Arrival | SortKey::Date | SortKey::Size)
+    !matches!(key, SortKey::Arrival | SortKey::Date | SortKey::Size | SortKey::Relevancy)
 }
 
 fn push_number(number: i64, out: &mut Vec<u8>) {
@@ -128,16 +132,17 @@ struct Entry {
     modseq: ModSeq,
     start: u32,
     end: u32,
+    score: u8,
 }
 
 impl SortList {
-    /// Adds a message.
-    pub fn push(&mut self, plan: &SortPlan, row: &MessageRow, index: &BodyIndex) {
+    /// Adds a message, with its score if there are any.
+    pub fn push(&mut self, plan: &SortPlan, row: &MessageRow, index: &BodyIndex, score: u8) {
         let start = self.keys.len();
-        plan.write_key(row, index, &mut self.keys);
+        plan.write_key(row, index, score, &mut self.keys);
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let (start, end) = (place(start), place(self.keys.len()));
-        self.entries.push(Entry { uid: row.uid, modseq: row.modseq, start, end });
+        self.entries.push(Entry { uid: row.uid, modseq: row.modseq, start, end, score });
     }
 
     /// Adds all of another list.
@@ -160,6 +165,13 @@ impl SortList {
     /// The messages with their modseqs, in the order they have.
     pub fn messages(&self) -> impl Iterator<Item = (Uid, ModSeq)> + '_ {
         self.entries.iter().map(|entry| (entry.uid, entry.modseq))
+    }
+}
+
+impl SortList {
+    /// The scores of the messages, in the same order.
+    pub fn scores(&self) -> impl Iterator<Item = u8> + '_ {
+        self.entries.iter().map(|entry| entry.score)
     }
 }
 
@@ -197,7 +209,7 @@ mod tests {
                 body: BodyId(1),
             };
             let mut one = SortList::default();
-            one.push(&plan, &row, &indexer.finish());
+            one.push(&plan, &row, &indexer.finish(), 0);
             all.join(&one);
         }
         all.sort();

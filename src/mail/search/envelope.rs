@@ -21,12 +21,30 @@ pub enum EnvelopeField {
     Bcc = 7,
 }
 
+impl EnvelopeField {
+    /// This field alone.
+    pub fn alone(self) -> &'static [EnvelopeField] {
+        match self {
+            EnvelopeField::Subject => &[EnvelopeField::Subject],
+            EnvelopeField::From => &[EnvelopeField::From],
+            EnvelopeField::To => &[EnvelopeField::To],
+            EnvelopeField::Cc => &[EnvelopeField::Cc],
+            EnvelopeField::Bcc => &[EnvelopeField::Bcc],
+        }
+    }
+}
+
 /// Whether that field of a finished ENVELOPE contains the folded needle.
 pub fn envelope_contains(envelope: &[u8], field: EnvelopeField, needle: &str) -> bool {
-    let Some(mut value) = envelope_field(envelope, field as usize) else { return false };
+    envelope_text(envelope, field).is_some_and(|text| text.contains(needle))
+}
+
+/// The folded text of that field of a finished ENVELOPE; `None` without one.
+pub fn envelope_text(envelope: &[u8], field: EnvelopeField) -> Option<String> {
+    let mut value = envelope_field(envelope, field as usize)?;
     match field {
-        EnvelopeField::Subject => value.first_text().is_some_and(|raw| fold(&decode_text(&raw)).contains(needle)),
-        _ => value.addresses().is_some_and(|text| fold(&text).contains(needle)),
+        EnvelopeField::Subject => value.first_text().map(|raw| fold(&decode_text(&raw))),
+        _ => value.addresses().map(|text| fold(&text)),
     }
 }
 

@@ -3,10 +3,10 @@
 //! Receives the index of a message and pieces of the stretches that [`stretches`] names; hands on which needles are there.
 //! Must always hold: what is found does not depend on how the stretches are cut.
 
-use super::Query;
+use super::fuzzy::bare_into;
+use super::{Needle, Query};
 use crate::mail::index::{BodyIndex, PartKind};
 use crate::mail::text::StretchDecoder;
-use memchr::memmem::Finder;
 use std::ops::Range;
 
 /// Which needles were found: bit n stands for needle n.
@@ -49,11 +49,13 @@ pub fn stretches(index: &BodyIndex) -> Vec<Stretch> {
 
 /// Looks for all needles of a query in the texts of one message, read in pieces.
 pub struct TextScan<'q> {
-    needles: &'q [Finder<'static>],
+    needles: &'q [Needle],
     body_needles: u64,
     found: Hits,
     /// Folded text not yet searched to its end: the last bytes of what came before, then what came now.
     window: String,
+    /// The same without accents, when a needle wants it.
+    bare: Option<String>,
     /// Of the stretch at hand.
     decoder: Option<StretchDecoder>,
 }
@@ -66,6 +68,7 @@ impl<'q> TextScan<'q> {
             body_needles: query.body_needles,
             found: Hits::default(),
             window: String::new(),
+            bare: query.needles.iter().any(|needle| needle.word.is_some()).then(String::new),
             decoder: None,
         }
     }
@@ -84,30 +87,37 @@ impl<'q> TextScan<'q> {
     /// Takes the next bytes of a stretch of the message with that index; `last` ends the stretch.
     pub fn scan(&mut self, index: &BodyIndex, stretch: &Stretch, bytes: &[u8], last: bool) {
         let mut decoder = self.decoder.take().unwrap_or_else(|| stretch.decoder(index));
+        let known = self.window.len();
         decoder.decode(bytes, &mut self.window);
         match last {
             true => decoder.finish(&mut self.window),
             false => self.decoder = Some(decoder),
         }
-        self.search_window(stretch.is_header && stretch.part == 0);
+        let found = if stretch.is_header && stretch.part == 0 { &mut self.found.header } else { &mut self.found.body };
+        if let Some(bare) = &mut self.bare {
+            bare_into(self.window.get(known..).unwrap_or_default(), bare);
+            search_window(self.needles, true, bare, found);
+        }
+        search_window(self.needles, false, &mut self.window, found);
         if last {
             self.window.clear();
+            self.bare.iter_mut().for_each(String::clear);
         }
     }
+}
 
-    fn search_window(&mut self, main_header: bool) {
-        let found = if main_header { &mut self.found.header } else { &mut self.found.body };
-        let mut longest = 0;
-        for (number, needle) in self.needles.iter().enumerate() {
-            longest = longest.max(needle.needle().len());
-            if *found >> number & 1 == 0 && needle.find(self.window.as_bytes()).is_some() {
-                *found |= 1 << number;
-            }
+/// Looks for the needles of one kind, and keeps of the window what may be the beginning of one.
+fn search_window(needles: &[Needle], bare: bool, window: &mut String, found: &mut u64) {
+    let mut longest = 0;
+    for (number, needle) in needles.iter().enumerate().filter(|(_, needle)| needle.word.is_some() == bare) {
+        longest = longest.max(needle.text.needle().len());
+        if *found >> number & 1 == 0 && needle.text.find(window.as_bytes()).is_some() {
+            *found |= 1 << number;
         }
-        let mut keep_from = (self.window.len() + 1).saturating_sub(longest.max(1));
-        while !self.window.is_char_boundary(keep_from) {
-            keep_from -= 1;
-        }
-        self.window.drain(..keep_from);
     }
+    let mut keep_from = (window.len() + 1).saturating_sub(longest.max(1));
+    while !window.is_char_boundary(keep_from) {
+        keep_from -= 1;
+    }
+    window.drain(..keep_from);
 }

@@ -9,9 +9,10 @@ use crate::limits::{
 };
 use crate::mail::index::BodyIndex;
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
-use crate::mail::search::{Answer, Facts, Hits, Query, TextScan, stretches};
+use crate::mail::search::{Answer, Facts, Hits, Query, Sight, TextScan, TooManyStrings, stretches};
 use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
+use crate::wire::date::Timestamp;
 use crate::wire::imap::command::{Search, SearchKey, Tag};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, Esearch, Results, SearchReturn, Status, response};
@@ -20,7 +21,8 @@ use std::sync::Arc;
 
 /// One page: what was found, and where to go on: the index of a span and a UID in it.
 struct Page {
-    found: Vec<(Uid, ModSeq)>,
+    /// UID, modseq and, when asked for, the score.
+    found: Vec<(Uid, ModSeq, Option<u8>)>,
     next: Option<(usize, u32)>,
 }
 
@@ -29,21 +31,28 @@ struct Page {
 pub(super) struct Found {
     pub uids: NumberSet,
     pub highest: ModSeq,
+    /// The score of each message in the order of the UIDs, when asked for (RFC 6203 section 4).
+    pub scores: Vec<u8>,
 }
 
 impl Found {
     /// Adds a message; UIDs ascend.
-    fn add(&mut self, uid: u32, modseq: ModSeq) {
+    fn add(&mut self, uid: u32, modseq: ModSeq, score: Option<u8>) {
         self.highest = self.highest.max(modseq);
         self.uids.push(uid);
+        self.scores.extend(score);
     }
 
     /// Adds what was found above it.
     fn join(&mut self, above: Found) {
         self.highest = self.highest.max(above.highest);
         above.uids.ranges().iter().for_each(|(first, last)| self.uids.push_range(*first, *last));
+        self.scores.extend(above.scores);
     }
 }
+
+/// [`Query::new`] or [`Query::scored`].
+type MakeQuery = fn(&SearchKey, Sight<'_>, Timestamp) -> Result<Query, TooManyStrings>;
 
 impl Session {
     /// SEARCH (RFC 3501 section 6.4.4, RFC 4731, RFC 7162 section 3.1.5).
@@ -58,7 +67,10 @@ impl Session {
         if by_modseq {
             self.enable_condstore();
         }
-        let found = self.find(&search.key).await?;
+        let found = match search.returns {
+            Some(SearchReturn { relevancy: true, .. }) => self.find_scored(&search.key).await?,
+            _ => self.find(&search.key).await?,
+        };
         let Some(returns) = search.returns else {
             let modseq = by_modseq.then_some(found.highest.0);
             let numbers = self.numbers(search.uid, found.uids);
@@ -73,19 +85,27 @@ impl Session {
             self.save(returns.saved(Results::Set(&found.uids)))?;
         }
         if returns.tells() {
-            let numbers = self.numbers(search.uid, found.uids);
+            let (numbers, scores) = (self.numbers(search.uid, found.uids), &found.scores);
             let found = Results::Set(&numbers);
-            Esearch { tag, mailbox: None, uid: search.uid, returns, found, modseq }.write(&mut self.line.out);
+            Esearch { tag, mailbox: None, uid: search.uid, returns, found, scores, modseq }.write(&mut self.line.out);
         }
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await
     }
 
     /// The messages of the selected mailbox that match.
     pub(super) async fn find(&self, key: &SearchKey) -> Result<Found, Failure> {
+        self.find_by(key, Query::new).await
+    }
+
+    /// The messages of the selected mailbox that match, with their scores.
+    pub(super) async fn find_scored(&self, key: &SearchKey) -> Result<Found, Failure> {
+        self.find_by(key, Query::scored).await
+    }
+
+    async fn find_by(&self, key: &SearchKey, query: MakeQuery) -> Result<Found, Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
         let (mailbox, map) = (selected.mailbox, selected.view.map());
-        let now = self.context.net.clock().now();
-        let query = Query::new(key, selected.sight(), now)
+        let query = query(key, selected.sight(), self.context.net.clock().now())
             .map_err(|_| no(Code::Limit, "Too many different strings in one search"))?;
         // Only what the client has been told of: the spans of the view.
         let mut spans: Vec<(u32, u32)> = Vec::new();
@@ -161,8 +181,8 @@ impl Session {
         while let Some(place) = next {
             let (query, spans) = (query.clone(), spans.clone());
             let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
-            for (uid, modseq) in page.found {
-                found.add(uid.0, modseq);
+            for (uid, modseq, score) in page.found {
+                found.add(uid.0, modseq, score);
             }
             next = page.next;
         }
@@ -205,8 +225,8 @@ fn page(
         let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)?;
         rows_left -= rows.len();
         for row in &rows {
-            if matches(snapshot, query, row, &mut bytes_left)? {
-                page.found.push((row.uid, row.modseq));
+            if let Some(score) = matches(snapshot, query, row, &mut bytes_left)? {
+                page.found.push((row.uid, row.modseq, query.is_scored().then_some(score)));
             }
             if bytes_left == 0 && row.uid.0 < *last {
                 page.next = Some((span, row.uid.0 + 1));
@@ -229,16 +249,24 @@ fn page(
     Ok(page)
 }
 
-/// Whether a message matches. Reads what the query asks for, and takes it off `bytes_left`.
-fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mut u64) -> Result<bool, Trouble> {
+/// The score of a message if it matches, 100 when no scores are asked for. Reads what the query asks for, and takes it off
+/// `bytes_left`.
+fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mut u64) -> Result<Option<u8>, Trouble> {
     let (mut index, mut signature, mut header, mut hits) = (None, None, None, None);
     // Each need can be met once: four rounds and a last word.
     for _ in 0..5 {
         let facts =
             Facts { row, index: index.as_ref(), signature: signature.as_deref(), header: header.as_deref(), hits };
-        match query.decide(&facts) {
-            Answer::Yes => return Ok(true),
-            Answer::No => return Ok(false),
+        let need = match query.decide(&facts) {
+            Answer::No => return Ok(None),
+            Answer::Yes => match query.relevancy(&facts) {
+                Ok(score) => return Ok(Some(score)),
+                Err(need) => need,
+            },
+            need => need,
+        };
+        match need {
+            Answer::Yes | Answer::No => break,
             Answer::NeedIndex => index = Some(read_index(snapshot, row.body, bytes_left)?),
             Answer::NeedSignature => {
                 let read = snapshot.body_signature(row.body)?;

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::failure::{Failure, no};
+use super::search::Found;
 use crate::limits::{SORT_NUMBERS_AT_ONCE, SORT_PAGE_ROWS};
 use crate::mail::index::BodyIndex;
 use crate::mail::message::{MailboxId, MessageRow, Uid};
@@ -10,7 +11,6 @@ use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::order::{self, Sort};
-use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, Esearch, Results};
 use std::sync::Arc;
 
@@ -27,8 +27,11 @@ impl Session {
         if by_modseq {
             self.enable_condstore();
         }
-        let found = self.find(&sort.key).await?.uids;
-        let plan = SortPlan::new(&sort.criteria, found.count());
+        let found = match sort.is_scored() {
+            true => self.find_scored(&sort.key).await?,
+            false => self.find(&sort.key).await?,
+        };
+        let plan = SortPlan::new(&sort.criteria, found.uids.count());
         let list = self.sorted(found, plan).await?;
         let Some(returns) = sort.returns else {
             let modseq = list.messages().map(|(_, modseq)| modseq).max().filter(|_| by_modseq);
@@ -47,6 +50,7 @@ impl Session {
         // RFC 4731 section 3.2: the highest of the messages that MIN, MAX and PARTIAL mean, or of all.
         let of_meant = list.messages().filter(|(uid, _)| meant.contains(uid.0)).map(|(_, modseq)| modseq);
         let modseq = of_meant.max().filter(|_| by_modseq).map(|modseq| modseq.0);
+        let scores: Vec<u8> = list.scores().collect();
         drop(list);
         if returns.save {
             self.save(meant)?;
@@ -54,20 +58,22 @@ impl Session {
         if returns.tells() {
             let numbers = self.numbers_in_order(sort.uid, uids.into_iter().map(Uid));
             let found = Results::Sorted(&numbers);
-            Esearch { tag, mailbox: None, uid: sort.uid, returns, found, modseq }.write(&mut self.line.out);
+            let esearch = Esearch { tag, mailbox: None, uid: sort.uid, returns, found, scores: &scores, modseq };
+            esearch.write(&mut self.line.out);
         }
         self.finish(tag, sort.uid, Code::None, "SORT completed").await
     }
 
-    async fn sorted(&self, found: NumberSet, plan: SortPlan) -> Result<SortList, Failure> {
+    async fn sorted(&self, found: Found, plan: SortPlan) -> Result<SortList, Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
         let mailbox = selected.mailbox;
-        let spans: Arc<[Span]> = found.ranges().into();
+        let spans: Arc<[Span]> = found.uids.ranges().into();
+        let scores: Arc<[(u32, u8)]> = found.uids.iter().zip(found.scores).collect();
         let plan = Arc::new(plan);
         let mut list = SortList::default();
         let mut next = spans.first().map(|(first, _)| (0, *first));
         while let Some(place) = next {
-            let (plan, spans) = (plan.clone(), spans.clone());
+            let (plan, spans, scores) = (plan.clone(), spans.clone(), scores.clone());
             let read = move |snapshot: &Snapshot| {
                 let mut page = SortList::default();
                 let next = read_page(snapshot, mailbox, &spans, place, |row| {
@@ -75,7 +81,9 @@ impl Session {
                         true => snapshot.body_index(row.body)?,
                         false => BodyIndex::default(),
                     };
-                    page.push(&plan, row, &index);
+                    let known =
+                        scores.binary_search_by_key(&row.uid.0, |(uid, _)| *uid).ok().and_then(|at| scores.get(at));
+                    page.push(&plan, row, &index, known.map_or(0, |(_, score)| *score));
                     Ok(())
                 })?;
                 page.sort();

@@ -29,6 +29,7 @@ const AFTER_LOGIN: &[&str] = &[
     "ESEARCH",
     "SEARCHRES",
     "PARTIAL",
+    "SEARCH=FUZZY",
     "WITHIN",
     "SORT",
     "SORT=DISPLAY",

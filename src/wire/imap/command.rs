@@ -320,6 +320,8 @@ pub enum SearchKey {
     Body(String),
     /// `TEXT`
     Text(String),
+    /// `FUZZY`: what is inside, found by more than it says (RFC 6203).
+    Fuzzy(Box<SearchKey>),
     /// `LARGER`: RFC822.SIZE greater than this many bytes.
     Larger(u64),
     /// `SMALLER`: RFC822.SIZE less than this many bytes.
@@ -331,11 +333,23 @@ pub enum SearchKey {
 impl SearchKey {
     /// Whether this key or one inside it asks for modseqs, so that the answer must carry MODSEQ (RFC 7162 section 3.1.5).
     pub fn mentions_modseq(&self) -> bool {
+        self.mentions(&|key| matches!(key, SearchKey::ModSeq(_)))
+    }
+
+    /// Whether this key or one inside it is FUZZY, so that there can be scores (RFC 6203 section 4).
+    pub fn mentions_fuzzy(&self) -> bool {
+        self.mentions(&|key| matches!(key, SearchKey::Fuzzy(_)))
+    }
+
+    /// Whether this key or one inside it is such a one.
+    fn mentions(&self, such: &impl Fn(&SearchKey) -> bool) -> bool {
+        if such(self) {
+            return true;
+        }
         match self {
-            SearchKey::ModSeq(_) => true,
-            SearchKey::And(keys) => keys.iter().any(SearchKey::mentions_modseq),
-            SearchKey::Or(one, other) => one.mentions_modseq() || other.mentions_modseq(),
-            SearchKey::Not(key) => key.mentions_modseq(),
+            SearchKey::And(keys) => keys.iter().any(|key| key.mentions(such)),
+            SearchKey::Or(one, other) => one.mentions(such) || other.mentions(such),
+            SearchKey::Not(key) | SearchKey::Fuzzy(key) => key.mentions(such),
             _ => false,
         }
     }

@@ -22,6 +22,8 @@ pub struct SearchReturn {
     pub count: bool,
     /// `SAVE` (RFC 5182)
     pub save: bool,
+    /// `RELEVANCY` (RFC 6203 section 4)
+    pub relevancy: bool,
     /// `PARTIAL` (RFC 9394 section 3.1)
     pub partial: Option<PartialRange>,
 }
@@ -29,16 +31,16 @@ pub struct SearchReturn {
 impl SearchReturn {
     /// `RETURN ()`.
     pub const ALL: SearchReturn =
-        SearchReturn { min: false, max: false, all: true, count: false, save: false, partial: None };
+        SearchReturn { min: false, max: false, all: true, count: false, save: false, relevancy: false, partial: None };
 
     /// Whether an ESEARCH response is said at all: SAVE alone says nothing (RFC 9051 section 6.4.4).
     pub fn tells(&self) -> bool {
-        self.min || self.max || self.all || self.count || self.partial.is_some()
+        self.min || self.max || self.all || self.count || self.relevancy || self.partial.is_some()
     }
 
     /// What SAVE saves of the UIDs that were found (RFC 5182 section 2.4, RFC 9394 section 3.2).
     pub fn saved(&self, found: Results<'_>) -> NumberSet {
-        if self.all || self.count || !self.tells() {
+        if self.all || self.count || !(self.min || self.max || self.partial.is_some()) {
             return found.part(0..found.count());
         }
         let mut ranges = match self.partial {
@@ -158,6 +160,8 @@ pub struct Esearch<'a> {
     pub returns: SearchReturn,
     /// What was found.
     pub found: Results<'a>,
+    /// The score of each result in their order, for RELEVANCY.
+    pub scores: &'a [u8],
     /// MODSEQ (RFC 4731 section 3.2); not told of an empty result.
     pub modseq: Option<u64>,
 }
@@ -193,11 +197,29 @@ impl Esearch<'_> {
             }
             out.push(b')');
         }
+        if returns.relevancy {
+            self.write_scores(out);
+        }
         if let (Some(modseq), true) = (self.modseq, count > 0) {
             push(out, " MODSEQ ");
             push_number(out, modseq);
         }
         crlf(out);
+    }
+
+    /// `RELEVANCY (4 99 42)`: of the results told by ALL or PARTIAL, or of all.
+    fn write_scores(&self, out: &mut Out) {
+        let places = match self.returns.partial {
+            Some(partial) => partial.places(self.scores.len() as u64),
+            None => 0..self.scores.len() as u64,
+        };
+        push(out, " RELEVANCY (");
+        let scores = self.scores.get(places.start as usize..places.end as usize).unwrap_or_default();
+        for (at, score) in scores.iter().enumerate() {
+            push(out, if at > 0 { " " } else { "" });
+            push_number(out, u64::from(*score));
+        }
+        out.push(b')');
     }
 
     fn write_head(&self, out: &mut Out) {
@@ -222,7 +244,7 @@ mod tests {
 
     fn said(uid: bool, returns: SearchReturn, found: Results<'_>, modseq: Option<u64>) -> String {
         let mut out = Out::default();
-        Esearch { tag: &Tag("A\"1".into()), mailbox: None, uid, returns, found, modseq }.write(&mut out);
+        Esearch { tag: &Tag("A\"1".into()), mailbox: None, uid, returns, found, scores: &[], modseq }.write(&mut out);
         String::from_utf8(out.take()).unwrap()
     }
 
@@ -259,6 +281,7 @@ mod tests {
             uid: true,
             returns: SearchReturn::ALL,
             found: Results::Set(&found),
+            scores: &[],
             modseq: None,
         };
         esearch.write(&mut out);
@@ -284,6 +307,22 @@ mod tests {
         }
         let said = said(false, partial(2, 4, false), Results::Sorted(&[9, 1, 2, 3]), None);
         assert_eq!(said, "* ESEARCH (TAG \"A\\\"1\") PARTIAL (2:4 1:3)\r\n");
+    }
+
+    #[test]
+    fn scores_go_with_the_results() {
+        let found = set(&[1, 5, 10]);
+        let said = |returns: SearchReturn| {
+            let mut out = Out::default();
+            let found = Results::Set(&found);
+            let tag = Tag("B1".into());
+            let returns = SearchReturn { relevancy: true, ..returns };
+            Esearch { tag: &tag, mailbox: None, uid: false, returns, found, scores: &[4, 99, 42], modseq: None }
+                .write(&mut out);
+            String::from_utf8(out.take()).unwrap()
+        };
+        assert_eq!(said(SearchReturn::ALL), "* ESEARCH (TAG \"B1\") ALL 1,5,10 RELEVANCY (4 99 42)\r\n");
+        assert_eq!(said(partial(2, 9, false)), "* ESEARCH (TAG \"B1\") PARTIAL (2:9 5,10) RELEVANCY (99 42)\r\n");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum SortKey {
     DisplayTo,
     /// `FROM`
     From,
+    /// `RELEVANCY`: the best match first; needs a FUZZY key (RFC 6203 section 6).
+    Relevancy,
     /// `SIZE`
     Size,
     /// `SUBJECT`: base subject.
@@ -55,13 +57,14 @@ pub enum SortKey {
 
 impl SortKey {
     /// Each key with its spelling.
-    pub const ALL: [(SortKey, &'static str); 9] = [
+    pub const ALL: [(SortKey, &'static str); 10] = [
         (SortKey::Arrival, "ARRIVAL"),
         (SortKey::Cc, "CC"),
         (SortKey::Date, "DATE"),
         (SortKey::DisplayFrom, "DISPLAYFROM"),
         (SortKey::DisplayTo, "DISPLAYTO"),
         (SortKey::From, "FROM"),
+        (SortKey::Relevancy, "RELEVANCY"),
         (SortKey::Size, "SIZE"),
         (SortKey::Subject, "SUBJECT"),
         (SortKey::To, "TO"),
@@ -158,6 +161,14 @@ pub fn end_sort(out: &mut Vec<u8>, modseq: Option<u64>) {
         out.push(b')');
     }
     push(out, "\r\n");
+}
+
+impl Sort {
+    /// Whether scores are asked for (RFC 6203 section 6).
+    pub fn is_scored(&self) -> bool {
+        self.returns.is_some_and(|returns| returns.relevancy)
+            || self.criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy)
+    }
 }
 
 #[cfg(test)]

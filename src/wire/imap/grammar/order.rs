@@ -14,7 +14,9 @@ pub fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         return Err(Trouble::Bad("A sort criterion is missing"));
     }
     cursor.space()?;
-    Ok(Command::Sort(Sort { uid, returns, criteria, key: search::search_criteria(cursor)? }))
+    let sort = Sort { uid, returns, criteria, key: search::search_criteria(cursor)? };
+    search::check_relevancy(sort.is_scored(), &sort.key)?;
+    Ok(Command::Sort(sort))
 }
 
 /// `["REVERSE" SP] sort-key`.
@@ -58,9 +60,15 @@ mod tests {
         assert_eq!(parsed(" (SUBJECT reverse Date) UTF-8 ALL"), Ok(Command::Sort(wanted.clone())));
         let wanted = Sort { returns: Some(SearchReturn::ALL), ..wanted };
         assert_eq!(parsed(" RETURN () (SUBJECT reverse Date) \"us-ascii\" ALL"), Ok(Command::Sort(wanted)));
-        for bad in
-            [" () UTF-8 ALL", " (REVERSE) UTF-8 ALL", " (DATE  SIZE) UTF-8 ALL", " (DATE)UTF-8 ALL", " (DATE) UTF-8"]
-        {
+        for bad in [
+            " () UTF-8 ALL",
+            " (REVERSE) UTF-8 ALL",
+            " (DATE  SIZE) UTF-8 ALL",
+            " (DATE)UTF-8 ALL",
+            " (DATE) UTF-8",
+            " (RELEVANCY) UTF-8 ALL",
+            " RETURN (RELEVANCY) (DATE) UTF-8 ALL",
+        ] {
             assert!(matches!(parsed(bad), Err(Trouble::Bad(_))), "{bad}");
         }
         assert!(matches!(parsed(" (DATE) KLINGON ALL"), Err(Trouble::No(..))));
@@ -81,11 +89,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn criteria_come_back_as_they_were_written(asked in proptest::collection::vec((0usize..9, any::<bool>()), 1..12)) {
+        fn criteria_come_back_as_they_were_written(asked in proptest::collection::vec((0usize..10, any::<bool>()), 1..12)) {
             let words = asked.iter().map(|(key, reverse)| {
                 format!("{}{}", if *reverse { "REVERSE " } else { "" }, SortKey::ALL[*key].1)
             });
-            let text = format!(" ({}) UTF-8 ALL", words.collect::<Vec<_>>().join(" "));
+            let text = format!(" ({}) UTF-8 FUZZY ALL", words.collect::<Vec<_>>().join(" "));
             let criteria: Vec<SortCriterion> =
                 asked.iter().map(|(key, reverse)| SortCriterion { key: SortKey::ALL[*key].0, reverse: *reverse }).collect();
             let read = parsed(&text);

@@ -23,7 +23,17 @@ pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         charset = Some(search_charset(cursor)?);
         cursor.space()?;
     }
-    Ok(Command::Search(Search { uid, returns, key: search_keys(cursor, charset)? }))
+    let key = search_keys(cursor, charset)?;
+    check_relevancy(returns.is_some_and(|returns| returns.relevancy), &key)?;
+    Ok(Command::Search(Search { uid, returns, key }))
+}
+
+/// RFC 6203 section 4: without FUZZY there are no scores.
+pub fn check_relevancy(scored: bool, key: &SearchKey) -> Parsed<()> {
+    match scored && !key.mentions_fuzzy() {
+        true => Err(Trouble::Bad("RELEVANCY needs a FUZZY key")),
+        false => Ok(()),
+    }
 }
 
 /// `[SP "RETURN" SP "(" ... ")"]`.
@@ -52,6 +62,7 @@ fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn) -> Parsed<
         "ALL" => returns.all = true,
         "COUNT" => returns.count = true,
         "SAVE" => returns.save = true,
+        "RELEVANCY" => returns.relevancy = true,
         "PARTIAL" => {
             cursor.space()?;
             if returns.partial.replace(partial_range(cursor)?).is_some() {
@@ -143,6 +154,8 @@ impl Keys {
         }
         cursor.space()?;
         match &word[..] {
+            // RFC 6203 section 7.
+            "FUZZY" => Ok(SearchKey::Fuzzy(Box::new(self.key(cursor, depth + 1)?))),
             "NOT" => Ok(SearchKey::Not(Box::new(self.key(cursor, depth + 1)?))),
             "OR" => {
                 let one = self.key(cursor, depth + 1)?;
