@@ -93,6 +93,7 @@
 //! | report about TLS sent, its counts not yet removed | queue, settings | sent again with the same id |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
+//! | annotation of a mailbox or of the server | settings, `metadata/MAILBOX/ENTRY`; the mailbox's go in the Op that deletes it | there |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

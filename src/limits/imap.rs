@@ -125,3 +125,16 @@ pub const IMAP_COMPRESSING_SESSIONS_MAX: usize = 64;
 pub const DEFLATE_HISTORY_BYTES: usize = 8 << 10;
 /// Bytes of text, what was said before included, below which it is sent as it is: alone it would hardly get smaller.
 pub const DEFLATE_TEXT_BYTES_MIN: usize = 128;
+/// Bytes of the value of one annotation (METADATA MAXSIZE): RFC 5464 section 4.1 wants 1024 at least, and no literal of a command
+/// is larger.
+pub const METADATA_VALUE_BYTES_MAX: usize = IMAP_LITERAL_BYTES_MAX as usize;
+/// Bytes of the name of an entry: with its mailbox it is the key of a setting.
+pub const METADATA_ENTRY_NAME_BYTES_MAX: usize = 256;
+/// Annotations of one mailbox, or of the server: RFC 5464 section 4.1 wants 10 at least.
+pub const METADATA_ENTRIES_PER_MAILBOX_MAX: usize = 64;
+/// Bytes of their names and values together: one answer holds them in memory at once.
+pub const METADATA_BYTES_PER_MAILBOX_MAX: usize = 128 << 10;
+/// Annotations in all: each change counts them, and a session that watches them remembers what it has told of each.
+pub const METADATA_ENTRIES_MAX: usize = 2000;
+/// Bytes of their names and values together, on the card.
+pub const METADATA_BYTES_MAX: usize = 1 << 20;

@@ -7,6 +7,7 @@
 use super::body::{BodyRow, change_refs};
 use super::code::Malformed;
 use super::damage::{damaged_row, lost};
+use super::metadata::{METADATA_KEYS, metadata_keys};
 use super::pieces::{PAGE_BYTES, used_after};
 use super::step::{BodyRows, Step};
 use super::tables::*;
@@ -201,9 +202,11 @@ impl<'t> Tables<'t> {
             }
             Step::Setting { key, value: Some(value) } => {
                 SETTINGS.insert(&mut self.settings, &&key[..], value.clone())?;
+                rung.extend(key.starts_with(METADATA_KEYS).then_some(Watched::Metadata));
             }
             Step::Setting { key, value: None } => {
                 self.settings.remove(&key[..])?;
+                rung.extend(key.starts_with(METADATA_KEYS).then_some(Watched::Metadata));
             }
             _ => {}
         }
@@ -348,7 +351,7 @@ impl<'t> Tables<'t> {
         Ok(bodies)
     }
 
-    /// Removes a mailbox with its messages. Returns their bodies, whose references the caller settles.
+    /// Removes a mailbox with its messages and annotations. Returns their bodies, whose references the caller settles.
     fn apply_delete(&mut self, id: MailboxId, rung: &mut Vec<Watched>) -> Result<Vec<BodyId>, Trouble> {
         let state = self.mailbox(id)?;
         let mut bodies = Vec::new();
@@ -363,6 +366,12 @@ impl<'t> Tables<'t> {
             for row in table.extract_from_if(all, |_, ()| true)? {
                 row?;
             }
+        }
+        let keys = format!("{}/", metadata_keys(Some(id)));
+        // `0` is what follows `/`.
+        let behind = format!("{}0", metadata_keys(Some(id)));
+        for row in self.settings.extract_from_if(&keys[..]..&behind[..], |_, _| true)? {
+            row?;
         }
         self.names.remove(&state.mailbox.name[..])?;
         self.mailboxes.remove(id.0)?;

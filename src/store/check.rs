@@ -6,6 +6,7 @@
 use super::body::BodyRow;
 use super::decide::OUTBOX_NAME;
 use super::facts::decode_facts;
+use super::metadata::annotated_mailbox;
 use super::pieces::PAGE_PIECE_BYTES;
 use super::snapshot::{Pieces, Snapshot};
 use super::tables::*;
@@ -333,10 +334,16 @@ impl Check<'_> {
             let found = credential.login.to_lowercase() == key;
             self.expect(found, || format!("the credential of {:?} is not found by its login", credential.login));
         }
+        let mailboxes = self.snapshot.table(MAILBOXES.table)?;
         for row in self.snapshot.table(SETTINGS.table)?.iter()? {
             let (key, bytes) = row?;
-            let read = SETTINGS.decode(&key.value(), bytes.value(), |_| Ok(()));
+            let key = key.value();
+            let read = SETTINGS.decode(&key, bytes.value(), |_| Ok(()));
             self.found(read)?;
+            if let Some(mailbox) = annotated_mailbox(key) {
+                let there = mailboxes.get(mailbox.0)?.is_some();
+                self.expect(there, || format!("{key:?} annotates a mailbox that is not there"));
+            }
         }
         Ok(())
     }

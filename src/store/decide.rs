@@ -3,6 +3,7 @@
 //! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
 //! changes nothing: a refusal leaves no trace.
 
+mod metadata;
 mod outbox;
 mod queue;
 mod within;
@@ -16,6 +17,7 @@ use super::tables::*;
 use super::threads::{Threaded, thread_of};
 use super::*;
 use crate::limits::*;
+pub use metadata::TOO_MANY_ENTRIES;
 pub use outbox::{OUTBOX_NAME, has_outbox, outbox_head, restore_outbox};
 use outbox::{check_not_inside, refuse_outbox};
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -116,6 +118,7 @@ impl<'a, 't> Draft<'a, 't> {
                 Done::Applied
             }
             Op::SetSpecialUse { name, special_use } => self.set_special_use(&name, special_use)?,
+            Op::SetMetadata(set) => self.set_metadata(set)?,
             Op::Enqueue(enqueue) => self.enqueue(enqueue)?,
             Op::Told { change, notice, to, now } => {
                 let done = self.run(*change, meta)?;
@@ -427,18 +430,24 @@ impl<'a, 't> Draft<'a, 't> {
 
     /// No two mailboxes have the same special use.
     fn check_special_use(&self, special_use: Option<SpecialUse>) -> Result<(), Trouble> {
-        if special_use.is_none() {
-            return Ok(());
+        match special_use {
+            Some(special_use) if self.mailbox_with_use(special_use)?.is_some() => {
+                Err(Trouble::Refused("another mailbox has that special use"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn mailbox_with_use(&self, special_use: SpecialUse) -> Result<Option<Mailbox>, Trouble> {
         for row in self.tables.mailboxes.iter()? {
             let (id, bytes) = row?;
             let id = id.value();
             let state = MAILBOXES.decode(&id, bytes.value(), |row| MailboxState::decode(MailboxId(id), row))?;
-            if state.mailbox.special_use == special_use {
-                return Err(Trouble::Refused("another mailbox has that special use"));
+            if state.mailbox.special_use == Some(special_use) {
+                return Ok(Some(state.mailbox));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn set_special_use(&mut self, name: &str, special_use: Option<SpecialUse>) -> Result<Done, Trouble> {
@@ -525,6 +534,7 @@ impl<'a, 't> Draft<'a, 't> {
         for name in self.mailbox(INBOX)?.keywords.clone() {
             self.steps.push(Step::Keyword { mailbox: new, name });
         }
+        self.copy_metadata(INBOX, new)?;
         let mut uids = Vec::new();
         for row in self.tables.messages.range(message_key(INBOX, Uid(0))..=message_key(INBOX, Uid(u32::MAX)))? {
             uids.push(key_uid(row?.0.value()));

@@ -55,6 +55,7 @@ mod facts;
 mod inspect;
 mod intake;
 mod memory;
+mod metadata;
 mod migrate;
 mod op;
 mod open;
@@ -72,7 +73,7 @@ mod writer;
 pub use bell::Bell;
 pub use compact::{Compacted, compact};
 pub use damage::is_guarded;
-pub use decide::{OUTBOX_NAME, mailbox_name, outbox_head};
+pub use decide::{OUTBOX_NAME, TOO_MANY_ENTRIES, mailbox_name, outbox_head};
 pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use inspect::{Inspected, inspect};
 pub use intake::{BodyWriter, NewBody};
@@ -296,6 +297,8 @@ pub enum Watched {
     Mailbox(MailboxId),
     /// The list of mailboxes: created, renamed, deleted, subscribed.
     MailboxList,
+    /// Annotations of mailboxes and of the server.
+    Metadata,
     /// The relay queue.
     Queue,
 }

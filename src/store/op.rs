@@ -54,6 +54,8 @@ pub enum Op {
         /// RFC 6154.
         special_use: Option<SpecialUse>,
     },
+    /// SETMETADATA: all of it or nothing.
+    SetMetadata(SetMetadata),
     /// SUBSCRIBE and UNSUBSCRIBE.
     Subscribe {
         /// Name.
@@ -170,6 +172,11 @@ pub enum Done {
     },
     /// Of CreateMailbox.
     Created(MailboxId),
+    /// Of SetMetadata.
+    MetadataSet {
+        /// Name of the mailbox that had the special use until now.
+        use_lost_by: Option<String>,
+    },
     /// Of Enqueue: one per outgoing, in order.
     Enqueued(Vec<QueueId>),
     /// Of everything else.
@@ -269,6 +276,17 @@ pub enum Expungeable {
     DeletedAmong(Vec<Uid>),
     /// These, whatever their flags (POP3).
     These(Vec<Uid>),
+}
+
+/// See [`Op::SetMetadata`].
+#[derive(Clone, Debug)]
+pub struct SetMetadata {
+    /// The mailbox; `None`: the server.
+    pub mailbox: Option<MailboxId>,
+    /// Names in lower case, each with its value; `None` removes it. At most [`crate::limits::METADATA_VALUE_BYTES_MAX`] bytes each.
+    pub entries: Vec<(String, Option<Vec<u8>>)>,
+    /// The mailbox gets this use, or none; the mailbox that had it loses it.
+    pub special_use: Option<Option<SpecialUse>>,
 }
 
 /// See [`Op::Enqueue`].

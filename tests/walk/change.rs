@@ -110,6 +110,7 @@ pub enum Change {
         name: String,
         special_use: Option<SpecialUse>,
     },
+    SetMetadata(SetMetadata),
     Enqueue(Submission),
     /// Deliver or Enqueue, and a small notice.
     Told {
@@ -203,6 +204,7 @@ impl Change {
             Change::Delete { name } => Op::DeleteMailbox { name },
             Change::Subscribe { name, subscribed } => Op::Subscribe { name, subscribed },
             Change::SetSpecialUse { name, special_use } => Op::SetSpecialUse { name, special_use },
+            Change::SetMetadata(set) => Op::SetMetadata(set),
             Change::Enqueue(Submission { outgoing, copies, sent, now, .. }) => {
                 Op::Enqueue(Enqueue { body: body("a submission"), outgoing, copies, sent, now })
             }

@@ -58,6 +58,10 @@ fn compare(snapshot: &Snapshot, model: &Model, depth: Depth) -> Compared {
     for (there, wanted) in mailboxes.iter().zip(&wanted) {
         same!(there, wanted, "mailbox");
     }
+    for of in model.folders.keys().copied().chain([0]) {
+        let there = snapshot.metadata((of > 0).then_some(MailboxId(of)))?;
+        same!(there, model.metadata_of(of), "annotations of {of}");
+    }
     same!(snapshot.latest_time()?, model.latest_time, "latest time");
     for login in LOGINS {
         same!(snapshot.credential(login)?.as_ref(), model.credentials.get(&login.to_lowercase()), "login {login}");

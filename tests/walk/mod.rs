@@ -450,13 +450,26 @@ impl Walk {
 
     fn change_mailboxes(&mut self) -> Change {
         let many = self.model.folders.len() > 20;
-        match self.chance.below(9) {
+        match self.chance.below(12) {
+            9.. => self.set_metadata(),
             0..=2 if !many => Change::Create { name: self.new_name(), special_use: self.special_use() },
             3 | 4 if !many => Change::Rename { from: self.folder_name(), to: self.new_name() },
             5 => Change::Subscribe { name: self.folder_name(), subscribed: self.chance.below(2) == 0 },
             6 => Change::SetSpecialUse { name: self.folder_name(), special_use: self.special_use() },
             _ => Change::Delete { name: self.folder_name() },
         }
+    }
+
+    fn set_metadata(&mut self) -> Change {
+        let mailbox = (self.chance.below(5) > 0).then(|| self.folder_id());
+        let entries = (0..self.chance.below(3)).map(|_| {
+            let entry = self.chance.pick(&["/private/comment", "/shared/comment", "/shared/vendor/a/b"]).to_owned();
+            let bytes = self.chance.below(300);
+            (entry, (self.chance.below(3) > 0).then(|| self.chance.bytes(bytes)))
+        });
+        let entries = entries.collect();
+        let special_use = (mailbox.is_some() && self.chance.below(4) == 0).then(|| self.special_use());
+        Change::SetMetadata(SetMetadata { mailbox, entries, special_use })
     }
 
     fn enqueue(&mut self) -> Change {

@@ -3,6 +3,7 @@
 //! It knows every number that the store gives out beforehand, except the ids of bodies: those it learns, and then holds
 //! the store to them.
 
+mod metadata;
 mod outbox;
 
 use super::change::*;
@@ -60,6 +61,7 @@ pub struct Model {
     /// By lower-case login.
     pub credentials: BTreeMap<String, Credential>,
     pub settings: BTreeMap<String, Vec<u8>>,
+    pub metadata: metadata::Metadata,
     pub latest_time: Timestamp,
     pub next_mailbox: u32,
     pub next_validity: u32,
@@ -242,6 +244,7 @@ impl Model {
                     return Err(Refusal::Refused);
                 }
                 self.folders.remove(&id);
+                self.metadata.retain(|(of, _), _| *of != id);
                 applied
             }
             Change::Subscribe { name, subscribed } => {
@@ -259,6 +262,7 @@ impl Model {
                 }
                 applied
             }
+            Change::SetMetadata(set) => self.set_metadata(set),
             Change::Enqueue(submission) => self.enqueue(submission),
             Change::Told { change, notice, now } => {
                 let answer = self.attempt(change)?;
@@ -499,6 +503,7 @@ impl Model {
         self.create_parents(to);
         if id == INBOX.0 {
             let new = self.create(to, None);
+            self.copy_metadata(id, new);
             let inbox = self.folder(id)?;
             let (keywords, messages) = (inbox.keywords.clone(), inbox.messages.clone());
             if !messages.is_empty() {

@@ -20,7 +20,7 @@ struct Listed {
 }
 
 impl Session {
-    /// LIST (RFC 3501 section 6.3.8, RFC 5258, RFC 5819, RFC 6154).
+    /// LIST (RFC 3501 section 6.3.8, RFC 5258, RFC 5819, RFC 6154, RFC 9590).
     pub(super) async fn list(&mut self, tag: &Tag, list: List) -> Result<(), Failure> {
         if !list.extended && list.patterns.iter().all(String::is_empty) {
             response::list_delimiter(&mut self.line.out);
@@ -43,6 +43,9 @@ impl Session {
             {
                 let items = status_of(mailbox, &list.return_status, self.site.message_bytes_max);
                 response::status(&mut self.line.out, &mailbox.name, &items);
+            }
+            if let (Some((mailbox, rights)), false) = (found, list.return_metadata.is_empty()) {
+                self.tell_metadata(mailbox, *rights, &list.return_metadata).await?;
             }
             self.line.flush_when_full().await?;
         }

@@ -17,6 +17,7 @@
 //! | [`list`] | LIST, LSUB, STATUS |
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
 //! | [`compress`] | COMPRESS |
+//! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`] | APPEND |
 //! | [`fetch`], [`page`], [`binary`] | FETCH |
 //! | [`flags`] | STORE |
@@ -38,6 +39,7 @@ mod line;
 mod list;
 mod login;
 mod mailbox;
+mod metadata;
 mod news;
 mod page;
 mod search;

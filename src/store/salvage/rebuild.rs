@@ -10,6 +10,7 @@ use super::super::body::{BodyRow, Deflaters};
 use super::super::decide::restore_outbox;
 use super::super::disk::{Disk, Part};
 use super::super::facts::encode_facts;
+use super::super::metadata::annotated_mailbox;
 use super::super::open::{begin, open_redb, random_id};
 use super::super::step::{BodyRows, Step};
 use super::super::tables::*;
@@ -212,7 +213,12 @@ impl<'a> Rebuild<'a> {
         self.apply_all(messages.into_iter())?;
         let queue: Vec<Step> = self.gathered.queue.values().cloned().map(Step::Queue).collect();
         let credentials = self.gathered.credentials.values().cloned().map(Step::SetCredential);
-        let settings = self.gathered.settings.iter();
+        let names = self.gathered.names.keys().chain(self.gathered.mailboxes.keys()).copied();
+        let with_mail = self.gathered.messages.keys().map(|key| MailboxId((key >> 32) as u32));
+        let mailboxes: BTreeSet<MailboxId> = names.chain(with_mail).chain([INBOX]).collect();
+        // Annotations of a mailbox that is lost would become those of another that gets its id.
+        let belongs = |key: &str| annotated_mailbox(key).is_none_or(|mailbox| mailboxes.contains(&mailbox));
+        let settings = self.gathered.settings.iter().filter(|(key, _)| belongs(key));
         let settings = settings.map(|(key, value)| Step::Setting { key: key.clone(), value: Some(value.clone()) });
         let rest: Vec<Step> = queue.into_iter().chain(credentials).chain(settings).collect();
         self.apply_all(rest.into_iter())?;

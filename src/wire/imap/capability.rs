@@ -44,6 +44,8 @@ const AFTER_LOGIN: &[&str] = &[
     "STATUS=SIZE",
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
+    "METADATA",
+    "LIST-METADATA",
 ];
 
 /// The list for CAPABILITY responses and codes, without the word CAPABILITY.

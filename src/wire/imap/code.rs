@@ -4,7 +4,7 @@ use super::flag::SystemFlags;
 use super::response::{push, push_defined_flags, push_number};
 use super::sequence::NumberSet;
 
-/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 7162, 6154, 7888, 7889, 5182, 3516).
+/// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 5464, 7162, 6154, 7888, 7889, 5182, 3516).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code<'a> {
     /// No code.
@@ -59,6 +59,12 @@ pub enum Code<'a> {
     InUse,
     /// `LIMIT`
     Limit,
+    /// `METADATA LONGENTRIES`: bytes of the longest value that was left out (RFC 5464 section 4.2.1).
+    MetadataLongEntries(u64),
+    /// `METADATA MAXSIZE`: bytes that a value may have.
+    MetadataMaxSize(u64),
+    /// `METADATA TOOMANY`
+    MetadataTooMany,
     /// `MODIFIED`: messages refused by UNCHANGEDSINCE (UIDs for UID STORE, else sequence numbers).
     Modified(&'a NumberSet),
     /// `NOMODSEQ`
@@ -131,7 +137,9 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
             to.encode(out);
         }
         Code::Capability(list) => push(out, list),
-        Code::HighestModSeq(modseq) => push_number(out, modseq),
+        Code::HighestModSeq(number) | Code::MetadataLongEntries(number) | Code::MetadataMaxSize(number) => {
+            push_number(out, number);
+        }
         Code::Modified(set) => set.encode(out),
         Code::PermanentFlags { system, keywords, new_keywords } => {
             push_defined_flags(out, system, keywords, new_keywords);
@@ -167,6 +175,9 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::HighestModSeq(_) => "HIGHESTMODSEQ ",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
+        Code::MetadataLongEntries(_) => "METADATA LONGENTRIES ",
+        Code::MetadataMaxSize(_) => "METADATA MAXSIZE ",
+        Code::MetadataTooMany => "METADATA TOOMANY",
         Code::Modified(_) => "MODIFIED ",
         Code::NoModSeq => "NOMODSEQ",
         Code::Nonexistent => "NONEXISTENT",

@@ -3,6 +3,7 @@
 //! Not here: APPEND, whose message is a stream ([`Append`] is its beginning), and anything about state.
 //! Every list in here is bounded by the command's own byte cap and the counts in [`crate::limits`].
 
+use super::annotation::{EntryName, GetMetadata, SetMetadata};
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
@@ -99,6 +100,10 @@ pub enum Command {
         /// What to tell, in order, each once.
         items: Vec<StatusItem>,
     },
+    /// RFC 5464 section 4.2.
+    GetMetadata(GetMetadata),
+    /// RFC 5464 section 4.3.
+    SetMetadata(SetMetadata),
     /// RFC 5161: capability names in capitals.
     Enable(Vec<String>),
     /// RFC 2971: (field, value) pairs; empty for NIL.
@@ -187,6 +192,8 @@ pub struct List {
     pub return_special_use: bool,
     /// `RETURN (STATUS (...))`, RFC 5819; empty: not asked.
     pub return_status: Vec<StatusItem>,
+    /// `RETURN (METADATA (...))`, RFC 9590; empty: not asked.
+    pub return_metadata: Vec<EntryName>,
 }
 
 /// What STATUS can tell.

@@ -16,7 +16,7 @@ use super::response::{self, Code, Status};
 use crate::limits::{
     IMAP_APPEND_TAIL_BYTES_MAX, IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX, IMAP_BAD_COMMANDS_MAX,
     IMAP_COMMAND_BUFFER_KEPT_BYTES, IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX, IMAP_COMMAND_BYTES_MAX,
-    IMAP_LITERAL_BYTES_MAX, IMAP_SKIPPED_LITERAL_BYTES_MAX,
+    IMAP_LITERAL_BYTES_MAX, IMAP_SKIPPED_LITERAL_BYTES_MAX, METADATA_VALUE_BYTES_MAX,
 };
 
 /// What holds for the whole connection until TLS starts.
@@ -422,6 +422,10 @@ impl Conversation {
         }
         let room = self.command_bytes_max().saturating_sub(command_bytes) as u64;
         if literal.bytes > IMAP_LITERAL_BYTES_MAX.min(room) {
+            if verb == Verb::SetMetadata {
+                let most = Code::MetadataMaxSize(METADATA_VALUE_BYTES_MAX as u64);
+                return Err(Trouble::No(most, "The value is too large"));
+            }
             return Err(Trouble::No(Code::TooBig, "The literal is too large"));
         }
         Ok(Judged::Literal(literal))

@@ -5,8 +5,9 @@
 //! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
 //! | `framing` | bytes | whole commands with their literals, under caps |
 //! | `grammar` | one whole command | a [`Command`] |
-//! | [`response`], [`fetch_row`], [`esearch`], [`order`] | what shall be told | lines |
+//! | [`response`], [`fetch_row`], [`esearch`], [`order`], [`annotation`] | what shall be told | lines |
 
+pub mod annotation;
 pub mod capability;
 mod code;
 pub mod command;
@@ -26,6 +27,7 @@ pub mod response;
 pub mod rights;
 pub mod sequence;
 
+pub use annotation::{Depth, EntryName, GetMetadata, SetMetadata};
 pub use capability::capabilities;
 pub use command::*;
 pub use conversation::{Conversation, Step, Terms};

@@ -179,7 +179,21 @@ impl<'a> Cursor<'a> {
         Ok(Cow::Owned(text))
     }
 
+    /// `nstring / literal8` (RFC 5464 section 5): what may have any octets in it.
+    pub fn value(&mut self) -> Parsed<Option<Cow<'a, [u8]>>> {
+        if self.eat(b'~') {
+            return self.octets().map(|octets| Some(Cow::Borrowed(octets)));
+        }
+        self.nstring()
+    }
+
     fn literal(&mut self) -> Parsed<&'a [u8]> {
+        let text = self.octets()?;
+        // CHAR8: a literal may hold anything but NUL (RFC 3501 section 4.3).
+        if text.contains(&0) { Err(Trouble::Bad("A literal has a NUL")) } else { Ok(text) }
+    }
+
+    fn octets(&mut self) -> Parsed<&'a [u8]> {
         const BAD: Trouble = Trouble::Bad("A literal is broken");
         self.expect(b'{', "A literal is missing")?;
         let length = usize::try_from(self.number64()?).map_err(|_| BAD)?;
@@ -187,8 +201,7 @@ impl<'a> Cursor<'a> {
         self.rest = self.rest.strip_prefix(b"}\r\n").ok_or(BAD)?;
         let (text, rest) = self.rest.split_at_checked(length).ok_or(BAD)?;
         self.rest = rest;
-        // CHAR8: a literal may hold anything but NUL (RFC 3501 section 4.3).
-        if text.contains(&0) { Err(Trouble::Bad("A literal has a NUL")) } else { Ok(text) }
+        Ok(text)
     }
 
     /// An `astring` that must be UTF-8.

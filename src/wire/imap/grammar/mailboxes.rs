@@ -139,6 +139,10 @@ fn return_option(cursor: &mut Cursor<'_>, list: &mut List) -> Parsed<()> {
             cursor.space()?;
             list.return_status = status_items(cursor)?;
         }
+        "METADATA" => {
+            cursor.space()?;
+            list.return_metadata = super::metadata::entries(cursor)?;
+        }
         _ => return Err(Trouble::Bad("Unknown return option of LIST")),
     }
     Ok(())

@@ -6,6 +6,7 @@
 mod cursor;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod order;
 mod search;
 
@@ -44,6 +45,7 @@ pub enum Verb {
     Examine,
     Expunge,
     Fetch,
+    GetMetadata,
     Id,
     Idle,
     Language,
@@ -58,6 +60,7 @@ pub enum Verb {
     Search,
     Select,
     Sort,
+    SetMetadata,
     StartTls,
     Status,
     Store,
@@ -93,6 +96,8 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("NAMESPACE", Verb::Namespace, Allowed::AfterLogin),
     ("STATUS", Verb::Status, Allowed::AfterLogin),
     ("APPEND", Verb::Append, Allowed::AfterLogin),
+    ("GETMETADATA", Verb::GetMetadata, Allowed::AfterLogin),
+    ("SETMETADATA", Verb::SetMetadata, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
     ("COMPRESS", Verb::Compress, Allowed::AfterLogin),
     ("CHECK", Verb::Check, Allowed::Selected),
@@ -158,6 +163,8 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::List => mailboxes::list(cursor)?,
         Verb::Lsub => mailboxes::lsub(cursor)?,
         Verb::Status => mailboxes::status(cursor)?,
+        Verb::GetMetadata => metadata::get_metadata(cursor)?,
+        Verb::SetMetadata => metadata::set_metadata(cursor)?,
         Verb::Delete | Verb::Subscribe | Verb::Unsubscribe => {
             cursor.space()?;
             let mailbox = cursor.mailbox()?;
