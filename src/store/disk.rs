@@ -58,6 +58,10 @@ pub trait Disk: Send + Sync + 'static {
     fn publish(&self, part: Part) -> io::Result<()>;
     /// Free space in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// How long a published file is; 0 when it was never published.
+    fn file_bytes(&self, part: Part) -> io::Result<u64> {
+        self.open_to_read(part)?.map_or(Ok(0), |file| file.len())
+    }
     /// What was written to that file so far.
     fn counts(&self, part: Part) -> DiskCounts;
 }
@@ -201,6 +205,14 @@ impl Disk for FileDisk {
         let facts = nix::sys::statvfs::statvfs(&self.dir)?;
         #[allow(clippy::unnecessary_cast)] // narrower on 32-bit targets
         Ok((facts.blocks_available() as u64).saturating_mul(facts.fragment_size() as u64))
+    }
+
+    fn file_bytes(&self, part: Part) -> io::Result<u64> {
+        match fs::metadata(self.path(part)) {
+            Ok(facts) => Ok(facts.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     fn counts(&self, part: Part) -> DiskCounts {

@@ -65,6 +65,7 @@ mod ring;
 mod salvage;
 mod seal;
 mod snapshot;
+mod space;
 mod step;
 mod tables;
 mod threads;
@@ -82,6 +83,7 @@ pub use op::*;
 pub use overlay::{Overlay, ReadOnlyDisk};
 pub use salvage::{Lost, Partial, Salvaged, salvage};
 pub use snapshot::Snapshot;
+pub use space::Space;
 
 use crate::limits;
 use crate::mail::message::*;
@@ -165,6 +167,9 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
+    disk: Arc<dyn Disk>,
+    /// See [`Options::reserve_bytes`].
+    reserve_bytes: u64,
 }
 
 /// Counts as in flight until dropped, which is after the answer was given.
@@ -219,6 +224,8 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            disk: disk.clone(),
+            reserve_bytes: options.reserve_bytes,
         });
         let (changes, jobs) = smol::channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
         let (questions, asked) = smol::channel::bounded(limits::STORE_READS_WAITING_MAX);
@@ -272,6 +279,12 @@ impl Store {
         });
         self.front.questions.send(question).await.map_err(|_| closed())?;
         answered.recv().await.unwrap_or_else(|_| Err(Trouble::Failed("the question was not answered".into())))
+    }
+
+    /// What the store takes of its disk, and what it can still take in.
+    pub async fn space(&self) -> Result<Space, Trouble> {
+        let shared = self.front.shared.clone();
+        self.read(move |snapshot| space::read_space(snapshot, shared.disk.as_ref(), shared.reserve_bytes)).await
     }
 
     /// A writer for one new body. Dropping it unfinished gives back what it staged.

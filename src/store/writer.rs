@@ -13,9 +13,10 @@ use super::disk::Disk;
 use super::intake::Staged;
 use super::open::{self, begin, checkpoint};
 use super::ring::{Batch, Place, Ring};
+use super::space::left_bytes;
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
-use crate::limits::{BATCH_BYTES_FULL, ROOM_PER_NEW_BYTE, STORE_CHANGES_WAITING_MAX};
+use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use recover::Refusal;
 use redb::{Database, Durability};
@@ -400,12 +401,10 @@ impl Writer {
         })
     }
 
-    /// Whether a disk with so much free is too full for so many new bytes. What deleted mail has left inside the file counts
-    /// as room too, with a good part of the reserve behind it: pages that are only partly free hold nothing new.
+    /// Whether a disk with so much free is too full for so many new bytes.
     fn is_low(&self, free_bytes: u64, new_bytes: usize) -> bool {
         let reserve = self.options.reserve_bytes;
-        let has_inside = self.meta.room_bytes > (new_bytes as u64).saturating_mul(ROOM_PER_NEW_BYTE);
-        free_bytes < reserve && !(has_inside && free_bytes >= reserve / 2)
+        free_bytes < reserve && left_bytes(free_bytes, reserve, self.meta.room_bytes) <= new_bytes as u64
     }
 
     fn checkpoint(&mut self) {
@@ -556,6 +555,8 @@ mod tests {
             deflaters: Default::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            disk: disk.clone(),
+            reserve_bytes: options.reserve_bytes,
         });
         let (changes, jobs) = smol::channel::bounded(4);
         let (closing, closed) = smol::channel::bounded(1);

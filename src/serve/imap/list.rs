@@ -41,7 +41,7 @@ impl Session {
                 && rights.contains(Rights::READ)
                 && !list.return_status.is_empty()
             {
-                let items = status_of(mailbox, &list.return_status, self.site.message_bytes_max);
+                let items = self.status_of(mailbox, &list.return_status).await?;
                 response::status(&mut self.line.out, &mailbox.name, &items);
             }
             if let (Some((mailbox, rights)), false) = (found, list.return_metadata.is_empty()) {
@@ -80,25 +80,35 @@ impl Session {
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        let items = status_of(&found, items, self.site.message_bytes_max);
+        let items = self.status_of(&found, items).await?;
         response::status(&mut self.line.out, mailbox.as_str(), &items);
         self.finish(tag, true, Code::None, "STATUS completed").await
     }
-}
 
-fn status_of(mailbox: &Mailbox, items: &[StatusItem], append_bytes_max: u64) -> Vec<(StatusItem, Option<u64>)> {
-    let value = |item: &StatusItem| match item {
-        StatusItem::Messages => u64::from(mailbox.messages),
-        StatusItem::Recent => 0,
-        StatusItem::UidNext => u64::from(mailbox.uid_next.0),
-        StatusItem::UidValidity => u64::from(mailbox.uid_validity.0),
-        StatusItem::Unseen => u64::from(mailbox.unseen),
-        StatusItem::Deleted => u64::from(mailbox.deleted),
-        StatusItem::Size => mailbox.bytes,
-        StatusItem::HighestModSeq => mailbox.highest_modseq.0,
-        StatusItem::AppendLimit => append_bytes_max,
-    };
-    items.iter().map(|item| (*item, Some(value(item)))).collect()
+    /// What STATUS tells of a mailbox.
+    pub(super) async fn status_of(
+        &self,
+        mailbox: &Mailbox,
+        items: &[StatusItem],
+    ) -> Result<Vec<(StatusItem, Option<u64>)>, Failure> {
+        let deleted_bytes = match items.contains(&StatusItem::DeletedStorage) {
+            true => self.deleted_bytes(mailbox).await?,
+            false => 0,
+        };
+        let value = |item: &StatusItem| match item {
+            StatusItem::Messages => u64::from(mailbox.messages),
+            StatusItem::Recent => 0,
+            StatusItem::UidNext => u64::from(mailbox.uid_next.0),
+            StatusItem::UidValidity => u64::from(mailbox.uid_validity.0),
+            StatusItem::Unseen => u64::from(mailbox.unseen),
+            StatusItem::Deleted => u64::from(mailbox.deleted),
+            StatusItem::DeletedStorage => deleted_bytes,
+            StatusItem::Size => mailbox.bytes,
+            StatusItem::HighestModSeq => mailbox.highest_modseq.0,
+            StatusItem::AppendLimit => self.site.message_bytes_max,
+        };
+        Ok(items.iter().map(|item| (*item, Some(value(item)))).collect())
+    }
 }
 
 /// The attribute of RFC 6154 that a mailbox has.

@@ -17,6 +17,7 @@
 //! | [`list`] | LIST, LSUB, STATUS |
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
 //! | [`compress`] | COMPRESS |
+//! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`] | APPEND |
 //! | [`fetch`], [`page`], [`binary`] | FETCH |
@@ -42,6 +43,7 @@ mod mailbox;
 mod metadata;
 mod news;
 mod page;
+mod quota;
 mod search;
 mod select;
 mod sort;

@@ -45,6 +45,8 @@ const AFTER_LOGIN: &[&str] = &[
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
     "METADATA",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
     "LIST-METADATA",
 ];
 

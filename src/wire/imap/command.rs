@@ -100,6 +100,10 @@ pub enum Command {
         /// What to tell, in order, each once.
         items: Vec<StatusItem>,
     },
+    /// RFC 9208 section 4.1.1: the name of a root.
+    GetQuota(String),
+    /// RFC 9208 section 4.1.2.
+    GetQuotaRoot(MailboxName),
     /// RFC 5464 section 4.2.
     GetMetadata(GetMetadata),
     /// RFC 5464 section 4.3.
@@ -211,6 +215,8 @@ pub enum StatusItem {
     Unseen,
     /// `DELETED` (RFC 9051)
     Deleted,
+    /// `DELETED-STORAGE` (RFC 9208)
+    DeletedStorage,
     /// `SIZE` (RFC 8438)
     Size,
     /// `HIGHESTMODSEQ` (RFC 7162)
@@ -221,13 +227,14 @@ pub enum StatusItem {
 
 impl StatusItem {
     /// Each item with its spelling.
-    pub const ALL: [(StatusItem, &'static str); 9] = [
+    pub const ALL: [(StatusItem, &'static str); 10] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
         (StatusItem::UidValidity, "UIDVALIDITY"),
         (StatusItem::Unseen, "UNSEEN"),
         (StatusItem::Deleted, "DELETED"),
+        (StatusItem::DeletedStorage, "DELETED-STORAGE"),
         (StatusItem::Size, "SIZE"),
         (StatusItem::HighestModSeq, "HIGHESTMODSEQ"),
         (StatusItem::AppendLimit, "APPENDLIMIT"),

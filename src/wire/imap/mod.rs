@@ -5,7 +5,8 @@
 //! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
 //! | `framing` | bytes | whole commands with their literals, under caps |
 //! | `grammar` | one whole command | a [`Command`] |
-//! | [`response`], [`fetch_row`], [`esearch`], [`order`], [`annotation`] | what shall be told | lines |
+//! | [`response`], [`fetch_row`], [`esearch`], [`order`] | what shall be told | lines |
+//! | [`annotation`], [`quota`] | the same of annotations and room | lines |
 
 pub mod annotation;
 pub mod capability;
@@ -23,6 +24,7 @@ mod language;
 pub mod mailbox;
 pub mod order;
 mod out;
+pub mod quota;
 pub mod response;
 pub mod rights;
 pub mod sequence;

@@ -46,6 +46,8 @@ pub enum Verb {
     Expunge,
     Fetch,
     GetMetadata,
+    GetQuota,
+    GetQuotaRoot,
     Id,
     Idle,
     Language,
@@ -96,6 +98,8 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("NAMESPACE", Verb::Namespace, Allowed::AfterLogin),
     ("STATUS", Verb::Status, Allowed::AfterLogin),
     ("APPEND", Verb::Append, Allowed::AfterLogin),
+    ("GETQUOTA", Verb::GetQuota, Allowed::AfterLogin),
+    ("GETQUOTAROOT", Verb::GetQuotaRoot, Allowed::AfterLogin),
     ("GETMETADATA", Verb::GetMetadata, Allowed::AfterLogin),
     ("SETMETADATA", Verb::SetMetadata, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
@@ -164,12 +168,17 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Lsub => mailboxes::lsub(cursor)?,
         Verb::Status => mailboxes::status(cursor)?,
         Verb::GetMetadata => metadata::get_metadata(cursor)?,
+        Verb::GetQuota => {
+            cursor.space()?;
+            Command::GetQuota(cursor.text()?)
+        }
         Verb::SetMetadata => metadata::set_metadata(cursor)?,
-        Verb::Delete | Verb::Subscribe | Verb::Unsubscribe => {
+        Verb::Delete | Verb::Subscribe | Verb::Unsubscribe | Verb::GetQuotaRoot => {
             cursor.space()?;
             let mailbox = cursor.mailbox()?;
             match verb {
                 Verb::Delete => Command::Delete(mailbox),
+                Verb::GetQuotaRoot => Command::GetQuotaRoot(mailbox),
                 Verb::Subscribe => Command::Subscribe(mailbox),
                 _ => Command::Unsubscribe(mailbox),
             }
