@@ -45,9 +45,9 @@ const AFTER_LOGIN: &[&str] = &[
     "UNAUTHENTICATE",
     "COMPRESS=DEFLATE",
     "METADATA",
+    "LIST-METADATA",
     "QUOTA",
     "QUOTA=RES-STORAGE",
-    "LIST-METADATA",
 ];
 
 /// The list for CAPABILITY responses and codes, without the word CAPABILITY.
