@@ -90,6 +90,7 @@ use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 use bell::Bells;
 use redb::Database;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -167,7 +168,8 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
-    disk: Arc<dyn Disk>,
+    /// A disk says nothing but how full it is here: half-done changes of it do not matter.
+    disk: AssertUnwindSafe<Arc<dyn Disk>>,
     /// See [`Options::reserve_bytes`].
     reserve_bytes: u64,
 }
@@ -224,7 +226,7 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
-            disk: disk.clone(),
+            disk: AssertUnwindSafe(disk.clone()),
             reserve_bytes: options.reserve_bytes,
         });
         let (changes, jobs) = smol::channel::bounded(limits::STORE_CHANGES_WAITING_MAX);
@@ -284,7 +286,7 @@ impl Store {
     /// What the store takes of its disk, and what it can still take in.
     pub async fn space(&self) -> Result<Space, Trouble> {
         let shared = self.front.shared.clone();
-        self.read(move |snapshot| space::read_space(snapshot, shared.disk.as_ref(), shared.reserve_bytes)).await
+        self.read(move |snapshot| space::read_space(snapshot, &**shared.disk, shared.reserve_bytes)).await
     }
 
     /// A writer for one new body. Dropping it unfinished gives back what it staged.

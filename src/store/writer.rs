@@ -555,7 +555,7 @@ mod tests {
             deflaters: Default::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
-            disk: disk.clone(),
+            disk: std::panic::AssertUnwindSafe(disk.clone()),
             reserve_bytes: options.reserve_bytes,
         });
         let (changes, jobs) = smol::channel::bounded(4);
