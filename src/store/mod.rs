@@ -90,10 +90,13 @@ use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 use bell::Bells;
 use redb::Database;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -264,7 +267,7 @@ impl Store {
         let (answer, answered) = smol::channel::bounded(1);
         let job = writer::Job::Apply(writer::ApplyJob { op: Box::new(op), answer, flight });
         self.front.changes.send(job).await.map_err(|_| closed())?;
-        answered.recv().await.unwrap_or_else(|_| Err(closed()))
+        in_turn(answered.recv()).await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Runs a short closure on a reader thread over a consistent snapshot. Return owned rows, page long walks.
@@ -280,7 +283,8 @@ impl Store {
             drop(flight);
         });
         self.front.questions.send(question).await.map_err(|_| closed())?;
-        answered.recv().await.unwrap_or_else(|_| Err(Trouble::Failed("the question was not answered".into())))
+        let answer = in_turn(answered.recv()).await;
+        answer.unwrap_or_else(|_| Err(Trouble::Failed("the question was not answered".into())))
     }
 
     /// What the store takes of its disk, and what it can still take in.
@@ -303,6 +307,25 @@ impl Store {
     pub fn in_flight(&self) -> usize {
         self.front.shared.in_flight.load(Ordering::SeqCst)
     }
+}
+
+/// Waits for an answer. One that is there at once is taken at the next turn all the same: whoever asks and asks lets others
+/// in between, and each question is a turn whatever the threads of the store do.
+async fn in_turn<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    let (mut is_first, mut early) = (true, None);
+    poll_fn(|task| match early.take() {
+        Some(answer) => Poll::Ready(answer),
+        None => match (answer.as_mut().poll(task), std::mem::take(&mut is_first)) {
+            (Poll::Ready(answer), true) => {
+                early = Some(answer);
+                task.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (polled, _) => polled,
+        },
+    })
+    .await
 }
 
 /// What a [`Bell`] rings for.
