@@ -112,13 +112,14 @@ impl Session {
                 row,
                 measured,
                 seen_now: seen_now.clone(),
+                keywords_told: self.selected.as_ref().map_or(0, |selected| selected.keywords.len()),
             };
             let reading = self.context.store.read(move |snapshot| render(snapshot, request));
             let (page, sent) = future::zip(reading, self.line.write_spliced(&unsent, &spliced)).await;
             sent?;
-            let Page { out, deflated, next, told, untold } = page?;
-            rows.told += told;
-            rows.untold = rows.untold.or(untold);
+            let Page { out, deflated, next, told, untold, keywords } = page?;
+            keywords.into_iter().for_each(|keywords| self.tell_keywords(keywords));
+            rows = Rows { told: rows.told + told, untold: rows.untold.or(untold) };
             (unsent, spliced) = (out, deflated);
             measured = None;
             (place, row) = match next {

@@ -76,18 +76,21 @@ impl Session {
             other => other?,
         };
         let Some(now) = changes.mailbox else { return Err(deleted()) };
-        let new_keywords = now.keywords != selected.keywords;
-        selected.keywords = now.keywords;
         let (changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
         let news = selected.view.update(Arrived { changed, fresh, expunged, present, up_to }, expunge_allowed);
-        if new_keywords {
-            response::flags(&mut self.line.out, &selected.keywords);
-            if !selected.read_only {
-                self.tell_permanent_flags("Keywords that can be stored");
-            }
-        }
+        self.tell_keywords(now.keywords);
         self.write_news(news).await?;
         Ok(up_to < now.highest_modseq)
+    }
+
+    /// Tells the names of keywords when there are new ones: before any message is told to have them (RFC 3501 section 7.2.6).
+    pub(super) fn tell_keywords(&mut self, keywords: Vec<String>) {
+        let Some(selected) = self.selected.as_mut().filter(|selected| selected.keywords != keywords) else { return };
+        selected.keywords = keywords;
+        response::flags(&mut self.line.out, &selected.keywords);
+        if !selected.read_only {
+            self.tell_permanent_flags("Keywords that can be stored");
+        }
     }
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {

@@ -146,6 +146,8 @@ pub(super) struct Request {
     pub measured: Option<Measured>,
     /// Messages that got `\Seen` by this command: their FLAGS are told.
     pub seen_now: Arc<NumberSet>,
+    /// Names of keywords that the client knows: those of a mailbox only become more.
+    pub keywords_told: usize,
 }
 
 /// What was rendered.
@@ -158,6 +160,8 @@ pub(super) struct Page {
     pub told: u32,
     /// Why something was left out, the first time that happened.
     pub untold: Option<Untold>,
+    /// The names of all keywords, when there are some to be told before this page.
+    pub keywords: Option<Vec<String>>,
 }
 
 /// Why something of a message is not told. The rest of it is, and the other messages are.
@@ -204,7 +208,8 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
         (Err(trouble), Some(row)) => {
             let mut out = Vec::new();
             row.end(&mut out);
-            Ok(Page { out, deflated: Vec::new(), next: After::Failed(trouble), told: 0, untold: None })
+            let next = After::Failed(trouble);
+            Ok(Page { out, deflated: Vec::new(), next, told: 0, untold: None, keywords: None })
         }
         (rendered, _) => rendered,
     }
@@ -212,11 +217,15 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
 
 fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
-    let Request { mailbox, stretches, plan, mut place, mut row, measured, seen_now } = request;
+    let Request { mailbox, stretches, plan, mut place, mut row, measured, seen_now, keywords_told } = request;
+    // In the middle of a row nothing else can be told: the news will do it.
+    let are_new = row.is_none() && keywords.len() > keywords_told;
+    let news = are_new.then(|| keywords.clone());
     let (out, deflated) = (Out::new(plan.dialect), Vec::new());
     let mut renderer =
         Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, measured, untold: None, out, deflated };
-    let mut page = Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None };
+    let mut page =
+        Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
     while let Some(stretch) = stretches.get(place.stretch) {
@@ -547,6 +556,7 @@ mod tests {
                 row,
                 measured: None,
                 seen_now: Arc::default(),
+                keywords_told: 0,
             };
             smol::block_on(store.read(move |snapshot| render(snapshot, request)))
         };
