@@ -244,6 +244,11 @@ impl View {
         }
     }
 
+    /// Whether the client knows the message as it was at that modseq.
+    pub fn knows(&self, modseq: ModSeq) -> bool {
+        modseq <= self.seen || self.own.contains(&modseq)
+    }
+
     /// Takes in what happened and says what to tell. While `expunge_allowed` is false, what is gone keeps its number and
     /// is told later (RFC 3501 section 7.4.1: never while a FETCH, STORE or SEARCH by number is being answered).
     pub fn update(&mut self, arrived: Arrived, expunge_allowed: bool) -> News {

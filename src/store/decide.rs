@@ -357,8 +357,10 @@ impl<'a, 't> Draft<'a, 't> {
         }
         if changed.is_empty() {
             self.steps.clear();
-            return Ok(Done::FlagsSet { changed, modified, mailbox: self.tables.mailbox(id)?.mailbox });
+            let mailbox = self.tables.mailbox(id)?.mailbox;
+            return Ok(Done::FlagsSet { changed, before: Vec::new(), modified, mailbox });
         }
+        let before = changed.iter().map(|row| row.modseq).collect();
         let modseq = self.next_modseq(id)?;
         for row in &mut changed {
             row.modseq = modseq;
@@ -366,7 +368,7 @@ impl<'a, 't> Draft<'a, 't> {
         let rows = changed.iter().map(|row| (row.uid, row.flags, row.keywords)).collect();
         self.steps.push(Step::Flags { mailbox: id, modseq, rows });
         // The counters in it are read again once the steps are applied.
-        Ok(Done::FlagsSet { changed, modified, mailbox: self.mailbox(id)?.clone() })
+        Ok(Done::FlagsSet { changed, before, modified, mailbox: self.mailbox(id)?.clone() })
     }
 
     fn expunge(&mut self, expunge: Expunge) -> Result<Done, Trouble> {

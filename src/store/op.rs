@@ -158,6 +158,8 @@ pub enum Done {
     FlagsSet {
         /// Rows as they are now, of the messages that were changed.
         changed: Vec<MessageRow>,
+        /// The modseqs that these rows had before, in their order.
+        before: Vec<ModSeq>,
         /// UIDs refused because of `unchanged_since`.
         modified: Vec<Uid>,
         /// The mailbox (its keyword names may have grown).

@@ -91,7 +91,7 @@ impl Answer {
             (Answer::Done(wanted), Ok(done)) => wanted == done,
             (
                 Answer::FlagsSet { changed, modified, mailbox, modseq },
-                Ok(Done::FlagsSet { changed: rows, modified: refused, mailbox: state }),
+                Ok(Done::FlagsSet { changed: rows, modified: refused, mailbox: state, .. }),
             ) => {
                 rows.iter().map(|row| row.uid).eq(changed.iter().copied())
                     && modified == refused

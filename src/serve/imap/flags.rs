@@ -83,19 +83,17 @@ impl Session {
             flags: store.flags.clone(),
             unchanged_since: store.unchanged_since.map(ModSeq),
         };
-        let (changed, modified, now) = match self.context.store.apply(Op::SetFlags(op)).await? {
-            Done::FlagsSet { changed, modified, mailbox } => (changed, modified, mailbox),
+        let (changed, before, modified, now) = match self.context.store.apply(Op::SetFlags(op)).await? {
+            Done::FlagsSet { changed, before, modified, mailbox } => (changed, before, modified, mailbox),
             _ => return Err(Trouble::Failed("the store answered another question".to_owned()).into()),
         };
+        let mut is_news = Vec::new();
         if let Some(selected) = &mut self.selected {
+            is_news.extend(before.iter().map(|modseq| !selected.view.knows(*modseq)));
             changed.iter().for_each(|row| selected.view.told(row.modseq));
-            if selected.keywords != now.keywords {
-                selected.keywords = now.keywords;
-                response::flags(&mut self.line.out, &selected.keywords);
-                self.tell_permanent_flags("Keywords that can be stored");
-            }
         }
-        self.tell_stored(&changed, telling).await?;
+        self.tell_keywords(now.keywords);
+        self.tell_stored(&changed, &is_news, telling).await?;
         if telling.flags {
             // Messages that had these flags already did not change; RFC 3501 still wants to see their flags.
             let told = |uid: &&Uid| changed.binary_search_by_key(*uid, |row| row.uid).is_err();
@@ -105,20 +103,28 @@ impl Session {
         Ok(modified)
     }
 
-    async fn tell_stored(&mut self, changed: &[MessageRow], telling: &Telling) -> Result<(), Failure> {
-        // RFC 7162 section 3.1.3: .SILENT does not silence the new modseq.
-        if !(telling.flags || telling.modseq) {
-            return Ok(());
-        }
+    /// `is_news`: others had changed this message meanwhile. Its flags are not what the client thinks that it has made of them,
+    /// and are told in spite of .SILENT (RFC 3501 section 6.4.6).
+    async fn tell_stored(
+        &mut self,
+        changed: &[MessageRow],
+        is_news: &[bool],
+        telling: &Telling,
+    ) -> Result<(), Failure> {
         let Some(selected) = &self.selected else { return Ok(()) };
-        for row in changed {
+        for (row, is_news) in changed.iter().zip(is_news) {
+            let flags = telling.flags || *is_news;
+            // RFC 7162 section 3.1.3: .SILENT does not silence the new modseq.
+            if !(flags || telling.modseq) {
+                continue;
+            }
             let Some(seq) = selected.view.map().seq_of(row.uid) else { continue };
             let out = &mut self.line.out;
             let mut told = FetchRow::begin(out, seq, row.uid.0);
             if telling.uid {
                 told.uid(out, row.uid.0);
             }
-            if telling.flags {
+            if flags {
                 told.flags(out, row.flags, &selected.keywords, row.keywords, false);
             }
             if telling.modseq {

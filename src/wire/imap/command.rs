@@ -7,7 +7,7 @@ use super::annotation::{EntryName, GetMetadata, SetMetadata};
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
-use super::order::{Sort, Thread};
+use super::order::Sort;
 use super::sequence::SequenceSet;
 use crate::wire::date::Timestamp;
 use std::fmt;
@@ -134,8 +134,6 @@ pub enum Command {
     Search(Search),
     /// SORT and UID SORT.
     Sort(Sort),
-    /// THREAD and UID THREAD.
-    Thread(Thread),
     /// FETCH and UID FETCH.
     Fetch(Fetch),
     /// STORE and UID STORE.
