@@ -1,0 +1,129 @@
+//! A command while it is being answered, and what has been told of it so far.
+
+use crate::belief::Belief;
+use crate::order::{Memory, Order};
+use crate::response::{Code, Esearch, Flags, Ranges, Row};
+use std::collections::BTreeSet;
+
+/// The command that is being answered.
+pub struct Doing {
+    pub tag: String,
+    pub order: Order,
+    /// Which messages it means, and whether that is certain.
+    pub targets: BTreeSet<u64>,
+    pub certain: bool,
+    pub answered: BTreeSet<u64>,
+    pub last_answer: usize,
+    /// It must be refused as one that the grammar does not allow now.
+    pub must_be_bad: bool,
+    /// Nothing can be stored: NO is to be expected.
+    pub read_only: bool,
+    pub opening: Opening,
+    pub highest: Option<u64>,
+    pub modseq_max: u64,
+    pub found: Option<(Vec<u32>, Option<u64>)>,
+    pub esearch: Option<Esearch>,
+    pub status: Option<(String, Vec<(String, u64)>)>,
+    pub copied: Option<(u32, Ranges, Ranges)>,
+    pub appended: Option<(u32, u32)>,
+    pub modified: Ranges,
+    pub word: String,
+    pub code: Code,
+    /// The mailbox in which it was begun.
+    pub uid_validity: Option<u32>,
+    /// Numbers of subjects by UID that were read.
+    pub subjects: Vec<(u32, u64)>,
+}
+
+/// What SELECT has told so far.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    pub flags: Option<Flags>,
+    pub exists: Option<u32>,
+    pub recent: Option<u32>,
+    pub unseen: Option<u32>,
+    pub uid_validity: Option<u32>,
+    pub uid_next: Option<u32>,
+    pub highest: Option<u64>,
+    pub vanished: Ranges,
+    pub closed: bool,
+    /// The belief of it stands.
+    pub is_open: bool,
+}
+
+impl Doing {
+    pub fn new(tag: String, order: Order) -> Doing {
+        Doing {
+            tag,
+            order,
+            targets: BTreeSet::new(),
+            certain: true,
+            answered: BTreeSet::new(),
+            last_answer: 0,
+            must_be_bad: false,
+            read_only: false,
+            opening: Opening::default(),
+            highest: None,
+            modseq_max: 0,
+            found: None,
+            esearch: None,
+            status: None,
+            copied: None,
+            appended: None,
+            modified: Vec::new(),
+            word: String::new(),
+            code: Code::None,
+            uid_validity: None,
+            subjects: Vec::new(),
+        }
+    }
+
+    /// Whether a row is of the shape that answers this command.
+    pub fn wants(&self, row: &Row, condstore: bool) -> bool {
+        let has = |wanted: bool, there: bool| wanted == there;
+        match &self.order {
+            Order::Fetch { set, items, since, .. } => {
+                let modseq = items.modseq || since.is_some();
+                // \Seen was set for this: then the flags come with it, and what goes with flags.
+                let seen = items.body && row.flags.is_some();
+                has(items.body || items.subject, row.body.is_some())
+                    && has(items.bytes, row.bytes.is_some())
+                    && (has(items.uid || set.uid, row.uid.is_some()) || seen && condstore)
+                    && (has(items.flags, row.flags.is_some()) || seen)
+                    && (has(modseq, row.modseq.is_some()) || seen && condstore)
+                    && since.is_none_or(|since| row.modseq.is_some_and(|modseq| modseq > since))
+            }
+            Order::Store { set, silent, .. } => {
+                (condstore || !silent)
+                    && row.body.is_none()
+                    && row.bytes.is_none()
+                    && has(!silent, row.flags.is_some())
+                    && has(condstore, row.modseq.is_some())
+                    && has(set.uid || condstore, row.uid.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// How many of the messages that it means, and that are still believed to be there, were not told.
+    pub fn untold(&self, belief: Option<&Belief>) -> Option<usize> {
+        let belief = belief.filter(|_| self.certain)?;
+        Some(self.targets.difference(&self.answered).filter(|handle| belief.find(**handle).is_some()).count())
+    }
+}
+
+impl Opening {
+    pub fn belief(&self, mailbox: &str, read_only: bool, memory: Option<&Memory>) -> Result<Belief, String> {
+        let (Some(flags), Some(exists), Some(0), Some(validity), Some(_), Some(modseq)) =
+            (&self.flags, self.exists, self.recent, self.uid_validity, self.uid_next, self.highest)
+        else {
+            return Err(format!("SELECT did not tell all that it must: {self:?}"));
+        };
+        let mut belief = Belief::new(mailbox, validity, read_only, flags.clone(), modseq);
+        match memory.filter(|memory| memory.uid_validity == validity) {
+            Some(memory) => belief.recall(memory, &self.vanished, exists)?,
+            None => belief.grow(exists),
+        }
+        Ok(belief)
+    }
+}
