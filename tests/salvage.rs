@@ -210,7 +210,7 @@ fn past(messages: usize, unclean: bool) -> Past {
     let (file, forward, notice, delay_told) = (Vec::new(), Vec::new(), None, false);
     apply(&making.store, Op::Settle(Settle { entry, outcomes, next_due, file, forward, notice, delay_told, now }));
     let verifier = Verifier::new("secret", [7; 16], 4);
-    apply(&making.store, Op::SetCredential(Credential { login: "me".into(), verifier }));
+    apply(&making.store, Op::SetCredential(Credential { login: "me".into(), verifier, device: None }));
     apply(&making.store, Op::SetSetting { key: "color".into(), value: Some(b"blue".to_vec()) });
     making.remember();
     // Outbox shows the queue, which is counted by itself.

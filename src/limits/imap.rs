@@ -42,6 +42,10 @@ pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
 /// Characters of the text for people in a response.
 pub const IMAP_REPLY_TEXT_CHARACTERS_MAX: usize = 400;
 
+/// Devices with passwords of their own: each login with a wrong password looks at every one (a microsecond each).
+pub const DEVICES_MAX: usize = 64;
+/// Bytes of the name of a device: a word that people can type.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 /// Mailboxes that have rights of their own for one device: about 8 bytes each in its row and in every session of it.
 pub const DEVICE_MAILBOXES_MAX: usize = 64;
 

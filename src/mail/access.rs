@@ -3,9 +3,19 @@
 //! Receives a mailbox by id and name; hands on rights. It knows no passwords. What is said of a mailbox holds for all that lies
 //! below it and has nothing of its own; ids, not names, are kept, so that a rule goes with its mailbox.
 
+use crate::limits::DEVICE_NAME_BYTES_MAX;
 use crate::mail::message::MailboxId;
 use crate::wire::imap::DELIMITER;
 pub use crate::wire::imap::Rights;
+
+/// Whether this can be the name of a device: up to [`DEVICE_NAME_BYTES_MAX`] letters, digits, `-`, `_` and `.` of ASCII, the first
+/// of them a letter or a digit, so that it can stand in a login (`me+NAME@home.example`) and be an identifier of RFC 4314. Not
+/// `anyone`, which means everybody there.
+pub fn is_device_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let begins = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+    begins && name.len() <= DEVICE_NAME_BYTES_MAX && name.bytes().all(fits) && !name.eq_ignore_ascii_case("anyone")
+}
 
 /// What one login may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +118,16 @@ mod tests {
         access.set_rule(MailboxId(4), Rights::READ);
         assert_eq!(NAMES.map(|name| on(&access, name)), ["", "lrswipkxtea", "", "r", ""]);
         assert_eq!(access.rules.len(), 3);
+    }
+
+    #[test]
+    fn names_of_devices() {
+        for good in ["phone", "7", "Old-Phone_2.home", &"x".repeat(64)] {
+            assert!(is_device_name(good), "{good}");
+        }
+        for bad in ["", "-x", "a b", "me@home", "a+b", "tür", "Anyone", &"x".repeat(65)] {
+            assert!(!is_device_name(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub async fn set_password(store: &Store, net: &Net, login: &str, password: &str)
     }
     let salt = net.random::<16>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
     let verifier = Verifier::new(password, salt, PBKDF2_ITERATIONS);
-    let change = Op::SetCredential(Credential { login: login.to_string(), verifier });
+    let change = Op::SetCredential(Credential { login: login.to_string(), verifier, device: None });
     store.apply(change).await.map_err(|e| in_store(&e))?;
     Ok(())
 }

@@ -196,9 +196,11 @@ impl<'t> Tables<'t> {
             Step::SetCredential(credential) => {
                 let key = credential.login.to_lowercase();
                 CREDENTIALS.insert(&mut self.credentials, &&key[..], encode_credential(credential))?;
+                rung.push(Watched::Logins);
             }
             Step::RemoveCredential(login) => {
                 self.credentials.remove(&login.to_lowercase()[..])?;
+                rung.push(Watched::Logins);
             }
             Step::Setting { key, value: Some(value) } => {
                 SETTINGS.insert(&mut self.settings, &&key[..], value.clone())?;

@@ -3,6 +3,7 @@
 //! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
 //! changes nothing: a refusal leaves no trace.
 
+mod devices;
 mod metadata;
 mod outbox;
 mod queue;
@@ -148,6 +149,11 @@ impl<'a, 't> Draft<'a, 't> {
                 }
                 self.steps.push(Step::RemoveCredential(login));
                 Done::Applied
+            }
+            Op::AddDevice(credential) => self.add_device(credential)?,
+            Op::SetDeviceAccess { name, access } => self.set_device_access(&name, access)?,
+            Op::SetDeviceRights { name, mailbox, change, rights } => {
+                self.set_device_rights(&name, mailbox, change, rights)?
             }
             Op::SetSetting { key, value } => self.set_setting(key, value)?,
             Op::MakeSetting { key, .. } if self.tables.settings.get(&key[..])?.is_some() => Done::Applied,
@@ -506,6 +512,7 @@ impl<'a, 't> Draft<'a, 't> {
             return Err(Trouble::Refused("a mailbox cannot move into itself"));
         }
         self.create_parents(&to)?;
+        self.keep_rights(id, &from, id, &to)?;
         self.steps.push(Step::Rename { id, name: to.clone() });
         for (child, name) in self.children(&inside)? {
             let name = mailbox_name(&format!("{to}/{}", name.get(inside.len()..).unwrap_or_default()))?;
@@ -532,7 +539,8 @@ impl<'a, 't> Draft<'a, 't> {
 
     /// RFC 3501 section 6.3.5: renaming INBOX moves its messages, and INBOX stays.
     fn move_inbox(&mut self, to: String) -> Result<Done, Trouble> {
-        let new = self.create(to, None)?;
+        let new = self.create(to.clone(), None)?;
+        self.keep_rights(INBOX, "INBOX", new, &to)?;
         for name in self.mailbox(INBOX)?.keywords.clone() {
             self.steps.push(Step::Keyword { mailbox: new, name });
         }
@@ -559,6 +567,7 @@ impl<'a, 't> Draft<'a, 't> {
         if !self.children(&format!("{name}/"))?.is_empty() {
             return Err(Trouble::Refused("the mailbox has mailboxes inside"));
         }
+        self.forget_rights(id)?;
         self.steps.push(Step::Delete { id });
         Ok(Done::Applied)
     }

@@ -339,6 +339,8 @@ pub enum Watched {
     Metadata,
     /// The relay queue.
     Queue,
+    /// Who may log in, and what they may do.
+    Logins,
 }
 
 /// The answer to [`Snapshot::changes_since`].

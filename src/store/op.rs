@@ -3,7 +3,9 @@
 //! Ops are commands; an Op checks everything before its first write.
 
 use super::NewBody;
-use crate::mail::access::Rights;
+use crate::limits::PBKDF2_ITERATIONS;
+use crate::mail::access::{Access, Rights};
+use crate::mail::credential::Verifier;
 use crate::mail::message::*;
 use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
@@ -125,6 +127,26 @@ pub enum Op {
     RemoveCredential {
         /// Login name.
         login: String,
+    },
+    /// A new device. Refused when there is one of that name.
+    AddDevice(Credential),
+    /// Other rights for a device.
+    SetDeviceAccess {
+        /// Its name.
+        name: String,
+        /// All that it may do from now on. Rules about mailboxes that are not there are left out.
+        access: Access,
+    },
+    /// Other rights for a device on one mailbox and what is below it (SETACL, RFC 4314 section 3.1).
+    SetDeviceRights {
+        /// Its name.
+        name: String,
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// How.
+        change: RightsChange,
+        /// What.
+        rights: Rights,
     },
     /// Keeps a small value under a key that has none: of two that make a secret at the same moment, one is kept.
     MakeSetting {
@@ -267,6 +289,17 @@ pub struct Expunge {
     pub mailbox: MailboxId,
     /// Which messages.
     pub which: Expungeable,
+}
+
+/// How rights change (RFC 4314 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RightsChange {
+    /// These instead of those that are there.
+    Replace,
+    /// These too.
+    Add,
+    /// Not these.
+    Remove,
 }
 
 /// Which messages an [`Expunge`] takes.
@@ -421,5 +454,47 @@ pub struct Credential {
     /// Login name.
     pub login: String,
     /// The verifier.
-    pub verifier: crate::mail::credential::Verifier,
+    pub verifier: Verifier,
+    /// Set when this is not the owner but a device of theirs; the login is [`Credential::device_login`] then.
+    pub device: Option<Device>,
 }
+
+/// What is kept of a device beside its verifier.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Device {
+    /// As the owner wrote it; see [`crate::mail::access::is_device_name`]. Two that differ in case alone are the same.
+    pub name: String,
+    /// [`Verifier::quick_hash`] of its password with the salt of the verifier.
+    pub quick_hash: [u8; 32],
+    /// When it was added.
+    pub made: Timestamp,
+    /// What it may do.
+    pub access: Access,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({:?}, {:?})", self.name, self.access)
+    }
+}
+
+impl Credential {
+    /// The login under which a device is kept. No login of a person looks like this: theirs have no space.
+    pub fn device_login(name: &str) -> String {
+        format!("{DEVICE_LOGIN}{name}")
+    }
+
+    /// A device with a password of at least 100 random bits. The verifier costs as much as the owner's, although such a password
+    /// needs no slow hash: logins by SCRAM are told the number of iterations before they have proved anything.
+    pub fn of_device(name: &str, password: &str, salt: [u8; 16], made: Timestamp, access: Access) -> Credential {
+        let quick_hash = Verifier::quick_hash(password, &salt);
+        Credential {
+            login: Credential::device_login(name),
+            verifier: Verifier::new(password, salt, PBKDF2_ITERATIONS),
+            device: Some(Device { name: name.to_owned(), quick_hash, made, access }),
+        }
+    }
+}
+
+/// What the logins of devices begin with, see [`Credential::device_login`].
+pub const DEVICE_LOGIN: &str = "device ";

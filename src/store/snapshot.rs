@@ -8,7 +8,7 @@ use super::code::Malformed;
 use super::damage::{caught, damaged, damaged_row, guarded, lost};
 use super::facts::decode_facts;
 use super::tables::*;
-use super::{Changes, Credential, QueueEntry, Shared, Trouble, closed};
+use super::{Changes, Credential, DEVICE_LOGIN, QueueEntry, Shared, Trouble, closed};
 use crate::limits::BODY_READ_BYTES;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
@@ -358,6 +358,25 @@ impl Snapshot {
     /// A login's credential, by login name (compared without regard to case).
     pub fn credential(&self, login: &str) -> Result<Option<Credential>, Trouble> {
         CREDENTIALS.get(&self.table(CREDENTIALS.table)?, &&login.to_lowercase()[..], decode_credential)
+    }
+    /// A device by its name (compared without regard to case).
+    pub fn device(&self, name: &str) -> Result<Option<Credential>, Trouble> {
+        let found = self.credential(&Credential::device_login(name))?;
+        Ok(found.filter(|credential| credential.device.is_some()))
+    }
+    /// All devices by name; those whose rows are damaged are left out, so that they keep nobody else from logging in.
+    pub fn devices(&self) -> Result<Vec<Credential>, Trouble> {
+        let mut found = Vec::new();
+        for row in self.table(CREDENTIALS.table)?.range(DEVICE_LOGIN..)? {
+            let (login, bytes) = row?;
+            let login = login.value();
+            if !login.starts_with(DEVICE_LOGIN) {
+                break;
+            }
+            let credential = CREDENTIALS.decode(&login, bytes.value(), decode_credential);
+            found.extend(credential.ok().filter(|credential| credential.device.is_some()));
+        }
+        Ok(found)
     }
     /// A setting's value.
     pub fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, Trouble> {

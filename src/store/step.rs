@@ -426,7 +426,11 @@ mod tests {
             Step::SpecialUse { id: b, special_use: Some(SpecialUse::Sent) },
             Step::SpecialUse { id: b, special_use: None },
             Step::Unqueue(QueueId(8)),
-            Step::SetCredential(Credential { login: "me".into(), verifier: Verifier::new("x", [1; 16], 1) }),
+            Step::SetCredential(Credential {
+                login: "me".into(),
+                verifier: Verifier::new("x", [1; 16], 1),
+                device: None,
+            }),
             Step::RemoveCredential("me".into()),
             Step::Setting { key: "k".into(), value: Some(vec![9; 200]) },
             Step::Setting { key: "k".into(), value: None },

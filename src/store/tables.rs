@@ -9,8 +9,9 @@ mod waiting;
 use super::code::*;
 use super::damage::damaged_row;
 use super::seal::{SEAL_BYTES, checksum, open_seal, seal};
-use super::{Credential, Trouble};
+use super::{Credential, Device, Trouble};
 use crate::limits::THREAD_GENERATIONS_MAX;
+use crate::mail::access::{Access, Rights};
 use crate::mail::credential::Verifier;
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::*;
@@ -448,7 +449,7 @@ pub fn find_thread(
 
 /// As row bytes.
 pub fn encode_credential(credential: &Credential) -> Vec<u8> {
-    let Credential { login, verifier } = credential;
+    let Credential { login, verifier, device } = credential;
     let Verifier { salt, iterations, stored_key, server_key } = verifier;
     let mut out = vec![VERSION];
     put_bytes(&mut out, login.as_bytes());
@@ -456,6 +457,19 @@ pub fn encode_credential(credential: &Credential) -> Vec<u8> {
     put_varint(&mut out, (*iterations).into());
     out.extend_from_slice(stored_key);
     out.extend_from_slice(server_key);
+    // A row that ends here is the owner's, as all were before there were devices.
+    if let Some(Device { name, quick_hash, made, access }) = device {
+        put_bytes(&mut out, name.as_bytes());
+        out.extend_from_slice(quick_hash);
+        put_signed(&mut out, made.0);
+        out.push(access.sends.into());
+        put_varint(&mut out, access.base.bits().into());
+        put_varint(&mut out, access.rules.len() as u64);
+        for (mailbox, rights) in &access.rules {
+            put_varint(&mut out, mailbox.0.into());
+            put_varint(&mut out, rights.bits().into());
+        }
+    }
     out
 }
 
@@ -469,7 +483,22 @@ pub fn decode_credential(bytes: &[u8]) -> Result<Credential, Malformed> {
         stored_key: decoder.array()?,
         server_key: decoder.array()?,
     };
-    Ok(Credential { login, verifier })
+    let device = if decoder.is_empty() { None } else { Some(decode_device(&mut decoder)?) };
+    Ok(Credential { login, verifier, device })
+}
+
+fn decode_device(decoder: &mut Decoder<'_>) -> Result<Device, Malformed> {
+    let rights = |decoder: &mut Decoder<'_>| {
+        let bits = u16::try_from(decoder.varint()?).map_err(|_| Malformed)?;
+        Ok(Rights::from_bits(bits))
+    };
+    let name = decoder.text()?;
+    let quick_hash = decoder.array()?;
+    let made = Timestamp(decoder.signed()?);
+    let sends = decoder.byte()? != 0;
+    let base = rights(decoder)?;
+    let rules = (0..decoder.count()?).map(|_| Ok((MailboxId(decoder.varint32()?), rights(decoder)?)));
+    Ok(Device { name, quick_hash, made, access: Access { base, rules: rules.collect::<Result<_, _>>()?, sends } })
 }
 
 #[cfg(test)]
@@ -511,8 +540,16 @@ mod tests {
             expunged: 12,
         };
         assert_eq!(MailboxState::decode(MailboxId(7), &state.encode()), Ok(state));
-        let credential = Credential { login: "Me".into(), verifier: Verifier::new("x", [3; 16], 2) };
-        assert_eq!(decode_credential(&encode_credential(&credential)), Ok(credential));
+        let credential = Credential { login: "Me".into(), verifier: Verifier::new("x", [3; 16], 2), device: None };
+        assert_eq!(decode_credential(&encode_credential(&credential)), Ok(credential.clone()));
+        let rules = vec![(INBOX, Rights::LOOKING), (MailboxId(70_000), Rights::NONE)];
+        let access = Access { base: Rights::GRANTABLE, rules, sends: true };
+        let device = Device { name: "Phone".into(), quick_hash: [9; 32], made: Timestamp(-3), access };
+        let with_device = Credential { device: Some(device), ..credential.clone() };
+        let row = encode_credential(&with_device);
+        assert_eq!(decode_credential(&row), Ok(with_device));
+        let without = row.get(..encode_credential(&credential).len()).unwrap_or_default();
+        assert_eq!(decode_credential(without), Ok(credential), "a row as it was kept before");
     }
 
     /// Seals are made of the bytes that redb keeps: other readers of the file rely on it.

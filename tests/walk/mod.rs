@@ -560,7 +560,7 @@ impl Walk {
                 let salt: [u8; 16] = self.chance.bytes(16).try_into().expect("sixteen");
                 let stored_key: [u8; 32] = self.chance.bytes(32).try_into().expect("thirty-two");
                 let verifier = Verifier { salt, iterations: 4096, stored_key, server_key: stored_key };
-                Change::SetCredential(Credential { login, verifier })
+                Change::SetCredential(Credential { login, verifier, device: None })
             }
             3 => {
                 let value = self.chance.bytes(32);
