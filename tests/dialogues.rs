@@ -9,6 +9,8 @@ mod around;
 mod client;
 #[path = "dialogues/cuts.rs"]
 mod cuts;
+#[path = "dialogues/devices.rs"]
+mod devices;
 #[path = "dialogues/pattern.rs"]
 mod pattern;
 #[path = "dialogues/pipeline.rs"]

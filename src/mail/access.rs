@@ -35,6 +35,11 @@ impl Access {
         Access { base: Rights::ALL, rules: Vec::new(), sends: true }
     }
 
+    /// Of nobody: nothing.
+    pub fn none() -> Access {
+        Access { base: Rights::NONE, rules: Vec::new(), sends: false }
+    }
+
     /// Whether there is any mailbox to be read: otherwise IMAP and POP3 have nothing for this login.
     pub fn reads(&self) -> bool {
         let reads = |rights: Rights| rights.has_any(Rights::LOOKING);

@@ -1,6 +1,6 @@
 //! Passwords as SCRAM-SHA-256 verifiers (RFC 5802 section 3, RFC 7677).
 
-use crate::wire::sasl::{Secret, prepare};
+use crate::wire::sasl::{Keys, Secret, prepare};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 use subtle::ConstantTimeEq;
@@ -53,26 +53,40 @@ impl Verifier {
 
     /// What a SCRAM exchange needs of it.
     pub fn secret(&self) -> Secret {
-        let Verifier { salt, iterations, stored_key, server_key } = *self;
-        Secret { salt, iterations, stored_key, server_key }
+        Secret { salt: self.salt, iterations: self.iterations, keys: vec![self.keys()] }
+    }
+
+    /// What proofs of the password are judged by.
+    pub fn keys(&self) -> Keys {
+        Keys { stored_key: self.stored_key, server_key: self.server_key }
+    }
+
+    /// Whether one exchange can be about this password and that of the other.
+    pub fn hashes_like(&self, other: &Verifier) -> bool {
+        (self.salt, self.iterations) == (other.salt, other.iterations)
     }
 
     /// What a SCRAM exchange gets for a login that there is not: a salt that is always the same for this name, which is in lower
     /// case, as long as the verifier stands, and keys that no proof fits. To a client it looks like [`Verifier::secret`].
     pub fn decoy(&self, name: &str) -> Secret {
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, &self.server_key);
-        let about = |what: &[u8]| {
-            let mut signing = hmac::Context::with_key(&secret);
-            signing.update(what);
-            signing.update(name.as_bytes());
-            let mut bytes = [0u8; 32];
-            bytes.copy_from_slice(signing.sign().as_ref());
-            bytes
-        };
         let mut salt = [0u8; 16];
-        salt.copy_from_slice(about(b"decoy salt ").split_at(16).0);
-        let (stored_key, server_key) = (about(b"decoy stored key "), about(b"decoy server key "));
-        Secret { salt, iterations: self.iterations, stored_key, server_key }
+        salt.copy_from_slice(self.about(b"decoy salt ", name).split_at(16).0);
+        Secret { salt, iterations: self.iterations, keys: vec![self.decoy_keys(name)] }
+    }
+
+    /// Keys of no password at all.
+    pub fn decoy_keys(&self, name: &str) -> Keys {
+        Keys { stored_key: self.about(b"decoy stored key ", name), server_key: self.about(b"decoy server key ", name) }
+    }
+
+    /// Bytes that nobody can foretell, always the same for this name as long as the verifier stands.
+    fn about(&self, what: &[u8], name: &str) -> [u8; 32] {
+        let mut signing = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.server_key));
+        signing.update(what);
+        signing.update(name.as_bytes());
+        let mut bytes = [0u8; 32];
+        bytes.copy_from_slice(signing.sign().as_ref());
+        bytes
     }
 
     /// Whether this is the password, compared in constant time. Costs as much as [`Verifier::new`].

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod device;
 mod dns;
 mod queue;
 mod routes;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
     error_code(
         1,
-        "`check` found damage, `check --salvage` could not save everything, a message named is not in the queue, or \
+        "`check` found damage, `check --salvage` could not save everything, a message or device named is not there, or \
          `dns --check` found something wrong"
     ),
     error_code(64, "the arguments are wrong"),
@@ -51,6 +52,7 @@ enum Command {
     Config(Config),
     Check(Check),
     Compact(Compact),
+    Device(device::DeviceArguments),
     Queue(queue::Queue),
     Routes(routes::Routes),
     Dns(Dns),
@@ -249,6 +251,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             routes::run(&arguments)
         }
+        Asked::Command(Command::Device(arguments)) => {
+            prepare(LevelFilter::Warn);
+            device::run(&arguments)
+        }
         Asked::Command(Command::Queue(arguments)) => {
             prepare(LevelFilter::Warn);
             queue::run(&arguments)
@@ -282,7 +288,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, queue, routes, dns, dkim, or --help"
+            "say what to do: try, init, serve, password, config, check, compact, device, queue, routes, dns, dkim, or --help"
                 .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),
@@ -361,7 +367,13 @@ mod tests {
     fn help_and_version_are_answers() {
         let Ok(Asked::Text(version)) = read("hauspost --version") else { panic!() };
         assert_eq!(version, format!("hauspost {}\n", env!("CARGO_PKG_VERSION")));
-        for line in ["hauspost --help", "hauspost try --help", "hauspost queue --help", "hauspost queue retry --help"] {
+        for line in [
+            "hauspost --help",
+            "hauspost try --help",
+            "hauspost queue --help",
+            "hauspost queue retry --help",
+            "hauspost device add --help",
+        ] {
             let Ok(Asked::Text(help)) = read(line) else { panic!("{line}") };
             assert!(help.contains("Usage: hauspost") && !help.contains("mx-port"));
         }

@@ -34,7 +34,7 @@ pub mod socket;
 pub mod wording;
 
 use crate::node::failure::{Exit, Failure};
-use crate::node::{queue, routes};
+use crate::node::{devices, queue, routes};
 use crate::serve::Context;
 use answer::Answer;
 use frame::Request;
@@ -56,6 +56,7 @@ pub async fn carry_out(errand: &Errand, request: &Request, answer: &mut Answer) 
     let words: Vec<&str> = words.collect();
     match command {
         "queue" => queue::carry_out(errand, &words, answer).await,
+        "device" => devices::carry_out(errand, &words, answer).await,
         "routes" => routes::carry_out(errand, &words, answer).await,
         // The program on the disk may be newer than the node that runs.
         other => Err(Failure::new(

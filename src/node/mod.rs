@@ -22,6 +22,7 @@ pub mod compact;
 pub mod configuration;
 pub mod control;
 pub mod cores;
+pub mod devices;
 pub mod directory;
 pub mod dns;
 pub mod failure;

@@ -42,11 +42,16 @@ pub fn check_password(password: &str) -> Result<(), Failure> {
 pub async fn set_password(store: &Store, net: &Net, login: &str, password: &str) -> Result<(), Failure> {
     let name = login.to_string();
     let stored = store.read(move |snapshot| snapshot.credential(&name)).await.map_err(|e| in_store(&e))?;
-    if stored.is_some_and(|credential| credential.verifier.matches(password)) {
+    if stored.as_ref().is_some_and(|credential| credential.verifier.matches(password)) {
         return Ok(());
     }
     let salt = net.random::<16>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
-    let verifier = Verifier::new(password, salt, PBKDF2_ITERATIONS);
+    // Devices keep what their passwords were hashed with: one exchange of SCRAM must be able to try all of them.
+    let devices = store.read(|snapshot| snapshot.devices()).await.map_err(|e| in_store(&e))?;
+    let verifier = match (&stored, devices.is_empty()) {
+        (Some(old), false) => Verifier::new(password, old.verifier.salt, old.verifier.iterations),
+        _ => Verifier::new(password, salt, PBKDF2_ITERATIONS),
+    };
     let change = Op::SetCredential(Credential { login: login.to_string(), verifier, device: None });
     store.apply(change).await.map_err(|e| in_store(&e))?;
     Ok(())

@@ -1,7 +1,7 @@
 //! Logins for every protocol: one place, bounded, delayed after failures.
 //!
 //! Receives a login and a password, or SCRAM's proof of one, as a protocol got them; hands on who it is. Not SASL (that is
-//! `wire::sasl`) and not a list of accounts: there is one owner. What always holds:
+//! `wire::sasl`) and not a list of accounts: there is one owner, with devices (`doors`). What always holds:
 //!
 //! - A password that was right before and still is, is welcome at once, however many guess: nobody can lock the owner's phone
 //!   out. Only from a network that has been refused [`LOGIN_REFUSALS_MAX`] times, and an address that the owner is not known by,
@@ -12,23 +12,32 @@
 //! - Two wrong SCRAM proofs cannot be told to be of the same password: each is made with a new nonce. So they make only SCRAM
 //!   wait, one after the other, and never get a network refused; and they cost us no hash.
 //! - One login guessed at from many networks is guessed at slowly: unknown addresses take turns.
+//! - The password of a device is right at once too: it is random, and nobody finds it by guessing.
 //! - Unknown logins cost the same, wait the same and get the same answers as known ones.
 //! - Hashing is done by one thread, so it takes at most one core however many ask.
-//! - The log names source and mechanism, no password, and no login but the owner's: what is typed there may be a password.
+//! - The log names source and mechanism, no password, and no login but the owner's and their devices': what else is typed
+//!   there may be a password.
 
+mod doors;
 mod exchange;
 mod memory;
+mod standing;
 
+pub use doors::{Named, Who, device_login};
 pub use exchange::{Authentication, Progress, authenticate};
+pub use standing::{Heeded, Standing};
 
 use crate::limits::*;
 use crate::mail::credential::Verifier;
 use crate::net::Net;
 use crate::serve::{Context, Service, Site};
 use crate::store::Trouble;
+use crate::wire::date::Timestamp;
 use crate::wire::sasl::{Password, Secret};
+use doors::{Doors, canonical};
 use memory::{Attempt, Caller, Memory, Tag};
 use ring::hmac;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,15 +51,18 @@ pub struct Logins {
     memory: Mutex<Memory>,
     hashing: OnceLock<smol::channel::Sender<Check>>,
     in_flight: AtomicUsize,
+    used: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// The answer to a login attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Who it is: the owner's canonical login.
-    Welcome(String),
+    /// Who it is.
+    Welcome(Who),
     /// Wrong login or password. The delay has already been served.
     Wrong,
+    /// The password of a device that has no right to use this service.
+    NotAllowed,
     /// Not looked at: this network, or all that guess at this login, have tried too much. May work later.
     TooMany,
     /// The store could not be asked, or the node is stopping; may work later.
@@ -69,34 +81,44 @@ pub struct Visitor {
 }
 
 impl Logins {
-    /// Checks a password. The login is the owner's login, its local part, or any of the owner's addresses, in any case.
-    /// Waits after failures before it answers, at most [`LOGIN_DELAY_MILLIS_MAX`]. Cancel-safe: an attempt that is given up
-    /// half-way counts as failed. `mechanism` is for the log.
+    /// Checks a password. The login is the owner's or a device's, see [`doors`], in any case. Waits after failures before it
+    /// answers, at most [`LOGIN_DELAY_MILLIS_MAX`]. Cancel-safe: an attempt that is given up half-way counts as failed.
+    /// `mechanism` is for the log.
     pub async fn check(&self, context: &Context, visitor: &Visitor, mechanism: &str, given: &Password) -> Verdict {
         let site = context.site();
-        let verifier = match self.verifier(context, &site).await {
-            Ok(verifier) => verifier,
+        let doors = match Doors::read(context, &site).await {
+            Ok(doors) => doors,
             Err(verdict) => return verdict,
         };
         let Some(key) = self.key(&context.net) else { return Verdict::Unavailable };
-        let (caller, tag) = (caller(key, &site, visitor, &given.login), tag(key, &verifier, given));
+        let (caller, tag) = (caller(key, &site, visitor, &given.login), tag(key, &doors.owner, given));
         let clock = context.net.clock();
+        let device = doors.device_with(given);
+        if let Some(device) = &device
+            && self.memory().is_welcome_at_once(&caller, clock.steady())
+        {
+            return self.welcome(context, device.clone(), visitor, mechanism);
+        }
         if self.memory().is_known_success(&caller, &tag, clock.steady()) {
-            return welcome(context, &site, visitor, mechanism);
+            return self.welcome(context, doors.who_owns(), visitor, mechanism);
         }
         let attempt = self.memory().begin_password(&caller, &tag, clock.steady());
         let waited = match self.serve_delay(context, &attempt).await {
             Ok(waited) => waited,
             Err(verdict) => return refused(&site, visitor, mechanism, &given.login, verdict, &attempt),
         };
+        if let Some(device) = device {
+            self.memory().uncount(&caller, Some(&tag), clock.steady());
+            return self.welcome(context, device, visitor, mechanism);
+        }
         let right = match attempt.repeated {
             true => Some(false),
-            false => self.hash(verifier, &given.password).await,
+            false => self.hash(doors.owner.clone(), &given.password).await,
         };
         match right {
-            Some(right) if right && is_owner(&site, &given.login) => {
+            Some(right) if right && Named::read(&site, &given.login) == Named::Owner => {
                 self.memory().succeeded(&caller, Some(tag), clock.steady());
-                welcome(context, &site, visitor, mechanism)
+                self.welcome(context, doors.who_owns(), visitor, mechanism)
             }
             Some(_) => {
                 self.memory().failed(&caller, &tag);
@@ -119,7 +141,7 @@ impl Logins {
         login: &str,
     ) -> Result<(Secret, [u8; 18]), Verdict> {
         let site = context.site();
-        let verifier = self.verifier(context, &site).await?;
+        let doors = Doors::read(context, &site).await?;
         let key = self.key(&context.net).ok_or(Verdict::Unavailable)?;
         let caller = caller(key, &site, visitor, login);
         let refusal = self.memory().refuse(&caller, context.net.clock().steady());
@@ -127,18 +149,17 @@ impl Logins {
             return Err(refused(&site, visitor, mechanism, login, Verdict::TooMany, &attempt));
         }
         let nonce = context.net.random::<18>().map_err(|error| no_random(&error))?;
-        let secret = if is_owner(&site, login) { verifier.secret() } else { verifier.decoy(&canonical(&site, login)) };
-        Ok((secret, nonce))
+        Ok((doors.secret(login), nonce))
     }
 
-    /// Judges a proof that was good or not. Waits as [`Logins::check`] does, whatever the proof.
+    /// Judges a proof: which stored key it was good for, if any. Waits as [`Logins::check`] does, whatever the proof.
     pub async fn judge(
         &self,
         context: &Context,
         visitor: &Visitor,
         mechanism: &str,
         login: &str,
-        right: bool,
+        right: Option<[u8; 32]>,
     ) -> Verdict {
         let site = context.site();
         let Some(key) = self.key(&context.net) else { return Verdict::Unavailable };
@@ -148,29 +169,52 @@ impl Logins {
         if let Err(verdict) = self.serve_delay(context, &attempt).await {
             return refused(&site, visitor, mechanism, login, verdict, &attempt);
         }
-        if right && is_owner(&site, login) {
-            self.memory().succeeded(&caller, None, clock.steady());
-            return welcome(context, &site, visitor, mechanism);
+        // Asked again: a device may have been removed since the exchange began.
+        let doors = match Doors::read(context, &site).await {
+            Ok(doors) => doors,
+            Err(verdict) => return verdict,
+        };
+        match right.and_then(|stored_key| doors.proved(login, &stored_key)) {
+            Some(who) => {
+                self.memory().succeeded(&caller, None, clock.steady());
+                self.welcome(context, who, visitor, mechanism)
+            }
+            None => refused(&site, visitor, mechanism, login, Verdict::Wrong, &attempt),
         }
-        refused(&site, visitor, mechanism, login, Verdict::Wrong, &attempt)
+    }
+
+    /// The password was right: whoever it is comes in, unless it is a device that has no business with this service.
+    fn welcome(&self, context: &Context, who: Who, visitor: &Visitor, mechanism: &str) -> Verdict {
+        let Visitor { service, peer, tls } = visitor;
+        let may = match service {
+            Service::Submission => who.access.sends,
+            Service::Imap | Service::Pop3 => who.access.reads(),
+            Service::Mx => true,
+        };
+        let (service, name) = (service.name(), who.name());
+        if !may {
+            log::info!(
+                "event=login-refused service={service} mechanism={mechanism} peer={peer} login={name:?} reason=no-right"
+            );
+            return Verdict::NotAllowed;
+        }
+        context.seat.keep();
+        log::info!("event=login service={service} mechanism={mechanism} peer={peer} login={name:?} tls={tls}");
+        if let Some(device) = &who.device {
+            self.used().insert(device.to_lowercase(), context.net.clock().now());
+        }
+        Verdict::Welcome(who)
+    }
+
+    /// When each device has logged in last since the node began, by its name in lower case. It is not kept: a card wears out.
+    pub fn used(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an address is not to be greeted, because its network goes on guessing while it is refused. Not for other mail
     /// servers: who guesses passwords may still bring mail.
     pub fn turns_away(&self, service: Service, peer: IpAddr, now: Duration) -> bool {
         service != Service::Mx && self.memory().turns_away(peer, now)
-    }
-
-    async fn verifier(&self, context: &Context, site: &Site) -> Result<Verifier, Verdict> {
-        let owner = site.login.clone();
-        match context.store.read(move |snapshot| snapshot.credential(&owner)).await {
-            Ok(Some(credential)) => Ok(credential.verifier),
-            Ok(None) => {
-                log::warn!("event=login-impossible reason=\"no password has been set\"");
-                Err(Verdict::Wrong)
-            }
-            Err(trouble) => Err(unavailable(&trouble)),
-        }
     }
 
     /// Serves the wait of an attempt.
@@ -235,14 +279,6 @@ fn no_random(error: &std::io::Error) -> Verdict {
     Verdict::Unavailable
 }
 
-fn welcome(context: &Context, site: &Site, visitor: &Visitor, mechanism: &str) -> Verdict {
-    context.seat.keep();
-    let Visitor { service, peer, tls } = visitor;
-    let service = service.name();
-    log::info!("event=login service={service} mechanism={mechanism} peer={peer} login={:?} tls={tls}", site.login);
-    Verdict::Welcome(site.login.clone())
-}
-
 /// Logs a refusal. Of those that were not looked at only some, so that a flood of attempts is none of lines.
 fn refused(
     site: &Site,
@@ -254,7 +290,11 @@ fn refused(
 ) -> Verdict {
     let Visitor { service, peer, .. } = visitor;
     let service = service.name();
-    let login = if is_owner(site, login) { "owner" } else { "unknown" };
+    let login = match Named::read(site, login) {
+        Named::Owner => "owner",
+        Named::Device(_) => "device",
+        Named::Nobody => "unknown",
+    };
     match &verdict {
         Verdict::TooMany if attempt.refusals.is_power_of_two() => log::warn!(
             "event=login-refused service={service} mechanism={mechanism} peer={peer} login={login} reason=too-many count={}",
@@ -287,28 +327,6 @@ fn tag(key: &hmac::Key, verifier: &Verifier, given: &Password) -> Tag {
     let mut tag = [0u8; 32];
     tag.copy_from_slice(signing.sign().as_ref());
     tag
-}
-
-/// Whether a login name means the owner.
-fn is_owner(site: &Site, login: &str) -> bool {
-    let login = login.to_lowercase();
-    let canonical = site.login.to_lowercase();
-    let local = canonical.split_once('@').map_or(canonical.as_str(), |(local, _)| local);
-    login == canonical
-        || login == local
-        || site.addresses.iter().any(|address| address.to_string().to_lowercase() == login)
-}
-
-/// One name for all the names of a login: a local part and the address it belongs to are one, whether they exist or not.
-fn canonical(site: &Site, login: &str) -> String {
-    if is_owner(site, login) {
-        return site.login.to_lowercase();
-    }
-    let login = login.to_lowercase();
-    match login.split_once('@') {
-        Some((local, domain)) if site.domains.iter().any(|own| own.as_str() == domain) => local.to_owned(),
-        _ => login,
-    }
 }
 
 /// Counts one check, as long as it lives.

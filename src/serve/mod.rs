@@ -4,6 +4,7 @@
 
 pub mod admission;
 mod destinations;
+pub mod devices;
 pub mod imap;
 mod inquiries;
 mod intake;
@@ -23,7 +24,9 @@ pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
 pub use destinations::{Destinations, Seen};
 pub use inquiries::Inquiries;
 pub use intake::{Intake, Whole};
-pub use login::{Authentication, Logins, Progress, Verdict, Visitor, authenticate};
+pub use login::{
+    Authentication, Heeded, Logins, Named, Progress, Standing, Verdict, Visitor, Who, authenticate, device_login,
+};
 pub use sent::SentCopies;
 pub use signing::sign_message;
 pub use site::*;

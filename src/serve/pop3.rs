@@ -5,9 +5,12 @@
 //! others do, messages that they delete meanwhile are answered with an error.
 
 use crate::limits::*;
+use crate::mail::access::Rights;
 use crate::mail::message::{BodyId, INBOX, Uid};
 use crate::net::Stream;
-use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
+use crate::serve::{
+    Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, Who, authenticate,
+};
 use crate::store::{Expunge, Expungeable, Op, Trouble};
 use crate::wire::pop3::{LoginAnswer, Maildrop, Message, Server, Settings, Want};
 use crate::wire::sasl::{Input, Password};
@@ -42,7 +45,7 @@ struct Session {
     server: Server,
     /// AUTH is going on.
     authentication: Option<Authentication>,
-    logged_in: bool,
+    login: Option<Standing>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     out: Vec<u8>,
@@ -66,7 +69,7 @@ impl Session {
             stream: Some(stream),
             server: Server::new(settings),
             authentication: None,
-            logged_in: false,
+            login: None,
             login_until,
             out: Vec::new(),
             counts: Counts::default(),
@@ -116,20 +119,46 @@ impl Session {
 
     /// 0 when the client has gone or the node stops: POP3 has no word for that.
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wait = match self.logged_in {
-            true => Duration::from_secs(POP3_IDLE_SECONDS),
-            false => self.login_until.saturating_sub(self.context.net.clock().steady()),
+        let wait = match &self.login {
+            Some(_) => Duration::from_secs(POP3_IDLE_SECONDS),
+            None => self.login_until.saturating_sub(self.context.net.clock().steady()),
         };
         if wait.is_zero() {
             // A read of what is there already takes no time, however often.
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let stopping = self.context.stopping.clone();
-        let stopped = async {
-            stopping.asked().await;
-            Ok(0)
-        };
-        smol::future::or(self.stream()?.read(buffer, wait), stopped).await
+        loop {
+            let stopping = self.context.stopping.clone();
+            let stopped = async {
+                stopping.asked().await;
+                Ok(Some(0))
+            };
+            let (login, stream) = (self.login.as_mut(), self.stream.as_mut());
+            let stream = stream.ok_or(io::ErrorKind::NotConnected)?;
+            let reading = async { stream.read(buffer, wait).await.map(Some) };
+            let rung = async {
+                match login {
+                    Some(login) => login.rung().await,
+                    None => smol::future::pending().await,
+                }
+                Ok(None)
+            };
+            let read = smol::future::or(reading, smol::future::or(rung, stopped)).await?;
+            if !self.is_welcome().await {
+                return Ok(0);
+            }
+            if let Some(read) = read {
+                return Ok(read);
+            }
+        }
+    }
+
+    /// Whether the login still stands. Other rights end the session too: what a maildrop is for is said when it is opened.
+    async fn is_welcome(&mut self) -> bool {
+        match &mut self.login {
+            Some(login) => login.heed(&self.context).await == Ok(Heeded::Same),
+            None => true,
+        }
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -186,25 +215,31 @@ impl Session {
 
     async fn answer_verdict(&mut self, verdict: Verdict) {
         let answer = match verdict {
-            Verdict::Welcome(_) => match self.open_maildrop().await {
-                Ok(maildrop) => {
-                    self.logged_in = true;
+            Verdict::Welcome(who) => match self.open_maildrop(&who).await {
+                Ok(Some(maildrop)) => {
+                    self.login = Some(Standing::new(&self.context, who));
                     LoginAnswer::Opened(maildrop)
                 }
+                Ok(None) => LoginAnswer::NotAllowed,
                 Err(trouble) => {
                     log::error!("event=maildrop-unavailable trouble={trouble:?}");
                     LoginAnswer::Unavailable
                 }
             },
             Verdict::Wrong => LoginAnswer::Wrong,
+            Verdict::NotAllowed => LoginAnswer::NotAllowed,
             Verdict::TooMany => LoginAnswer::TooMany,
             Verdict::Unavailable => LoginAnswer::Unavailable,
         };
         self.server.answer_login(answer, &mut self.out);
     }
 
-    /// Reads all rows of INBOX, a page at a time.
-    async fn open_maildrop(&self) -> Result<Maildrop, Trouble> {
+    /// Reads all rows of INBOX, a page at a time. `None`: it may not be read.
+    async fn open_maildrop(&self, who: &Who) -> Result<Option<Maildrop>, Trouble> {
+        let rights = who.access.own_rule(INBOX).unwrap_or(who.access.base);
+        if !rights.contains(Rights::READ) {
+            return Ok(None);
+        }
         let store = &self.context.store;
         let inbox = store.read(|snapshot| snapshot.mailbox(INBOX)).await?.ok_or(Trouble::NotFound)?;
         let mut messages: Vec<Message> = Vec::new();
@@ -227,7 +262,8 @@ impl Session {
             }
         }
         messages.shrink_to_fit();
-        Ok(Maildrop::new(inbox.uid_validity.0, messages))
+        let maildrop = Maildrop::new(inbox.uid_validity.0, messages);
+        Ok(Some(if rights.contains(Rights::REMOVING) { maildrop } else { maildrop.for_reading() }))
     }
 
     async fn send_piece(&mut self, body: u64, start: u64, bytes: u64) {

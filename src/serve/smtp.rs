@@ -19,7 +19,9 @@ mod policy;
 
 use crate::limits::*;
 use crate::net::{Stream, TlsFacts};
-use crate::serve::{Authentication, Context, Progress, Service, Site, Verdict, Visitor, authenticate};
+use crate::serve::{
+    Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, authenticate,
+};
 use crate::wire::address::{Address, ForwardPath};
 use crate::wire::sasl::Input;
 use crate::wire::smtp::{Envelope, HoldBounds, LoginAnswer, Reply, Role, Server, Settings, Want, replies};
@@ -51,6 +53,8 @@ struct Session {
     server: Server,
     /// AUTH is going on.
     authentication: Option<Authentication>,
+    /// Who has logged in.
+    login: Option<Standing>,
     incoming: Option<Box<Incoming>>,
     /// On the steady clock.
     began: Duration,
@@ -69,6 +73,14 @@ struct Waiting {
     for_message: bool,
     /// Of the piece, so far.
     bytes: usize,
+}
+
+/// Why nothing was read.
+enum NotRead {
+    Stopping,
+    /// The rights of a device have changed, of this one perhaps.
+    Rights,
+    Failed(io::Error),
 }
 
 /// Why a conversation on one stream is over.
@@ -106,6 +118,7 @@ impl Session {
             tls,
             server,
             authentication: None,
+            login: None,
             incoming: None,
             began,
             waiting: Waiting::default(),
@@ -151,6 +164,9 @@ impl Session {
                         incoming.write(&self.context, &self.site, &self.server, bytes).await;
                     }
                 }
+                Want::Sender if !self.is_welcome().await => {
+                    self.server.close(replies::LOGIN_ENDED, &mut self.out);
+                }
                 Want::Sender => {
                     let sender = self.server.envelope().map(|envelope| &envelope.reverse_path);
                     let answer = sender.map_or(Ok(()), |sender| policy::may_send(&self.site, self.role, sender));
@@ -193,6 +209,13 @@ impl Session {
         policy::may_receive(&self.context, &self.site, self.role, &sender, forward_path).await
     }
 
+    /// Whether the login, if there is one, may still send.
+    async fn is_welcome(&mut self) -> bool {
+        let Some(login) = &mut self.login else { return true };
+        let heeded = login.heed(&self.context).await;
+        matches!(heeded, Ok(Heeded::Same | Heeded::Changed)) && login.who().access.sends
+    }
+
     async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {
         if !self.out.is_empty() {
             stream.write_all(&self.out, Duration::from_secs(SMTP_WRITE_SECONDS)).await?;
@@ -201,8 +224,8 @@ impl Session {
         Ok(())
     }
 
-    /// Reads more input. 0: the peer has gone; or it was silent or slow for too long, or the node is stopping, and goodbye has
-    /// been said.
+    /// Reads more input. 0: the peer has gone; or it was silent or slow for too long, its login has ended, or the node is stopping,
+    /// and goodbye has been said.
     async fn read(&mut self, stream: &mut Stream, input: &mut [u8], replied: bool) -> io::Result<usize> {
         let receiving = self.server.is_receiving();
         let now = self.context.net.clock().steady();
@@ -210,39 +233,59 @@ impl Session {
         if replied || whole || receiving != self.waiting.for_message {
             self.waiting = Waiting { since: now, for_message: receiving, bytes: 0 };
         }
-        let waited = now.saturating_sub(self.waiting.since);
-        let patience = Duration::from_secs(if receiving { SMTP_DATA_SECONDS } else { SMTP_COMMAND_SECONDS });
-        let patience = patience.saturating_sub(waited);
-        let left = Duration::from_secs(SMTP_SESSION_SECONDS_MAX).saturating_sub(now.saturating_sub(self.began));
-        let read = {
-            let reading = async {
-                let wait = patience.min(left);
-                if wait.is_zero() {
-                    return Err(Some(io::ErrorKind::TimedOut.into()));
+        let goodbye = loop {
+            let (patience, left) = self.patience(receiving);
+            match self.read_within(stream, input, patience.min(left)).await {
+                Ok(bytes) => {
+                    self.waiting.bytes = self.waiting.bytes.saturating_add(bytes);
+                    return Ok(bytes);
                 }
-                stream.read(input, wait).await.map_err(Some)
-            };
-            let stopping = async {
-                self.context.stopping.asked().await;
-                Err(None)
-            };
-            if receiving { reading.await } else { future::or(stopping, reading).await }
-        };
-        let goodbye = match read {
-            Ok(bytes) => {
-                self.waiting.bytes = self.waiting.bytes.saturating_add(bytes);
-                return Ok(bytes);
+                Err(NotRead::Rights) if self.is_welcome().await => {}
+                Err(NotRead::Rights) => break replies::LOGIN_ENDED,
+                Err(NotRead::Stopping) => break replies::STOPPING,
+                Err(NotRead::Failed(error)) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
+                Err(NotRead::Failed(_)) if left < patience => break replies::SESSION_TOO_LONG,
+                Err(NotRead::Failed(_)) => break replies::TIMED_OUT,
             }
-            Err(None) => replies::STOPPING,
-            Err(Some(error)) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
-            Err(Some(_)) if left < patience => replies::SESSION_TOO_LONG,
-            Err(Some(_)) => replies::TIMED_OUT,
         };
         self.incoming = None;
         self.server.close(goodbye, &mut self.out);
         self.flush(stream).await?;
         stream.close(Duration::from_secs(SMTP_WRITE_SECONDS)).await?;
         Ok(0)
+    }
+
+    /// How long the peer may be silent from now on, and how long the session may last.
+    fn patience(&self, receiving: bool) -> (Duration, Duration) {
+        let now = self.context.net.clock().steady();
+        let patience = Duration::from_secs(if receiving { SMTP_DATA_SECONDS } else { SMTP_COMMAND_SECONDS });
+        let left = Duration::from_secs(SMTP_SESSION_SECONDS_MAX).saturating_sub(now.saturating_sub(self.began));
+        (patience.saturating_sub(now.saturating_sub(self.waiting.since)), left)
+    }
+
+    async fn read_within(&mut self, stream: &mut Stream, input: &mut [u8], wait: Duration) -> Result<usize, NotRead> {
+        let reading = async {
+            if wait.is_zero() {
+                return Err(NotRead::Failed(io::ErrorKind::TimedOut.into()));
+            }
+            stream.read(input, wait).await.map_err(NotRead::Failed)
+        };
+        if self.server.is_receiving() {
+            return reading.await;
+        }
+        let stopping = async {
+            self.context.stopping.asked().await;
+            Err(NotRead::Stopping)
+        };
+        let login = self.login.as_mut();
+        let rung = async {
+            match login {
+                Some(login) => login.rung().await,
+                None => future::pending().await,
+            }
+            Err(NotRead::Rights)
+        };
+        future::or(stopping, future::or(reading, rung)).await
     }
 
     fn begin_message(&mut self) {
@@ -256,7 +299,9 @@ impl Session {
     async fn finish_message(&mut self, stream: &mut Stream) -> io::Result<()> {
         self.context.seat.keep();
         self.flush(stream).await?;
+        let welcome = self.is_welcome().await;
         let answer = match self.incoming.take() {
+            _ if !welcome => Err(replies::MAY_NOT_SEND),
             Some(incoming) => incoming.finish(&self.context, &self.site, &self.server).await,
             None => Err(replies::FAILED),
         };
@@ -282,7 +327,11 @@ impl Session {
         let answer = match authenticate(&self.context, &visitor, bindings, &mut self.authentication, input).await {
             Progress::Challenge(challenge) => LoginAnswer::Challenge(challenge),
             Progress::Refused(trouble) => LoginAnswer::Refused(trouble),
-            Progress::Verdict(Verdict::Welcome(_)) => LoginAnswer::Welcome,
+            Progress::Verdict(Verdict::Welcome(who)) => {
+                self.login = Some(Standing::new(&self.context, who));
+                LoginAnswer::Welcome
+            }
+            Progress::Verdict(Verdict::NotAllowed) => LoginAnswer::NotAllowed,
             Progress::Verdict(Verdict::Wrong) => LoginAnswer::Wrong,
             Progress::Verdict(Verdict::TooMany) => LoginAnswer::TooMany,
             Progress::Verdict(Verdict::Unavailable) => LoginAnswer::Unavailable,

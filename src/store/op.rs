@@ -3,7 +3,6 @@
 //! Ops are commands; an Op checks everything before its first write.
 
 use super::NewBody;
-use crate::limits::PBKDF2_ITERATIONS;
 use crate::mail::access::{Access, Rights};
 use crate::mail::credential::Verifier;
 use crate::mail::message::*;
@@ -484,13 +483,14 @@ impl Credential {
         format!("{DEVICE_LOGIN}{name}")
     }
 
-    /// A device with a password of at least 100 random bits. The verifier costs as much as the owner's, although such a password
-    /// needs no slow hash: logins by SCRAM are told the number of iterations before they have proved anything.
-    pub fn of_device(name: &str, password: &str, salt: [u8; 16], made: Timestamp, access: Access) -> Credential {
-        let quick_hash = Verifier::quick_hash(password, &salt);
+    /// A device with a password of at least 100 random bits. It is hashed with the salt and the iterations of the owner's, although
+    /// such a password needs no slow hash: a login by SCRAM is told these before it has proved anything, so that under one name all
+    /// passwords are tried that were hashed alike.
+    pub fn of_device(name: &str, password: &str, owner: &Verifier, made: Timestamp, access: Access) -> Credential {
+        let quick_hash = Verifier::quick_hash(password, &owner.salt);
         Credential {
             login: Credential::device_login(name),
-            verifier: Verifier::new(password, salt, PBKDF2_ITERATIONS),
+            verifier: Verifier::new(password, owner.salt, owner.iterations),
             device: Some(Device { name: name.to_owned(), quick_hash, made, access }),
         }
     }

@@ -73,6 +73,8 @@ pub enum LoginAnswer {
     Opened(Maildrop),
     /// Wrong login or password.
     Wrong,
+    /// The password of a device that may not read this maildrop.
+    NotAllowed,
     /// The password or the maildrop could not be read; may work later.
     Unavailable,
     /// The login was not looked at: too many were wrong before.
@@ -321,6 +323,10 @@ impl Server {
                 self.logins_failed += 1;
                 err(out, "[AUTH] wrong login or password");
             }
+            LoginAnswer::NotAllowed => {
+                self.logins_failed += 1;
+                err(out, "[AUTH] this device may not read mail");
+            }
             LoginAnswer::Unavailable => {
                 self.logins_failed += 1;
                 err(out, "[SYS/TEMP] try again later");
@@ -387,7 +393,7 @@ impl Server {
             }
             (Verb::Dele, Some(number)) => {
                 let (index, _) = maildrop.find(number)?;
-                maildrop.delete(index);
+                maildrop.delete(index)?;
                 ok(out, "deleted");
             }
             (Verb::Rset, _) => {

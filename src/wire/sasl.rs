@@ -9,8 +9,8 @@ mod prep;
 mod scram;
 
 pub use prep::prepare;
-pub use scram::Secret;
 pub use scram::client::{Binding, NOT_PROVEN, Prover};
+pub use scram::{Keys, Secret};
 
 use crate::limits::{SASL_LINE_BYTES_MAX, SASL_NAME_BYTES_MAX, SASL_PASSWORD_BYTES_MAX};
 use base64::Engine;
@@ -117,8 +117,8 @@ pub enum Question {
     Proof {
         /// As in [`Question::Secret`].
         login: String,
-        /// The proof is good.
-        right: bool,
+        /// Which of the passwords it proves, by its stored key; `None`: none of them.
+        right: Option<[u8; 32]>,
     },
 }
 

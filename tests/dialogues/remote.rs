@@ -322,7 +322,7 @@ async fn log_in(session: &mut Session, rules: &Rc<RefCell<Rules>>, line: &str) -
                 exchange.knows(Verifier::new(password, *b"salt and pepper.", 4096).secret(), &[9; 18])
             }
             Step::Ask(Question::Proof { right, .. }) => {
-                welcome = all || right;
+                welcome = all || right.is_some();
                 exchange.judged(welcome)
             }
             Step::Over if welcome => return Some("235 2.7.0 welcome".to_owned()),

@@ -98,6 +98,8 @@ pub enum What {
         name: String,
         check: Vec<String>,
     },
+    /// `device add phone read`; the words after `device`.
+    Device(Vec<String>),
     /// `queue is empty`, `queue has 2`; the words after `queue`.
     Queue(Vec<String>),
 }
@@ -235,6 +237,7 @@ fn parse_step(line: &str) -> Result<What, String> {
         ["mx", ..] => What::Mx(rest(1)),
         ["web", ..] => What::Web(rest(1)),
         ["set", ..] => What::Set(rest(1)),
+        ["device", ..] => What::Device(rest(1)),
         ["queue", ..] => What::Queue(rest(1)),
         ["inbox", ..] => What::Mailbox { name: "INBOX".to_owned(), check: rest(1) },
         ["mailbox", name, ..] => What::Mailbox { name: name.to_string(), check: rest(2) },

@@ -235,6 +235,7 @@ impl World {
             },
             What::Mailbox { name, check } => self.check_mailbox(name, check),
             What::Queue(words) => self.check_queue(words),
+            What::Device(words) => self.change_device(words),
         }
     }
 

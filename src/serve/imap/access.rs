@@ -8,6 +8,7 @@ use super::failure::{Failure, no};
 use crate::mail::access::{Access, Rights};
 use crate::mail::message::{Mailbox, MailboxId, SpecialUse, SystemFlags};
 use crate::mail::special_use;
+use crate::serve::{Heeded, Standing, Who};
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::{Code, MailboxName, Status, response};
 use std::collections::HashMap;
@@ -92,6 +93,53 @@ pub(super) fn denied() -> Failure {
 }
 
 impl Session {
+    /// Goes on as whoever has logged in.
+    pub(super) async fn be(&mut self, who: Who) -> Result<(), Failure> {
+        self.access = who.access.clone();
+        self.login = Some(Standing::new(&self.context, who));
+        let heeded = self.heed_rights().await;
+        if heeded.is_err() {
+            self.login = None;
+        }
+        heeded
+    }
+
+    /// Before a command: a device that has been removed has nothing more to say, and one with other rights keeps to them.
+    pub(super) async fn heed_rights(&mut self) -> Result<(), Failure> {
+        let Some(login) = &mut self.login else { return Ok(()) };
+        match login.heed(&self.context).await? {
+            Heeded::Same => return Ok(()),
+            Heeded::Gone => return Err(Failure::Bye(Code::None, "This device has been removed")),
+            Heeded::Changed => {}
+        }
+        let access = login.who().access.clone();
+        if !access.reads() {
+            return Err(Failure::Bye(Code::None, "This device may no longer read mail"));
+        }
+        self.access = access;
+        self.heed_selected().await
+    }
+
+    /// RFC 4314 section 5.1.1: a mailbox that may no longer be read ends the session; other flags that can be changed are told.
+    async fn heed_selected(&mut self) -> Result<(), Failure> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let (access, id) = (self.access.clone(), selected.mailbox);
+        let rights = self.context.store.read(move |snapshot| {
+            let Some(mailbox) = snapshot.mailbox(id)? else { return Ok(None) };
+            access.on(id, &mailbox.name, |above| id_of(snapshot, above)).map(Some)
+        });
+        // One that has been deleted is told of with the news.
+        let Some(rights) = rights.await? else { return Ok(()) };
+        if !rights.contains(Rights::READ) {
+            return Err(Failure::Bye(Code::None, "The selected mailbox may no longer be read"));
+        }
+        if std::mem::replace(&mut selected.rights, rights) != rights {
+            response::flags(&mut self.line.out, &selected.keywords);
+            self.tell_permanent_flags("Flags that can be stored");
+        }
+        Ok(())
+    }
+
     /// All mailboxes that are there for this login, ordered by name, INBOX first.
     pub(super) async fn mailboxes(&self) -> Result<Vec<Allowed>, Failure> {
         let access = self.access.clone();

@@ -42,7 +42,7 @@ impl Session {
         let given = Password { login: user.to_owned(), password: password.to_owned() };
         let visitor = self.visitor()?;
         let verdict = self.context.logins.check(&self.context, &visitor, "LOGIN", &given).await;
-        self.answer_verdict(tag, verdict, "LOGIN completed")
+        self.answer_verdict(tag, verdict, "LOGIN completed").await
     }
 
     /// AUTHENTICATE (RFC 3501 section 6.2.2) with an initial response (RFC 4959) or without.
@@ -71,7 +71,7 @@ impl Session {
                 self.conversation.challenge(tag, &challenge, &mut self.line.out);
                 Ok(())
             }
-            Progress::Verdict(verdict) => self.answer_verdict(tag, verdict, "AUTHENTICATE completed"),
+            Progress::Verdict(verdict) => self.answer_verdict(tag, verdict, "AUTHENTICATE completed").await,
             Progress::Refused(SaslTrouble::OtherIdentity) => {
                 Err(no(Code::AuthorizationFailed, "Acting as somebody else is not supported"))
             }
@@ -88,16 +88,17 @@ impl Session {
         Ok(Visitor { service: Service::Imap, peer: self.peer, tls })
     }
 
-    fn answer_verdict(&mut self, tag: &Tag, verdict: Verdict, text: &str) -> Result<(), Failure> {
+    async fn answer_verdict(&mut self, tag: &Tag, verdict: Verdict, text: &str) -> Result<(), Failure> {
         match verdict {
-            Verdict::Welcome(owner) => {
+            Verdict::Welcome(who) => {
+                self.be(who).await?;
                 self.conversation.logged_in();
-                self.login = Some(owner);
                 let list = self.conversation.capabilities();
                 response::tagged(&mut self.line.out, tag, Status::Ok, Code::Capability(&list), text);
                 Ok(())
             }
             Verdict::Wrong => Err(no(Code::AuthenticationFailed, "Login or password is wrong")),
+            Verdict::NotAllowed => Err(no(Code::AuthorizationFailed, "This device may not read mail")),
             Verdict::TooMany => Err(Failure::Bye(Code::Unavailable, "Too many failed logins; try again later")),
             Verdict::Unavailable => Err(no(Code::Unavailable, "Passwords cannot be checked now; try again later")),
         }

@@ -51,7 +51,7 @@ mod transfer;
 use crate::limits::*;
 use crate::mail::access::Access;
 use crate::net::Stream;
-use crate::serve::{Authentication, Context, Site};
+use crate::serve::{Authentication, Context, Site, Standing};
 use crate::wire::imap::command::{Command, Tag};
 use crate::wire::imap::{Code, Conversation, Enabled, Status, Step, Terms, response};
 pub use compress::Compressing;
@@ -73,7 +73,7 @@ pub async fn run_imap(context: Context, stream: Stream) {
     let Session { context, line, login, .. } = session;
     let sent_bytes = line.close().await;
     let seconds = context.net.clock().steady().saturating_sub(began).as_secs();
-    let login = login.unwrap_or_default();
+    let login = login.map(|login| login.who().name()).unwrap_or_default();
     match ended {
         Ok(why) => {
             log::info!("event=imap-end peer={peer} login={login:?} seconds={seconds} sent_bytes={sent_bytes} why={why}")
@@ -93,7 +93,7 @@ struct Session {
     conversation: Conversation,
     peer: IpAddr,
     /// Who is logged in.
-    login: Option<String>,
+    login: Option<Standing>,
     /// What that login may do.
     access: Arc<Access>,
     /// When a client that has not logged in is sent away, on the steady clock.
@@ -116,6 +116,8 @@ enum Woken {
     /// What came is no DEFLATE.
     Garbled,
     News,
+    /// The rights of somebody who may log in have changed.
+    Rights,
     Stopping,
     TooLate,
 }
@@ -149,7 +151,7 @@ impl Session {
             site,
             peer,
             login: None,
-            access: Arc::new(Access::owner()),
+            access: Arc::new(Access::none()),
             login_until,
             selected: None,
             enabled: Enabled::default(),
@@ -166,15 +168,13 @@ impl Session {
         let mut buffer = [0u8; READ_BUFFER_BYTES];
         loop {
             self.line.flush().await?;
-            let read = match self.wait(&mut buffer).await? {
+            let woken = self.wait(&mut buffer).await?;
+            let read = match woken {
                 Woken::Input(0) => return Ok("client"),
                 Woken::Input(read) => read,
-                Woken::News => match Box::pin(self.tell_news(true, true)).await {
-                    Ok(()) => continue,
-                    Err(failure) => match self.said_goodbye(failure)? {
-                        Some(why) => return Ok(why),
-                        None => continue,
-                    },
+                Woken::News | Woken::Rights => match self.heed(matches!(woken, Woken::News)).await? {
+                    Some(why) => return Ok(why),
+                    None => continue,
                 },
                 Woken::Garbled => {
                     response::bye(&mut self.line.out, Code::ClientBug, "This cannot be decompressed");
@@ -211,7 +211,7 @@ impl Session {
 
     /// Waits for the client, and in IDLE for news of the mailbox too.
     async fn wait(&mut self, buffer: &mut [u8]) -> io::Result<Woken> {
-        let wait = match self.login {
+        let wait = match &self.login {
             _ if self.arriving.is_some() => Duration::from_secs(IMAP_APPEND_SECONDS_MAX),
             Some(_) => Duration::from_secs(IMAP_IDLE_SECONDS_MAX),
             None => self.login_until.saturating_sub(self.context.net.clock().steady()),
@@ -242,7 +242,27 @@ impl Session {
             }
             Ok(Woken::News)
         };
-        future::or(read, future::or(news, stopping)).await
+        let login = self.login.as_mut().filter(|_| self.arriving.is_none());
+        let rights = async {
+            match login {
+                Some(login) => login.rung().await,
+                None => future::pending().await,
+            }
+            Ok(Woken::Rights)
+        };
+        future::or(read, future::or(future::or(rights, news), stopping)).await
+    }
+
+    /// Tells the news, or keeps to other rights; says why the session is over if it is.
+    async fn heed(&mut self, news: bool) -> io::Result<Option<&'static str>> {
+        let heeded = match news {
+            true => Box::pin(self.tell_news(true, true)).await,
+            false => Box::pin(self.heed_rights()).await,
+        };
+        match heeded {
+            Ok(()) => Ok(None),
+            Err(failure) => self.said_goodbye(failure),
+        }
     }
 
     /// Does what the conversation asks for.
@@ -250,10 +270,16 @@ impl Session {
         let done = match step {
             Step::Read => Ok(Next::Step),
             Step::Command { tag, command } => return self.answer(tag, command).await,
-            Step::AppendBegin(append) => self.begin_append(append).await.map(|()| Next::Step),
+            Step::AppendBegin(append) => match self.heed_rights().await {
+                Ok(()) => self.begin_append(append).await.map(|()| Next::Step),
+                Err(failure) => Err(failure),
+            },
             Step::AppendBytes(bytes) => self.append_bytes(bytes).await.map(|()| Next::Step),
             Step::AppendEnd { tag } => {
-                let ended = self.end_append(&tag).await;
+                let ended = match self.heed_rights().await {
+                    Ok(()) => self.end_append(&tag).await,
+                    Err(failure) => Err(failure),
+                };
                 return self.answered(&tag, ended);
             }
             Step::AppendBroken => {
@@ -286,7 +312,10 @@ impl Session {
         if self.conversation.take_save_refused() {
             self.forget_saved();
         }
-        let done = self.carry_out(&tag, command).await;
+        let done = match self.heed_rights().await {
+            Ok(()) => self.carry_out(&tag, command).await,
+            Err(failure) => Err(failure),
+        };
         self.answered(&tag, done)
     }
 

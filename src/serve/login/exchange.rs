@@ -66,7 +66,7 @@ pub async fn authenticate(
         match &verdict {
             Verdict::Welcome(_) => step = authentication.exchange.judged(true),
             Verdict::Wrong => step = authentication.exchange.judged(false),
-            Verdict::TooMany | Verdict::Unavailable => return Progress::Verdict(verdict),
+            Verdict::TooMany | Verdict::NotAllowed | Verdict::Unavailable => return Progress::Verdict(verdict),
         }
         authentication.verdict = verdict;
     }

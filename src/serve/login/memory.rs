@@ -110,15 +110,28 @@ impl Memory {
             }
             found |= same;
         }
-        let tired = self
-            .networks
-            .get(&caller.network)
-            .is_some_and(|failures| failures.refusals >= LOGIN_REFUSALS_MAX && !failures.passwords.is_forgiven(now));
-        found &= subtle::Choice::from(u8::from(!tired || self.is_known(caller.address, now)));
+        found &= subtle::Choice::from(u8::from(self.is_heard(caller, now)));
         if found.into() {
             self.know(caller.address, now);
         }
         found.into()
+    }
+
+    /// The same of a password that is right and was looked up at no cost.
+    pub(super) fn is_welcome_at_once(&mut self, caller: &Caller, now: Duration) -> bool {
+        let heard = self.is_heard(caller, now);
+        if heard {
+            self.know(caller.address, now);
+        }
+        heard
+    }
+
+    /// Whether a right password is looked at without a turn: not when the network was refused too often and the address is unknown.
+    fn is_heard(&self, caller: &Caller, now: Duration) -> bool {
+        let failures = self.networks.get(&caller.network);
+        let tired = failures
+            .is_some_and(|failures| failures.refusals >= LOGIN_REFUSALS_MAX && !failures.passwords.is_forgiven(now));
+        !tired || self.is_known(caller.address, now)
     }
 
     /// Counts a password.
@@ -186,10 +199,22 @@ impl Memory {
 
     /// An attempt was right after all: with a password that had this tag, or by a proof.
     pub(super) fn succeeded(&mut self, caller: &Caller, tag: Option<Tag>, now: Duration) {
+        self.uncount(caller, tag.as_ref(), now);
+        let Some(tag) = tag.filter(|tag| self.successes.iter().all(|(known, _)| known != tag)) else { return };
+        if self.successes.len() >= LOGIN_SUCCESSES_MAX
+            && let Some(oldest) = (0..self.successes.len()).min_by_key(|&at| self.successes[at].1)
+        {
+            self.successes.swap_remove(oldest);
+        }
+        self.successes.push((tag, now));
+    }
+
+    /// The same, and nothing needs to be remembered of the password.
+    pub(super) fn uncount(&mut self, caller: &Caller, tag: Option<&Tag>, now: Duration) {
         self.know(caller.address, now);
         let mut counted = false;
         if let Some(failures) = self.networks.get_mut(&caller.network) {
-            match tag.as_ref().map(mark) {
+            match tag.map(mark) {
                 None => {
                     counted = true;
                     failures.proofs.count = failures.proofs.count.saturating_sub(1);
@@ -209,13 +234,6 @@ impl Memory {
         if let Some(guesses) = self.names.get_mut(&caller.name).filter(|_| counted) {
             guesses.count = guesses.count.saturating_sub(1);
         }
-        let Some(tag) = tag.filter(|tag| self.successes.iter().all(|(known, _)| known != tag)) else { return };
-        if self.successes.len() >= LOGIN_SUCCESSES_MAX
-            && let Some(oldest) = (0..self.successes.len()).min_by_key(|&at| self.successes[at].1)
-        {
-            self.successes.swap_remove(oldest);
-        }
-        self.successes.push((tag, now));
     }
 
     /// Takes a turn among those of the network, and, from an unknown address, among all that mean this login. Refused when it

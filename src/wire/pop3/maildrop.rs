@@ -21,12 +21,18 @@ pub struct Message {
 pub struct Maildrop {
     uid_validity: u32,
     messages: Vec<Message>,
+    for_reading: bool,
 }
 
 impl Maildrop {
     /// A maildrop of these messages, in this order.
     pub fn new(uid_validity: u32, messages: Vec<Message>) -> Maildrop {
-        Maildrop { uid_validity, messages }
+        Maildrop { uid_validity, messages, for_reading: false }
+    }
+
+    /// The same for somebody who may delete nothing.
+    pub fn for_reading(self) -> Maildrop {
+        Maildrop { for_reading: true, ..self }
     }
 
     /// How many messages there were at login.
@@ -66,10 +72,15 @@ impl Maildrop {
     }
 
     /// DELE.
-    pub(super) fn delete(&mut self, index: usize) {
+    pub(super) fn delete(&mut self, index: usize) -> Result<(), &'static str> {
+        if self.for_reading {
+            // RFC 3206 section 4: asking again is of no use.
+            return Err("[SYS/PERM] this login may not delete messages");
+        }
         if let Some(message) = self.messages.get_mut(index) {
             message.deleted = true;
         }
+        Ok(())
     }
 
     /// RSET.

@@ -21,6 +21,13 @@ pub struct Secret {
     pub salt: [u8; 16],
     /// Rounds of PBKDF2.
     pub iterations: u32,
+    /// Of each password that is right, at least one: an account may have several, hashed with the same salt.
+    pub keys: Vec<Keys>,
+}
+
+/// Of one password. Debug output hides them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys {
     /// H(ClientKey).
     pub stored_key: [u8; 32],
     /// HMAC(SaltedPassword, "Server Key").
@@ -30,6 +37,12 @@ pub struct Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secret(iterations {})", self.iterations)
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
     }
 }
 
@@ -220,8 +233,15 @@ impl Scram {
             return Err(Halt::Error(NOT_THE_SAME_CHANNEL));
         }
         let exchanged = format!("{},{said},{without_proof}", first.bare);
-        let right = is_proof(&proof, &secret.stored_key, exchanged.as_bytes());
-        let server_signature = sign(&secret.server_key, exchanged.as_bytes());
+        // All are looked at, whichever it is: how long it takes tells nothing.
+        let mut found = secret.keys.first().ok_or(MALFORMED)?;
+        let mut right = None;
+        for keys in &secret.keys {
+            if is_proof(&proof, &keys.stored_key, exchanged.as_bytes()) {
+                (found, right) = (keys, Some(keys.stored_key));
+            }
+        }
+        let server_signature = sign(&found.server_key, exchanged.as_bytes());
         self.state = State::ProofAsked { server_signature };
         Ok(Step::Ask(Question::Proof { login: first.login, right }))
     }
@@ -286,14 +306,19 @@ mod tests {
         salted
     }
 
+    fn stored_key() -> [u8; 32] {
+        pencil().keys[0].stored_key
+    }
+
     /// Of the password `pencil`, with the salt of RFC 7677 section 3.
     fn pencil() -> Secret {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
-        let mut secret = Secret { salt, iterations: 4096, stored_key: [0; 32], server_key: [0; 32] };
+        let keys = vec![Keys { stored_key: [0; 32], server_key: [0; 32] }];
+        let mut secret = Secret { salt, iterations: 4096, keys };
         let salted = salted("pencil", &secret);
         let client_key = sign(&salted, b"Client Key");
-        secret.stored_key.copy_from_slice(digest::digest(&digest::SHA256, &client_key).as_ref());
-        secret.server_key = sign(&salted, b"Server Key");
+        secret.keys[0].stored_key.copy_from_slice(digest::digest(&digest::SHA256, &client_key).as_ref());
+        secret.keys[0].server_key = sign(&salted, b"Server Key");
         secret
     }
 
@@ -324,7 +349,7 @@ mod tests {
         let said = text(&scram.knows_by(pencil(), NONCE));
         assert_eq!(said, format!("r=rOprNGfwEbeRWgbNEkqO{NONCE},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
         let proved = scram.respond(FINAL.as_bytes());
-        assert_eq!(proved, Ok(Step::Ask(Question::Proof { login: "user".into(), right: true })));
+        assert_eq!(proved, Ok(Step::Ask(Question::Proof { login: "user".into(), right: Some(stored_key()) })));
         assert_eq!(text(&scram.judged(true)), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         assert_eq!(scram.respond(b""), Ok(Step::Over));
         assert_eq!(scram.respond(b""), Err(SaslTrouble::Malformed));
@@ -334,9 +359,10 @@ mod tests {
     fn a_wrong_proof_is_told_and_ends_the_exchange() {
         let mut scram = Scram::new(false, ChannelBindings::default());
         scram.respond(FIRST.as_bytes()).unwrap();
-        scram.knows_by(Secret { stored_key: [1; 32], ..pencil() }, NONCE);
+        let keys = vec![Keys { stored_key: [1; 32], server_key: [2; 32] }];
+        scram.knows_by(Secret { keys, ..pencil() }, NONCE);
         let proved = scram.respond(FINAL.as_bytes());
-        assert_eq!(proved, Ok(Step::Ask(Question::Proof { login: "user".into(), right: false })));
+        assert_eq!(proved, Ok(Step::Ask(Question::Proof { login: "user".into(), right: None })));
         assert_eq!(text(&scram.judged(false)), "e=invalid-proof");
         assert_eq!(scram.respond(b""), Ok(Step::Over));
     }
@@ -428,11 +454,13 @@ mod tests {
             let cover = BASE64.encode([header.as_bytes(), &data].concat());
             let without_proof = format!("c={cover},{nonce}");
             let mut proof = sign(&salted("pencil", &pencil()), b"Client Key");
-            let signature = sign(&pencil().stored_key, format!("{bare},{said},{without_proof}").as_bytes());
+            let signature = sign(&stored_key(), format!("{bare},{said},{without_proof}").as_bytes());
             proof.iter_mut().zip(signature).for_each(|(byte, with)| *byte ^= with);
             let step = scram.respond(format!("{without_proof},p={}", BASE64.encode(proof)).as_bytes()).unwrap();
             match good {
-                true => assert_eq!(step, Step::Ask(Question::Proof { login: "user".into(), right: true })),
+                true => {
+                    assert_eq!(step, Step::Ask(Question::Proof { login: "user".into(), right: Some(stored_key()) }))
+                }
                 false => assert_eq!(text(&step), "e=channel-bindings-dont-match"),
             }
         }

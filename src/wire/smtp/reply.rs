@@ -147,6 +147,10 @@ pub mod replies {
     pub const AUTH_CANCELLED: Reply = Reply::new(501, "5.7.0", "Login cancelled");
     pub const AUTH_NOT_BASE64: Reply = Reply::new(501, "5.5.2", "Not base64");
     pub const AUTH_MALFORMED: Reply = Reply::new(501, "5.5.2", "Not a message of this mechanism");
+    // RFC 4954 section 6 has no code for it; RFC 3463 section 3.8 does.
+    pub const AUTH_NOT_ALLOWED: Reply = Reply::new(535, "5.7.1", "This device may not send mail");
+    pub const MAY_NOT_SEND: Reply = Reply::new(550, "5.7.1", "This device may not send mail");
+    pub const LOGIN_ENDED: Reply = Reply::new(421, "4.7.0", "This device may no longer send mail, closing");
     pub const AUTH_WRONG: Reply = Reply::new(535, "5.7.8", "Login or password wrong");
     pub const AUTH_NOT_AGREED: Reply =
         Reply::new(535, "5.7.8", "The login is bound to another connection, or in a way not known here");

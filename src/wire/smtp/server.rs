@@ -127,6 +127,8 @@ pub enum LoginAnswer {
     Welcome,
     /// It is wrong.
     Wrong,
+    /// It is that of a device that may not send.
+    NotAllowed,
     /// It could not be checked.
     Unavailable,
     /// It was not looked at: too many were wrong before.

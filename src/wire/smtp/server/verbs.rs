@@ -277,6 +277,13 @@ impl Server {
                 self.logged_in = true;
                 replies::WELCOME.encode(out);
             }
+            LoginAnswer::NotAllowed => {
+                self.logins_failed += 1;
+                replies::AUTH_NOT_ALLOWED.encode(out);
+                if self.logins_failed >= SMTP_LOGINS_FAILED_MAX {
+                    self.close(replies::TOO_MANY_LOGINS, out);
+                }
+            }
             LoginAnswer::Unavailable => replies::AUTH_UNAVAILABLE.encode(out),
             LoginAnswer::TooMany => self.close(replies::TOO_MANY_LOGINS, out),
             LoginAnswer::Wrong => {

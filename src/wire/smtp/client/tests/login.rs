@@ -1,7 +1,7 @@
 //! Logins: by SCRAM with the server's side of this product, PLAIN, LOGIN.
 
 use super::*;
-use crate::wire::sasl::{Exchange, Mechanism, Question, Secret, Step};
+use crate::wire::sasl::{Exchange, Keys, Mechanism, Question, Secret, Step};
 use base64::Engine;
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
@@ -70,7 +70,7 @@ fn kept_of(password: &str) -> Secret {
     let (mut stored_key, mut server_key) = ([0; 32], [0; 32]);
     stored_key.copy_from_slice(digest::digest(&digest::SHA256, keyed(b"Client Key").as_ref()).as_ref());
     server_key.copy_from_slice(keyed(b"Server Key").as_ref());
-    Secret { salt, iterations, stored_key, server_key }
+    Secret { salt, iterations, keys: vec![Keys { stored_key, server_key }] }
 }
 
 /// How a server takes a login.
@@ -108,7 +108,7 @@ fn log_in(line: &mut Line, command: &str, kept: &str, bindings: ChannelBindings,
                 exchange.knows(kept_of(kept), &[9; 18])
             }
             Step::Ask(Question::Proof { right, .. }) => {
-                welcome = right || server == Server::Gullible;
+                welcome = right.is_some() || server == Server::Gullible;
                 exchange.judged(welcome)
             }
             Step::Over if welcome => return line.hear("235 2.7.0 welcome\r\n"),

@@ -1,0 +1,302 @@
+//! `hauspost device`: passwords for phones and programs, one for each, and what each of them may do.
+//!
+//! Receives the words of the command; hands on text. What is done with devices is known by `serve::devices`.
+
+use crate::limits::DEVICE_MAILBOXES_MAX;
+use crate::mail::access::{Access, Rights, is_device_name};
+use crate::mail::message::MailboxId;
+use crate::node::control::Errand;
+use crate::node::control::answer::Answer;
+use crate::node::control::wording::{count, full, json, plain};
+use crate::node::failure::{Exit, Failure};
+use crate::node::owner::{generate_password, in_store};
+use crate::serve::devices::{Grant, NotDone, add, list, regrant, remove};
+use crate::serve::{Named, device_login};
+use crate::store::{Credential, Device, Trouble};
+use crate::wire::date::Timestamp;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// Characters of a mailbox name in a list.
+const MAILBOX_CHARACTERS_SHOWN: usize = 100;
+
+/// What the owner wants of their devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceOrder {
+    /// A new one, with a password that is made up.
+    Add(String, Wanted),
+    /// All of them.
+    List {
+        /// For programs.
+        json: bool,
+    },
+    /// Other rights for one of them.
+    Rights(String, Wanted),
+    /// One less.
+    Remove(String),
+}
+
+/// Rights as they stand in a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// See [`Grant::parse`].
+    pub rights: String,
+    /// Only these mailboxes and what is below them; empty: all.
+    pub mailboxes: Vec<String>,
+}
+
+impl DeviceOrder {
+    /// The words of the command, as they go over the control socket.
+    pub fn to_words(&self) -> Vec<String> {
+        let mut words = vec!["device".to_owned()];
+        let mut push = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
+        match self {
+            DeviceOrder::List { json: false } => push(&["list"]),
+            DeviceOrder::List { json: true } => push(&["list", "json"]),
+            DeviceOrder::Remove(name) => push(&["remove", name]),
+            DeviceOrder::Add(name, wanted) | DeviceOrder::Rights(name, wanted) => {
+                let verb = if matches!(self, DeviceOrder::Add(..)) { "add" } else { "rights" };
+                push(&[verb, name, &wanted.rights]);
+                words.extend(wanted.mailboxes.iter().cloned());
+            }
+        }
+        words
+    }
+
+    /// Reads the words behind `device`.
+    pub fn from_words(words: &[&str]) -> Option<DeviceOrder> {
+        match words {
+            ["list"] => Some(DeviceOrder::List { json: false }),
+            ["list", "json"] => Some(DeviceOrder::List { json: true }),
+            ["remove", name] => Some(DeviceOrder::Remove((*name).to_owned())),
+            [verb @ ("add" | "rights"), name, rights, mailboxes @ ..] => {
+                let mailboxes = mailboxes.iter().map(|name| (*name).to_owned()).collect();
+                let (name, wanted) = ((*name).to_owned(), Wanted { rights: (*rights).to_owned(), mailboxes });
+                Some(if *verb == "add" { DeviceOrder::Add(name, wanted) } else { DeviceOrder::Rights(name, wanted) })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn usage(sentence: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, sentence)
+}
+
+fn findings(sentence: impl Into<String>) -> Failure {
+    Failure::new(Exit::Findings, sentence)
+}
+
+/// The rights that the words mean.
+pub fn check_wanted(wanted: &Wanted) -> Result<Grant, Failure> {
+    let grant = Grant::parse(&wanted.rights)
+        .ok_or_else(|| usage("the rights are all, or some of read, mail and send with commas between them"))?;
+    if grant.rights == Rights::NONE && !wanted.mailboxes.is_empty() {
+        return Err(usage("a device that only sends sees no mailboxes: leave them out, or say --rights read,send"));
+    }
+    if wanted.mailboxes.len() > DEVICE_MAILBOXES_MAX {
+        return Err(usage(format!("at most {DEVICE_MAILBOXES_MAX} mailboxes can be named")));
+    }
+    Ok(grant)
+}
+
+/// Carries out what the words say.
+pub async fn carry_out(errand: &Errand, words: &[&str], answer: &mut Answer) -> Result<(), Failure> {
+    match DeviceOrder::from_words(words) {
+        Some(DeviceOrder::Add(name, wanted)) => add_one(errand, &name, &wanted, answer).await,
+        Some(DeviceOrder::List { json: false }) => show_all(errand, answer).await,
+        Some(DeviceOrder::List { json: true }) => show_json(errand, answer).await,
+        Some(DeviceOrder::Rights(name, wanted)) => change_one(errand, &name, &wanted, answer).await,
+        Some(DeviceOrder::Remove(name)) => remove_one(errand, &name, answer).await,
+        None => Err(usage("the node that runs does not know this command: restart it")),
+    }
+}
+
+async fn add_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answer) -> Result<(), Failure> {
+    let (grant, site) = (check_wanted(wanted)?, errand.context.site());
+    if !is_device_name(name) {
+        return Err(usage(
+            "the name of a device is up to 64 letters, digits, hyphens, underscores and dots, and begins with a letter or a digit",
+        ));
+    }
+    // It would be the owner's own name: their password counts there.
+    let login = device_login(&site.login, name);
+    if Named::read(&site, &login) == Named::Owner {
+        return Err(usage(format!("{login} is one of your addresses: choose another name")));
+    }
+    let password = generate_password(&errand.context.net)?;
+    add(&errand.context, name, &password, grant, &wanted.mailboxes).await.map_err(|e| not_done(name, e))?;
+    let text = format!(
+        "login     {}\npassword  {password}\n\nThis password is shown only now. The login {login} works too, and shows in the log which \
+         device it is.\n",
+        site.login
+    );
+    answer.say(&text).await
+}
+
+async fn change_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answer) -> Result<(), Failure> {
+    let grant = check_wanted(wanted)?;
+    regrant(&errand.context, name, grant, &wanted.mailboxes).await.map_err(|e| not_done(name, e))?;
+    answer.say(&format!("{}: has other rights now\n", plain(name, MAILBOX_CHARACTERS_SHOWN))).await
+}
+
+async fn remove_one(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), Failure> {
+    remove(&errand.context, name).await.map_err(|e| not_done(name, NotDone::Trouble(e)))?;
+    answer
+        .say(&format!("{}: removed; its password opens nothing any more\n", plain(name, MAILBOX_CHARACTERS_SHOWN)))
+        .await
+}
+
+fn not_done(name: &str, why: NotDone) -> Failure {
+    match why {
+        NotDone::NoMailbox(mailbox) => findings(format!("there is no mailbox {mailbox:?}")),
+        NotDone::NoOwner => Failure::new(Exit::Configuration, "the owner has no password yet: see hauspost password"),
+        NotDone::Trouble(Trouble::NotFound) => findings(format!("there is no device {name:?}: the list shows them")),
+        NotDone::Trouble(Trouble::Exists) => findings(format!("there is a device {name:?} already: remove it first")),
+        NotDone::Trouble(Trouble::Refused(why)) => findings(why),
+        NotDone::Trouble(trouble) => in_store(&trouble),
+    }
+}
+
+/// The names of all mailboxes.
+async fn names(errand: &Errand) -> Result<HashMap<MailboxId, String>, Failure> {
+    let read = errand.context.store.read(|snapshot| snapshot.mailboxes());
+    let mailboxes = read.await.map_err(|e| in_store(&e))?;
+    Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.name)).collect())
+}
+
+async fn devices(errand: &Errand) -> Result<Vec<Device>, Failure> {
+    let all = list(&errand.context).await.map_err(|e| in_store(&e))?;
+    Ok(all.into_iter().filter_map(|Credential { device, .. }| device).collect())
+}
+
+fn last_used(errand: &Errand, device: &Device) -> Option<Timestamp> {
+    errand.context.logins.used().get(&device.name.to_lowercase()).copied()
+}
+
+async fn show_all(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
+    let (names, devices) = (names(errand).await?, devices(errand).await?);
+    for device in &devices {
+        let mut text = format!("{}\n", device.name);
+        let _ = writeln!(text, "    login    {}", device_login(&errand.context.site().login, &device.name));
+        let _ = writeln!(text, "    may      {}", describe(&device.access, &names));
+        let _ = writeln!(text, "    added    {}", full(device.made, errand.zone_minutes));
+        let used = last_used(errand, device).map(|at| full(at, errand.zone_minutes));
+        let _ = writeln!(text, "    used     {}\n", used.as_deref().unwrap_or("not since the server has started"));
+        answer.say(&text).await?;
+    }
+    let total = match devices.len() {
+        0 => "There are no devices: every login uses your own password.\n".to_owned(),
+        some => format!("{}.\n", count(some, "device", "devices")),
+    };
+    answer.say(&total).await
+}
+
+/// What rights with mailboxes are in words.
+fn in_words(rights: Rights) -> String {
+    match rights {
+        Rights::GRANTABLE => "read and change".to_owned(),
+        Rights::LOOKING => "read".to_owned(),
+        Rights::NONE => "not see".to_owned(),
+        other => format!("do {} with", other.plain_letters()),
+    }
+}
+
+fn describe(access: &Access, names: &HashMap<MailboxId, String>) -> String {
+    let mut parts = Vec::new();
+    let rules: Vec<String> = access
+        .rules
+        .iter()
+        .filter_map(|(id, rights)| {
+            let name = plain(names.get(id)?, MAILBOX_CHARACTERS_SHOWN);
+            Some(format!("{} {name} and below", in_words(*rights)))
+        })
+        .collect();
+    match (access.base, rules.is_empty()) {
+        (Rights::NONE, _) => {}
+        (base, true) => parts.push(format!("{} all mailboxes", in_words(base))),
+        (base, false) => parts.push(format!("{} all other mailboxes", in_words(base))),
+    }
+    parts.extend(rules);
+    if access.sends {
+        parts.push("send".to_owned());
+    }
+    if parts.is_empty() { "do nothing".to_owned() } else { parts.join("; ") }
+}
+
+async fn show_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
+    let (names, devices) = (names(errand).await?, devices(errand).await?);
+    answer.say("[").await?;
+    let mut separator = "\n";
+    for device in &devices {
+        let Access { base, rules, sends } = &device.access;
+        let rules: Vec<String> = rules
+            .iter()
+            .filter_map(|(id, rights)| {
+                let name = json(names.get(id)?);
+                Some(format!("{{\"mailbox\":{name},\"rights\":{}}}", json(&rights.plain_letters())))
+            })
+            .collect();
+        let used = last_used(errand, device).map_or("null".to_owned(), |at| json(&full(at, 0)));
+        let object = format!(
+            "{separator}{{\"name\":{},\"login\":{},\"rights\":{},\"mailboxes\":[{}],\"sends\":{sends},\"added\":{},\"used\":{used}}}",
+            json(&device.name),
+            json(&device_login(&errand.context.site().login, &device.name)),
+            json(&base.plain_letters()),
+            rules.join(","),
+            json(&full(device.made, 0)),
+        );
+        answer.say(&object).await?;
+        separator = ",\n";
+    }
+    answer.say("\n]\n").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(rights: &str, mailboxes: &[&str]) -> Wanted {
+        Wanted { rights: rights.into(), mailboxes: mailboxes.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    #[test]
+    fn words_return() {
+        let orders = [
+            DeviceOrder::List { json: false },
+            DeviceOrder::List { json: true },
+            DeviceOrder::Add("phone".into(), wanted("read,send", &["INBOX", "a b"])),
+            DeviceOrder::Rights("phone".into(), wanted("all", &[])),
+            DeviceOrder::Remove("phone".into()),
+        ];
+        for order in orders {
+            let words = order.to_words();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_eq!((words[0], DeviceOrder::from_words(&words[1..])), ("device", Some(order)));
+        }
+        for words in [&[][..], &["fly"], &["add"], &["add", "phone"], &["remove"], &["remove", "a", "b"]] {
+            assert_eq!(DeviceOrder::from_words(words), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert!(check_wanted(&wanted("read,send", &["INBOX"])).is_ok());
+        for bad in [wanted("everything", &[]), wanted("send", &["INBOX"]), wanted("read", &["x"; 65])] {
+            assert_eq!(check_wanted(&bad).unwrap_err().exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn rights_are_described() {
+        let names = HashMap::from([(MailboxId(1), "INBOX".to_owned()), (MailboxId(2), "Work\x1b[2J".to_owned())]);
+        let access = |base, rules, sends| describe(&Access { base, rules, sends }, &names);
+        assert_eq!(access(Rights::GRANTABLE, vec![], true), "read and change all mailboxes; send");
+        assert_eq!(access(Rights::NONE, vec![], false), "do nothing");
+        let rules = vec![(MailboxId(2), Rights::LOOKING), (MailboxId(1), Rights::NONE), (MailboxId(9), Rights::ALL)];
+        assert_eq!(
+            access(Rights::LOOKING, rules, false),
+            "read all other mailboxes; read Work\\u{1b}[2J and below; not see INBOX and below"
+        );
+    }
+}

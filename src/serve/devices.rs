@@ -1,0 +1,140 @@
+//! Devices: what the owner does with them, whether at the command line or from another device.
+//!
+//! Receives names, passwords and rights; hands on what came of it. Who logs in as what is for [`crate::serve::Logins`]. Passwords come
+//! in as arguments: they are made where random bytes are.
+
+use crate::limits::DEVICES_MAX;
+use crate::mail::access::{Access, Rights};
+use crate::mail::message::MailboxId;
+use crate::serve::Context;
+use crate::store::{Credential, Op, Trouble};
+
+/// What a device is given, in words that people use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// With mailboxes.
+    pub rights: Rights,
+    /// Mail can be sent.
+    pub sends: bool,
+}
+
+impl Grant {
+    /// `all`, or some of `read` (looking, nothing else), `mail` (all that can be done with mailboxes) and `send`, with commas
+    /// between them.
+    pub fn parse(words: &str) -> Option<Grant> {
+        words.split(',').try_fold(Grant { rights: Rights::NONE, sends: false }, |grant, word| {
+            let (rights, sends) = match word {
+                "all" => (Rights::GRANTABLE, true),
+                "mail" => (Rights::GRANTABLE, false),
+                "read" => (Rights::LOOKING, false),
+                "send" => (Rights::NONE, true),
+                _ => return None,
+            };
+            Some(Grant { rights: grant.rights.union(rights), sends: grant.sends || sends })
+        })
+    }
+
+    /// With these mailboxes and what is below them, or with all if there are none.
+    pub fn on(self, mailboxes: &[MailboxId]) -> Access {
+        let base = if mailboxes.is_empty() { self.rights } else { Rights::NONE };
+        let rules = mailboxes.iter().map(|id| (*id, self.rights)).collect();
+        Access { base, rules, sends: self.sends }
+    }
+}
+
+/// Why a device was not added or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotDone {
+    /// There is no mailbox of this name.
+    NoMailbox(String),
+    /// The owner has no password yet.
+    NoOwner,
+    /// The store said so.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for NotDone {
+    fn from(trouble: Trouble) -> NotDone {
+        NotDone::Trouble(trouble)
+    }
+}
+
+/// Adds a device with this password, of at least 100 random bits. Costs as many hashes as a login of the owner's.
+///
+/// # Errors
+/// See [`NotDone`].
+pub async fn add(
+    context: &Context,
+    name: &str,
+    password: &str,
+    grant: Grant,
+    mailboxes: &[String],
+) -> Result<(), NotDone> {
+    let login = context.site().login.clone();
+    let owner = context.store.read(move |snapshot| snapshot.credential(&login)).await?.ok_or(NotDone::NoOwner)?;
+    let access = grant.on(&find(context, mailboxes).await?);
+    let now = context.net.clock().now();
+    let credential = Credential::of_device(name, password, &owner.verifier, now, access);
+    context.store.apply(Op::AddDevice(credential)).await?;
+    log::info!("event=device-added name={name:?}");
+    Ok(())
+}
+
+/// Gives a device other rights instead of those that it has. Its sessions keep to them from their next command on.
+///
+/// # Errors
+/// See [`NotDone`].
+pub async fn regrant(context: &Context, name: &str, grant: Grant, mailboxes: &[String]) -> Result<(), NotDone> {
+    let access = grant.on(&find(context, mailboxes).await?);
+    context.store.apply(Op::SetDeviceAccess { name: name.to_owned(), access }).await?;
+    log::info!("event=device-rights-changed name={name:?}");
+    Ok(())
+}
+
+/// Removes a device; its sessions end.
+///
+/// # Errors
+/// `NotFound`, and what the store says.
+pub async fn remove(context: &Context, name: &str) -> Result<(), Trouble> {
+    context.store.apply(Op::RemoveCredential { login: Credential::device_login(name) }).await?;
+    context.logins.used().remove(&name.to_lowercase());
+    log::info!("event=device-removed name={name:?}");
+    Ok(())
+}
+
+/// All devices by name, at most [`DEVICES_MAX`].
+///
+/// # Errors
+/// What the store says.
+pub async fn list(context: &Context) -> Result<Vec<Credential>, Trouble> {
+    context.store.read(|snapshot| Ok(snapshot.devices()?.into_iter().take(DEVICES_MAX).collect())).await
+}
+
+async fn find(context: &Context, names: &[String]) -> Result<Vec<MailboxId>, NotDone> {
+    let asked = names.to_vec();
+    let found = context.store.read(move |snapshot| {
+        let id = |name: &String| Ok(snapshot.mailbox_named(name)?.map(|mailbox| mailbox.id));
+        asked.iter().map(id).collect::<Result<Vec<_>, Trouble>>()
+    });
+    let ids = found.await?.into_iter().zip(names);
+    ids.map(|(id, name)| id.ok_or_else(|| NotDone::NoMailbox(name.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_rights() {
+        let grant = |words| Grant::parse(words).map(|grant| (grant.rights.plain_letters(), grant.sends));
+        let told = |letters: &str, sends| Some((letters.to_owned(), sends));
+        assert_eq!(grant("all"), told("lrswipkxte", true));
+        assert_eq!(grant("read"), told("lr", false));
+        assert_eq!(grant("send"), told("", true));
+        assert_eq!(grant("read,send"), told("lr", true));
+        assert_eq!(grant("mail"), told("lrswipkxte", false));
+        for words in ["", "none", "read,", "Read", "read send"] {
+            assert_eq!(grant(words), None, "{words}");
+        }
+    }
+}

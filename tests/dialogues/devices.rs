@@ -1,0 +1,30 @@
+//! The owner's devices in a dialogue.
+
+use crate::world::{Outcome, World};
+use hauspost::serve::devices::{Grant, NotDone, add, regrant, remove};
+
+impl World {
+    /// `add NAME RIGHTS [in MAILBOX ...]`, `rights NAME RIGHTS [in MAILBOX ...]`, `remove NAME`.
+    pub fn change_device(&mut self, words: &[String]) -> Outcome {
+        let context = self.context()?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (verb, name, rights, mailboxes) = match words.as_slice() {
+            ["remove", name] => ("remove", *name, "all", &[][..]),
+            [verb @ ("add" | "rights"), name, rights] => (*verb, *name, *rights, &[][..]),
+            [verb @ ("add" | "rights"), name, rights, "in", mailboxes @ ..] => (*verb, *name, *rights, mailboxes),
+            _ => return Err("device add NAME RIGHTS [in MAILBOX ...] | rights NAME ... | remove NAME".to_owned()),
+        };
+        let grant = Grant::parse(rights).ok_or("the rights are all, read, mail, send, or some with commas")?;
+        let mailboxes: Vec<String> = mailboxes.iter().map(|name| (*name).to_owned()).collect();
+        let password = format!("{name}-password");
+        let done = self.wait_for(async {
+            match verb {
+                "add" => add(&context, name, &password, grant, &mailboxes).await,
+                "rights" => regrant(&context, name, grant, &mailboxes).await,
+                _ => remove(&context, name).await.map_err(NotDone::from),
+            }
+        });
+        done?.map_err(|why| format!("device {verb}: {why:?}"))?;
+        self.settle()
+    }
+}
