@@ -42,6 +42,9 @@
 //! *Terminal to queue.* `hauspost queue hold 12` → [`node::control`] (a Unix socket in the data folder; or, where no node runs, the
 //! store itself) → [`serve::queue`] → [`store::Op::Hold`] → bell → the relay, which looks once more before each transaction.
 //!
+//! *Terminal to phone.* `hauspost device remove phone` → [`serve::devices`] → its row gone, in one Op → bell → each session of the phone
+//! looks its rights up ([`serve::Standing`]) and says goodbye.
+//!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!
 //! *From Outbox back to Drafts.* Each queue entry has one message in Outbox, kept in the Ops of the entry, which says why it waits. MOVE →
@@ -58,6 +61,8 @@
 //! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
 //!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.
 //! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
+//! - Passwords of devices are random: a quick hash finds them, at a microsecond each. They are hashed for SCRAM with the owner's salt, so
+//!   that a phone set up with the owner's address can use it too.
 //! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
 //!   on one executor per core, up to four, and core 0 accepts for all.
 //! - DNSSEC is validated here, not by whoever answers, and costs about 190 KB of program. Mail uses it only where the way to the
@@ -84,6 +89,8 @@
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |
 //! | whether the name servers carry DNSSEC | memory | found out anew |
+//! | a device of the owner's, its password and rights | its row among the credentials, one Op each | there; a removed one is gone |
+//! | when a device was used last | memory | gone |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |
 //! | which sent copies were filed | memory | gone; a client may file what it was sending a second time |
 //! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |
