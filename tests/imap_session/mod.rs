@@ -80,7 +80,8 @@ impl Node {
         let site = site::make_site(&settings, folder.path(), &net).expect("a site");
         let options = Options { ring_bytes, reopen_after: Duration::ZERO, ..Options::new("") };
         let store = Store::open_on(Arc::new(MemoryDisk::new()), options).expect("a store");
-        let credential = Credential { login: OWNER.to_owned(), verifier: Verifier::new(PASSWORD, [7; 16], ITERATIONS) };
+        let verifier = Verifier::new(PASSWORD, [7; 16], ITERATIONS);
+        let credential = Credential { login: OWNER.to_owned(), verifier, device: None };
         block_on(store.apply(Op::SetCredential(credential))).expect("an owner");
         let context = Context {
             store,
