@@ -11,7 +11,7 @@ mod scan;
 
 use crate::limits::{FUZZY_STRING_WORDS_MAX, SEARCH_NEEDLES_MAX};
 use crate::mail::index::{BodyIndex, signature};
-use crate::mail::message::{MessageRow, ModSeq};
+use crate::mail::message::{BodyId, MessageRow, ModSeq, ThreadId};
 use crate::mail::text::fold;
 use crate::mail::view::{Span, UidMap};
 use crate::wire::date::Timestamp;
@@ -64,6 +64,10 @@ enum Test {
     Uids(NumberSet),
     /// INTERNALDATE, seconds since the epoch.
     Arrived(Range<i64>),
+    /// SAVEDATE, seconds since the epoch.
+    Saved(Range<i64>),
+    IsBody(BodyId),
+    InThread(ThreadId),
     Bytes(Range<u64>),
     ChangedAt(ModSeq),
     /// Days on the writer's calendar.
@@ -90,6 +94,8 @@ enum Test {
 pub struct Facts<'a> {
     /// Its row.
     pub row: &'a MessageRow,
+    /// The thread of its body.
+    pub thread: Option<ThreadId>,
     /// What was decided about its body.
     pub index: Option<&'a BodyIndex>,
     /// What its header and texts may contain: see [`signature::may_contain`].
@@ -107,6 +113,8 @@ pub enum Answer {
     Yes,
     /// It does not.
     No,
+    /// [`Facts::thread`] is missing.
+    NeedThread,
     /// [`Facts::index`] is missing.
     NeedIndex,
     /// [`Facts::signature`] is missing.
@@ -180,6 +188,8 @@ pub struct Sight<'a> {
     pub saved: &'a NumberSet,
     /// The names of the keyword bits.
     pub keywords: &'a [String],
+    /// Which store object identifiers must be of.
+    pub store: u32,
 }
 
 impl Sight<'_> {
@@ -247,6 +257,17 @@ impl<'a> Compiler<'a> {
             SearchKey::Before(day) => Test::Arrived(i64::MIN..day_seconds(day.0)),
             SearchKey::On(day) => Test::Arrived(day_seconds(day.0)..day_seconds(day.0.saturating_add(1))),
             SearchKey::Since(day) => Test::Arrived(day_seconds(day.0)..i64::MAX),
+            SearchKey::SavedBefore(day) => Test::Saved(i64::MIN..day_seconds(day.0)),
+            SearchKey::SavedOn(day) => Test::Saved(day_seconds(day.0)..day_seconds(day.0.saturating_add(1))),
+            SearchKey::SavedSince(day) => Test::Saved(day_seconds(day.0)..i64::MAX),
+            SearchKey::EmailId(id) => {
+                let body = id.and_then(|id| id.body_of(self.sight.store));
+                body.map_or(Test::Always(false), |body| Test::IsBody(BodyId(body)))
+            }
+            SearchKey::ThreadId(id) => {
+                let thread = id.and_then(|id| id.thread_of(self.sight.store));
+                thread.map_or(Test::Always(false), |thread| Test::InThread(ThreadId(thread)))
+            }
             SearchKey::SentBefore(Day(day)) => Test::Sent(i64::MIN..*day),
             SearchKey::SentOn(Day(day)) => Test::Sent(*day..day.saturating_add(1)),
             SearchKey::SentSince(Day(day)) => Test::Sent(*day..i64::MAX),
@@ -358,7 +379,7 @@ impl Test {
         match self {
             Test::And(tests) | Test::Or(tests) => tests.iter().map(Test::cost).max().unwrap_or(0),
             Test::Not(test) => test.cost(),
-            Test::Sent(_) | Test::Envelope(..) | Test::Near(..) => 1,
+            Test::Sent(_) | Test::Envelope(..) | Test::Near(..) | Test::InThread(_) => 1,
             Test::Header { .. } | Test::NearHeader { .. } => 2,
             Test::Body(_) | Test::Text(_) => 3,
             _ => 0,
@@ -390,6 +411,9 @@ impl Test {
             Test::Flags(flags) => is(row.flags.0 & flags == *flags),
             Test::Keywords(bits) => is(row.keywords & bits == *bits),
             Test::Uids(set) => is(set.contains(row.uid.0)),
+            Test::Saved(seconds) => is(seconds.contains(&facts.row.saved.seconds())),
+            Test::IsBody(body) => is(facts.row.body == *body),
+            Test::InThread(thread) => facts.thread.map_or(Answer::NeedThread, |of| is(of == *thread)),
             Test::Arrived(seconds) => is(seconds.contains(&row.internal_date.seconds())),
             Test::Bytes(bytes) => is(bytes.contains(&row.bytes)),
             Test::ChangedAt(modseq) => is(row.modseq >= *modseq),
@@ -554,7 +578,7 @@ mod tests {
         let map = UidMap::new([10, 20, 30, 31].map(Uid));
         let keywords = ["$Junk", "$Forwarded"].map(str::to_owned);
         let saved = [10, 30, 40].into_iter().collect();
-        let sight = Sight { map: &map, saved: &saved, keywords: &keywords };
+        let sight = Sight { map: &map, saved: &saved, keywords: &keywords, store: 9 };
         Query::new(key, sight, Timestamp(1_057_109_460_000 + 3_600_000)).unwrap()
     }
 
@@ -562,13 +586,14 @@ mod tests {
     fn search(key: &SearchKey) -> (bool, Vec<Answer>) {
         let query = query(key);
         let (index, row, message) = (index(), row(), [HEADER, TEXT].concat());
-        let mut facts = Facts { row: &row, index: None, signature: None, header: None, hits: None };
+        let mut facts = Facts { row: &row, thread: None, index: None, signature: None, header: None, hits: None };
         let mut asked = Vec::new();
         loop {
             let answer = query.decide(&facts);
             match answer {
                 Answer::Yes => return (true, asked),
                 Answer::No => return (false, asked),
+                Answer::NeedThread => facts.thread = Some(ThreadId(3)),
                 Answer::NeedIndex => facts.index = Some(&index),
                 Answer::NeedSignature => facts.signature = Some(b""),
                 Answer::NeedHeader => facts.header = Some(HEADER.as_bytes()),
@@ -677,7 +702,8 @@ mod tests {
         let signature = indexer.finish().signature;
         let row = row();
         let answer = |key: &SearchKey| {
-            let facts = Facts { row: &row, index: None, signature: Some(&signature), header: None, hits: None };
+            let facts =
+                Facts { row: &row, thread: None, index: None, signature: Some(&signature), header: None, hits: None };
             query(key).decide(&facts)
         };
         let header = |name: &str, value: &str| Header { name: text(name), value: text(value) };
@@ -714,7 +740,7 @@ mod tests {
         assert!(!matches(And(vec![Fuzzy(Box::new(Subject(text("berlim")))), Subject(text("berlim"))])));
         let many = Fuzzy(Box::new(Subject("a ".repeat(FUZZY_STRING_WORDS_MAX + 1))));
         let (map, saved) = (UidMap::default(), NumberSet::default());
-        let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+        let sight = Sight { map: &map, saved: &saved, keywords: &[], store: 0 };
         assert_eq!(Query::new(&many, sight, Timestamp(0)).map(|_| ()), Err(TooManyStrings));
     }
 
@@ -723,11 +749,12 @@ mod tests {
         use SearchKey::*;
         let score = |key: SearchKey| {
             let (map, saved) = (UidMap::default(), NumberSet::default());
-            let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+            let sight = Sight { map: &map, saved: &saved, keywords: &[], store: 0 };
             let query = Query::scored(&Fuzzy(Box::new(key)), sight, Timestamp(0)).unwrap();
             let (index, row) = (index(), row());
             let hits = scan(&query, &index, [HEADER, TEXT].concat().as_bytes(), 7);
             let facts = Facts {
+                thread: None,
                 row: &row,
                 index: Some(&index),
                 signature: None,
@@ -768,7 +795,7 @@ mod tests {
     fn more_strings_than_the_bound_are_refused() {
         let keys = |n: usize| SearchKey::And((0..n).map(|n| SearchKey::Body(n.to_string())).collect());
         let (map, saved) = (UidMap::default(), NumberSet::default());
-        let sight = Sight { map: &map, saved: &saved, keywords: &[] };
+        let sight = Sight { map: &map, saved: &saved, keywords: &[], store: 0 };
         let ready = |n| Query::new(&keys(n), sight, Timestamp(0)).map(|_| ());
         assert_eq!((ready(SEARCH_NEEDLES_MAX), ready(SEARCH_NEEDLES_MAX + 1)), (Ok(()), Err(TooManyStrings)));
     }

@@ -403,6 +403,11 @@ impl Snapshot {
         Ok(self.meta()?.latest_time)
     }
 
+    /// Which store this is, by chance: part of ids that must not come again in another (RFC 8474 section 5.1).
+    pub fn store_id(&self) -> Result<u32, Trouble> {
+        Ok(self.meta()?.store as u32)
+    }
+
     pub(super) fn meta(&self) -> Result<Meta, Trouble> {
         META.get(&self.table(META.table)?, &0, Meta::decode)?.ok_or_else(|| lost("the row of the store itself"))
     }

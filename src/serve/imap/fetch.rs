@@ -66,13 +66,14 @@ impl Session {
     }
 
     fn plan(&self, fetch: &Fetch, sees: bool) -> Plan {
+        let store = self.selected.as_ref().map_or(0, |selected| selected.store);
         let mut items: Vec<Item> = Vec::with_capacity(fetch.items.len() + 2);
         // UID first, whether it was asked for or goes with UID FETCH: it is what clients look for.
         // UIDFETCH begins with it.
         if (fetch.uid && !self.enabled.uid_only) || fetch.items.contains(&FetchItem::Uid) {
             items.push(Item::Uid);
         }
-        items.extend(fetch.items.iter().filter(|item| **item != FetchItem::Uid).map(Item::new));
+        items.extend(fetch.items.iter().filter(|item| **item != FetchItem::Uid).map(|item| Item::new(item, store)));
         if fetch.changed_since.is_some() && !fetch.items.contains(&FetchItem::ModSeq) {
             items.push(Item::ModSeq);
         }

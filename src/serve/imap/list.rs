@@ -7,7 +7,7 @@ use super::failure::Failure;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, SpecialUse};
 use crate::wire::imap::command::{List, StatusItem, Tag};
-use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, matches_pattern, response};
+use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, ObjectId, StatusValue, matches_pattern, response};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of an answer.
@@ -90,25 +90,33 @@ impl Session {
         &self,
         mailbox: &Mailbox,
         items: &[StatusItem],
-    ) -> Result<Vec<(StatusItem, Option<u64>)>, Failure> {
+    ) -> Result<Vec<(StatusItem, StatusValue)>, Failure> {
         let deleted_bytes = match items.contains(&StatusItem::DeletedStorage) {
             true => self.deleted_bytes(mailbox).await?,
             false => 0,
         };
-        let value = |item: &StatusItem| match item {
-            StatusItem::Messages => u64::from(mailbox.messages),
-            StatusItem::Recent => 0,
-            StatusItem::UidNext => u64::from(mailbox.uid_next.0),
-            StatusItem::UidValidity => u64::from(mailbox.uid_validity.0),
-            StatusItem::Unseen => u64::from(mailbox.unseen),
-            StatusItem::Deleted => u64::from(mailbox.deleted),
-            StatusItem::DeletedStorage => deleted_bytes,
-            StatusItem::Size => mailbox.bytes,
-            StatusItem::HighestModSeq => mailbox.highest_modseq.0,
-            StatusItem::AppendLimit => self.site.message_bytes_max,
+        let value = |item: &StatusItem| {
+            StatusValue::Number(match item {
+                StatusItem::Messages => u64::from(mailbox.messages),
+                StatusItem::Recent => 0,
+                StatusItem::UidNext => u64::from(mailbox.uid_next.0),
+                StatusItem::UidValidity => u64::from(mailbox.uid_validity.0),
+                StatusItem::Unseen => u64::from(mailbox.unseen),
+                StatusItem::Deleted => u64::from(mailbox.deleted),
+                StatusItem::DeletedStorage => deleted_bytes,
+                StatusItem::Size => mailbox.bytes,
+                StatusItem::HighestModSeq => mailbox.highest_modseq.0,
+                StatusItem::AppendLimit => self.site.message_bytes_max,
+                StatusItem::MailboxId => return StatusValue::Id(mailbox_id(mailbox)),
+            })
         };
-        Ok(items.iter().map(|item| (*item, Some(value(item)))).collect())
+        Ok(items.iter().map(|item| (*item, value(item))).collect())
     }
+}
+
+/// MAILBOXID (RFC 8474 section 4).
+pub(super) fn mailbox_id(mailbox: &Mailbox) -> ObjectId {
+    ObjectId::mailbox(mailbox.uid_validity.0, mailbox.id.0)
 }
 
 /// The attribute of RFC 6154 that a mailbox has.

@@ -3,6 +3,7 @@
 use super::Session;
 use super::access::{above, denied, named, to_make};
 use super::failure::{Failure, no};
+use super::list::mailbox_id;
 use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
 use crate::wire::imap::command::Tag;
@@ -25,7 +26,7 @@ impl Session {
         let (name, free_use) = self.context.store.read(move |snapshot| to_make(snapshot, &wanted)).await?;
         if name != mailbox.as_str() && self.mailboxes().await?.iter().any(|other| other.mailbox.name == name) {
             // Under that name a client looks for a mailbox that there is: it can go on as if it had made it.
-            return self.finish(tag, true, Code::None, "CREATE completed").await;
+            return self.finish_created(tag, name).await;
         }
         self.check_new(&name).await?;
         if let Some(wanted) = asked
@@ -33,8 +34,16 @@ impl Session {
         {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
-        self.context.store.apply(Op::CreateMailbox { name, special_use: asked.or(free_use) }).await?;
-        self.finish(tag, true, Code::None, "CREATE completed").await
+        self.context.store.apply(Op::CreateMailbox { name: name.clone(), special_use: asked.or(free_use) }).await?;
+        self.finish_created(tag, name).await
+    }
+
+    /// Says what was made, with its MAILBOXID (RFC 8474 section 4.1).
+    async fn finish_created(&mut self, tag: &Tag, name: String) -> Result<(), Failure> {
+        let mailboxes = self.mailboxes().await?;
+        let made = mailboxes.iter().find(|made| made.mailbox.name == name);
+        let code = made.map_or(Code::None, |made| Code::MailboxId(mailbox_id(&made.mailbox)));
+        self.finish(tag, true, code, "CREATE completed").await
     }
 
     /// Whether a mailbox of this name may be made (RFC 4314 section 4, CREATE and RENAME).

@@ -15,7 +15,7 @@ use crate::store::{Snapshot, Trouble};
 use crate::wire::header;
 use crate::wire::imap::command::{BodySection, FetchItem, Partial, SectionText};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Dialect, FetchRow, Out, push_section_name};
+use crate::wire::imap::{Dialect, FetchRow, ObjectId, Out, push_section_name};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -45,6 +45,10 @@ pub(super) enum Item {
     Envelope,
     Body,
     BodyStructure,
+    /// With the store that the identifier is of.
+    EmailId(u32),
+    ThreadId(u32),
+    SaveDate,
     Section(Section),
     Binary(Binary),
 }
@@ -61,7 +65,8 @@ pub(super) struct Section {
 }
 
 impl Item {
-    pub fn new(item: &FetchItem) -> Item {
+    /// `store` is part of object identifiers.
+    pub fn new(item: &FetchItem, store: u32) -> Item {
         let named = |name: &str, text| {
             Item::Section(Section {
                 name: name.as_bytes().to_vec(),
@@ -75,6 +80,9 @@ impl Item {
             FetchItem::Uid => Item::Uid,
             FetchItem::Flags => Item::Flags,
             FetchItem::ModSeq => Item::ModSeq,
+            FetchItem::EmailId => Item::EmailId(store),
+            FetchItem::ThreadId => Item::ThreadId(store),
+            FetchItem::SaveDate => Item::SaveDate,
             FetchItem::InternalDate => Item::InternalDate,
             FetchItem::Rfc822Size => Item::Size,
             FetchItem::Envelope => Item::Envelope,
@@ -351,6 +359,10 @@ impl Renderer<'_> {
                     Ok(Told::Unmeasured(coded)) => return Some(After::Measure { coded, row: Some(row), place }),
                     Err(untold) => self.leave_out(untold),
                 },
+                Item::ThreadId(store) => match self.snapshot.body_thread(message.body) {
+                    Ok(thread) => row.thread_id(&mut self.out, ObjectId::thread(*store, thread.0)),
+                    Err(trouble) => self.leave_out(trouble.into()),
+                },
                 item => self.item(&mut row, message, index.as_ref(), item),
             }
         }
@@ -401,12 +413,22 @@ impl Renderer<'_> {
             (Item::Flags, _) => row.flags(out, message.flags, &self.keywords, message.keywords, false),
             (Item::ModSeq, _) => row.modseq(out, message.modseq.0),
             (Item::InternalDate, _) => row.internal_date(out, message.internal_date),
+            (Item::EmailId(store), _) => row.email_id(out, ObjectId::email(*store, message.body.0)),
+            (Item::SaveDate, _) => row.save_date(out, message.saved),
             (Item::Size, _) => row.size(out, message.bytes),
             (Item::Envelope, Some(index)) => row.envelope(out, &index.envelope),
             (Item::Body, Some(index)) => row.body(out, &index.body),
             (Item::BodyStructure, Some(index)) => row.body_structure(out, &index.body_structure),
-            // Cannot happen: `Item::needs_index` names every item that needs one.
-            (Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_) | Item::Binary(_), _) => {}
+            // Cannot happen: `Item::needs_index` names every item that needs one, and the others are told where they are read.
+            (
+                Item::ThreadId(_)
+                | Item::Envelope
+                | Item::Body
+                | Item::BodyStructure
+                | Item::Section(_)
+                | Item::Binary(_),
+                _,
+            ) => {}
         }
     }
 

@@ -252,11 +252,17 @@ fn page(
 /// The score of a message if it matches, 100 when no scores are asked for. Reads what the query asks for, and takes it off
 /// `bytes_left`.
 fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mut u64) -> Result<Option<u8>, Trouble> {
-    let (mut index, mut signature, mut header, mut hits) = (None, None, None, None);
-    // Each need can be met once: four rounds and a last word.
-    for _ in 0..5 {
-        let facts =
-            Facts { row, index: index.as_ref(), signature: signature.as_deref(), header: header.as_deref(), hits };
+    let (mut thread, mut index, mut signature, mut header, mut hits) = (None, None, None, None, None);
+    // Each need can be met once: five rounds and a last word.
+    for _ in 0..6 {
+        let facts = Facts {
+            row,
+            thread,
+            index: index.as_ref(),
+            signature: signature.as_deref(),
+            header: header.as_deref(),
+            hits,
+        };
         let need = match query.decide(&facts) {
             Answer::No => return Ok(None),
             Answer::Yes => match query.relevancy(&facts) {
@@ -267,6 +273,7 @@ fn matches(snapshot: &Snapshot, query: &Query, row: &MessageRow, bytes_left: &mu
         };
         match need {
             Answer::Yes | Answer::No => break,
+            Answer::NeedThread => thread = Some(snapshot.body_thread(row.body)?),
             Answer::NeedIndex => index = Some(read_index(snapshot, row.body, bytes_left)?),
             Answer::NeedSignature => {
                 let read = snapshot.body_signature(row.body)?;

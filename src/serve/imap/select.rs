@@ -3,6 +3,7 @@
 use super::Session;
 use super::access::Allowed;
 use super::failure::{Failure, bad};
+use super::list::mailbox_id;
 use super::news::{gone_since, number_set};
 use super::page::{Item, Plan};
 use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
@@ -27,6 +28,8 @@ pub(super) struct Selected {
     /// Names behind the keyword bits, as the client was told them.
     pub keywords: Vec<String>,
     pub bell: Bell,
+    /// What object identifiers begin with: which store they are of.
+    pub store: u32,
     /// What `$` means: the UIDs that the last SEARCH with SAVE found (RFC 5182). Those that went are still in it, and are
     /// passed over where it is used; no UID comes back.
     pub saved: NumberSet,
@@ -35,7 +38,7 @@ pub(super) struct Selected {
 impl Selected {
     /// What numbers, `$` and keywords mean in this session's commands.
     pub fn sight(&self) -> Sight<'_> {
-        Sight { map: self.view.map(), saved: &self.saved, keywords: &self.keywords }
+        Sight { map: self.view.map(), saved: &self.saved, keywords: &self.keywords, store: self.store }
     }
 }
 
@@ -46,6 +49,7 @@ struct Opened {
     /// Sequence number of the first unseen message, when it was found soon enough.
     unseen: Option<u32>,
     missed: Option<Missed>,
+    store: u32,
 }
 
 /// What a client with QRESYNC has missed.
@@ -73,7 +77,7 @@ impl Session {
         let bell = self.context.store.bell(Watched::Mailbox(found.id));
         let (id, qresync) = (found.id, select.qresync);
         let opened = self.context.store.read(move |snapshot| open(snapshot, id, qresync.as_ref())).await?;
-        let Opened { mailbox, map, unseen, missed } = opened;
+        let Opened { mailbox, map, unseen, missed, store } = opened;
         // A number, which means nothing to a client that names messages by UID.
         let unseen = unseen.filter(|_| !self.enabled.uid_only);
         let text = if select.read_only { "EXAMINE completed" } else { "SELECT completed" };
@@ -91,6 +95,7 @@ impl Session {
             view: View::new(map, mailbox.highest_modseq),
             keywords: mailbox.keywords.clone(),
             bell,
+            store,
             saved: NumberSet::default(),
         });
         self.tell_selected(&mailbox, messages, unseen);
@@ -117,6 +122,7 @@ impl Session {
         }
         response::untagged(out, Status::Ok, Code::UidValidity(mailbox.uid_validity.0), "UIDs are valid");
         response::untagged(out, Status::Ok, Code::UidNext(mailbox.uid_next.0), "Next UID");
+        response::untagged(out, Status::Ok, Code::MailboxId(mailbox_id(mailbox)), "Mailbox identifier");
         response::untagged(out, Status::Ok, Code::HighestModSeq(mailbox.highest_modseq.0), "Highest modseq");
     }
 
@@ -180,7 +186,7 @@ fn open(snapshot: &Snapshot, id: MailboxId, qresync: Option<&QResync>) -> Result
         Some(known) if known.uid_validity == mailbox.uid_validity.0 => Some(missed(snapshot, &mailbox, &map, known)?),
         _ => None,
     };
-    Ok(Opened { mailbox, map, unseen, missed })
+    Ok(Opened { mailbox, map, unseen, missed, store: snapshot.store_id()? })
 }
 
 /// RFC 3501 section 6.3.1 lets a server leave UNSEEN out; it does when the search gets long.

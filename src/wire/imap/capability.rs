@@ -22,6 +22,8 @@ const AFTER_LOGIN: &[&str] = &[
     "UIDPLUS",
     "UIDONLY",
     "UNSELECT",
+    "OBJECTID",
+    "SAVEDATE",
     "CHILDREN",
     "MOVE",
     "CONDSTORE",

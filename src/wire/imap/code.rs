@@ -1,6 +1,7 @@
 //! The codes in brackets that make a status response readable for programs.
 
 use super::flag::SystemFlags;
+use super::object_id::ObjectId;
 use super::response::{push, push_defined_flags, push_number};
 use super::sequence::NumberSet;
 
@@ -65,6 +66,8 @@ pub enum Code<'a> {
     MetadataMaxSize(u64),
     /// `METADATA TOOMANY`
     MetadataTooMany,
+    /// `MAILBOXID` (RFC 8474 section 4)
+    MailboxId(ObjectId),
     /// `MODIFIED`: messages refused by UNCHANGEDSINCE (UIDs for UID STORE, else sequence numbers).
     Modified(&'a NumberSet),
     /// `NOMODSEQ`
@@ -141,6 +144,11 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
             push_number(out, number);
         }
         Code::Modified(set) => set.encode(out),
+        Code::MailboxId(id) => {
+            out.push(b'(');
+            id.push(out);
+            out.push(b')');
+        }
         Code::PermanentFlags { system, keywords, new_keywords } => {
             push_defined_flags(out, system, keywords, new_keywords);
         }
@@ -174,6 +182,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::HasChildren => "HASCHILDREN",
         Code::HighestModSeq(_) => "HIGHESTMODSEQ ",
         Code::InUse => "INUSE",
+        Code::MailboxId(_) => "MAILBOXID ",
         Code::Limit => "LIMIT",
         Code::MetadataLongEntries(_) => "METADATA LONGENTRIES ",
         Code::MetadataMaxSize(_) => "METADATA MAXSIZE ",

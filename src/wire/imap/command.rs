@@ -7,6 +7,7 @@ use super::annotation::{EntryName, GetMetadata, SetMetadata};
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
+use super::object_id::ObjectId;
 use super::order::Sort;
 use super::sequence::SequenceSet;
 use crate::wire::date::Timestamp;
@@ -221,11 +222,13 @@ pub enum StatusItem {
     HighestModSeq,
     /// `APPENDLIMIT` (RFC 7889)
     AppendLimit,
+    /// `MAILBOXID` (RFC 8474)
+    MailboxId,
 }
 
 impl StatusItem {
     /// Each item with its spelling.
-    pub const ALL: [(StatusItem, &'static str); 10] = [
+    pub const ALL: [(StatusItem, &'static str); 11] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
@@ -236,6 +239,7 @@ impl StatusItem {
         (StatusItem::Size, "SIZE"),
         (StatusItem::HighestModSeq, "HIGHESTMODSEQ"),
         (StatusItem::AppendLimit, "APPENDLIMIT"),
+        (StatusItem::MailboxId, "MAILBOXID"),
     ];
 
     /// Its spelling.
@@ -301,6 +305,16 @@ pub enum SearchKey {
     On(Day),
     /// `SINCE`: INTERNALDATE within or later than the day.
     Since(Day),
+    /// `SAVEDBEFORE`: SAVEDATE earlier than the day (RFC 8514 section 4.3).
+    SavedBefore(Day),
+    /// `SAVEDON`
+    SavedOn(Day),
+    /// `SAVEDSINCE`
+    SavedSince(Day),
+    /// `EMAILID`: `None` for an id that this server gives to nothing (RFC 8474 section 6).
+    EmailId(Option<ObjectId>),
+    /// `THREADID`
+    ThreadId(Option<ObjectId>),
     /// `SENTBEFORE`: Date field.
     SentBefore(Day),
     /// `SENTON`
@@ -413,6 +427,12 @@ pub enum FetchItem {
     Uid,
     /// `MODSEQ` (RFC 7162)
     ModSeq,
+    /// `EMAILID` (RFC 8474)
+    EmailId,
+    /// `THREADID` (RFC 8474)
+    ThreadId,
+    /// `SAVEDATE` (RFC 8514)
+    SaveDate,
     /// `BODY[section]<partial>`
     Section(BodySection),
     /// `BINARY[section]<partial>` (RFC 3516, RFC 9051 section 6.4.5)

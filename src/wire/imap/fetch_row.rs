@@ -5,6 +5,7 @@
 
 use super::command::{BinarySection, BodySection, Partial, SectionText};
 use super::flag::SystemFlags;
+use super::object_id::ObjectId;
 use super::out::Out;
 use super::response::{push_flags, push_literal_head, push_number, push_string};
 use crate::wire::date::Timestamp;
@@ -58,6 +59,28 @@ impl FetchRow {
         self.item(out, b"MODSEQ (");
         push_number(out, modseq);
         out.push(b')');
+    }
+
+    /// `EMAILID (id)`
+    pub fn email_id(&mut self, out: &mut Vec<u8>, id: ObjectId) {
+        self.object_id(out, b"EMAILID (", id);
+    }
+
+    /// `THREADID (id)`
+    pub fn thread_id(&mut self, out: &mut Vec<u8>, id: ObjectId) {
+        self.object_id(out, b"THREADID (", id);
+    }
+
+    fn object_id(&mut self, out: &mut Vec<u8>, name: &[u8], id: ObjectId) {
+        self.item(out, name);
+        id.push(out);
+        out.push(b')');
+    }
+
+    /// `SAVEDATE "..."`, in UTC.
+    pub fn save_date(&mut self, out: &mut Vec<u8>, date: Timestamp) {
+        self.item(out, b"SAVEDATE ");
+        super::datetime::push_date_time(out, date);
     }
 
     /// `INTERNALDATE "..."`, in UTC.

@@ -22,6 +22,7 @@ mod framing;
 mod grammar;
 mod language;
 pub mod mailbox;
+mod object_id;
 pub mod order;
 mod out;
 pub mod quota;
@@ -39,7 +40,8 @@ pub use fetch_row::{FetchRow, push_binary_name, push_binary_size_name, push_sect
 pub use flag::{Flags, SpecialUse, SystemFlags};
 pub use language::Language;
 pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};
+pub use object_id::ObjectId;
 pub use out::{Dialect, Out};
-pub use response::{Code, ListRow, Status};
+pub use response::{Code, ListRow, Status, StatusValue};
 pub use rights::Rights;
 pub use sequence::{NumberSet, SequenceNumber, SequenceSet};

@@ -13,6 +13,7 @@ use super::command::{StatusItem, Tag};
 use super::flag::SystemFlags;
 use super::language::Language;
 use super::mailbox::{DELIMITER, encode_utf7};
+use super::object_id::ObjectId;
 use super::out::Out;
 use super::sequence::NumberSet;
 use crate::limits::IMAP_REPLY_TEXT_CHARACTERS_MAX;
@@ -164,8 +165,19 @@ pub fn list_delimiter(out: &mut Vec<u8>) {
     push(out, "* LIST (\\Noselect) \"/\" \"\"\r\n");
 }
 
-/// `* STATUS name (...)`. Items whose value is `None` are written as NIL (APPENDLIMIT).
-pub fn status(out: &mut Out, mailbox: &str, items: &[(StatusItem, Option<u64>)]) {
+/// What STATUS tells of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusValue {
+    /// A number.
+    Number(u64),
+    /// `(id)` (RFC 8474 section 4.3)
+    Id(ObjectId),
+    /// `NIL` (APPENDLIMIT)
+    Nil,
+}
+
+/// `* STATUS name (...)`.
+pub fn status(out: &mut Out, mailbox: &str, items: &[(StatusItem, StatusValue)]) {
     push(out, "* STATUS ");
     push_mailbox(out, mailbox);
     push(out, " (");
@@ -176,8 +188,13 @@ pub fn status(out: &mut Out, mailbox: &str, items: &[(StatusItem, Option<u64>)])
         push(out, item.name());
         out.push(b' ');
         match value {
-            Some(value) => push_number(out, *value),
-            None => push(out, "NIL"),
+            StatusValue::Number(value) => push_number(out, *value),
+            StatusValue::Id(id) => {
+                out.push(b'(');
+                id.push(out);
+                out.push(b')');
+            }
+            StatusValue::Nil => push(out, "NIL"),
         }
     }
     push(out, ")\r\n");
@@ -466,7 +483,7 @@ mod tests {
         let row = ListRow { name: "a", attributes: &[], child_info: &["SUBSCRIBED"] };
         assert_eq!(written(|out| list(out, row)), "* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
         assert_eq!(written(|out| lsub(out, ListRow { child_info: &[], ..row })), "* LSUB () \"/\" a\r\n");
-        let items = [(StatusItem::Messages, Some(231)), (StatusItem::AppendLimit, None)];
+        let items = [(StatusItem::Messages, StatusValue::Number(231)), (StatusItem::AppendLimit, StatusValue::Nil)];
         assert_eq!(written(|out| status(out, "a", &items)), "* STATUS a (MESSAGES 231 APPENDLIMIT NIL)\r\n");
     }
 

@@ -75,6 +75,9 @@ fn fetch_item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()>
         "BODYSTRUCTURE" => BodyStructure,
         "UID" => Uid,
         "MODSEQ" => ModSeq,
+        "EMAILID" => EmailId,
+        "THREADID" => ThreadId,
+        "SAVEDATE" => SaveDate,
         "BODY" if cursor.peek() != Some(b'[') => Body,
         "BODY" | "BODY.PEEK" => Section(section(cursor, word == "BODY.PEEK")?),
         "BINARY" | "BINARY.PEEK" => {

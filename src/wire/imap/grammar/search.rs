@@ -4,6 +4,7 @@
 use super::super::command::{Command, Day, Search, SearchKey};
 use super::super::esearch::{PartialRange, SearchReturn};
 use super::super::flag::SystemFlags;
+use super::super::object_id::ObjectId;
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble, utf8};
 use crate::limits::{IMAP_SEARCH_DEPTH_MAX, IMAP_SEARCH_KEYS_MAX};
@@ -183,6 +184,11 @@ impl Keys {
             "BEFORE" => SearchKey::Before(day(cursor)?),
             "ON" => SearchKey::On(day(cursor)?),
             "SINCE" => SearchKey::Since(day(cursor)?),
+            "SAVEDBEFORE" => SearchKey::SavedBefore(day(cursor)?),
+            "SAVEDON" => SearchKey::SavedOn(day(cursor)?),
+            "SAVEDSINCE" => SearchKey::SavedSince(day(cursor)?),
+            "EMAILID" => SearchKey::EmailId(object_id(cursor)?),
+            "THREADID" => SearchKey::ThreadId(object_id(cursor)?),
             "SENTBEFORE" => SearchKey::SentBefore(day(cursor)?),
             "SENTON" => SearchKey::SentOn(day(cursor)?),
             "SENTSINCE" => SearchKey::SentSince(day(cursor)?),
@@ -214,7 +220,8 @@ impl Keys {
 /// Keys without a value.
 fn plain_key(word: &str) -> Option<SearchKey> {
     Some(match word {
-        "ALL" => SearchKey::All,
+        // RFC 8514 section 4.3: every message has a save date here.
+        "ALL" | "SAVEDATESUPPORTED" => SearchKey::All,
         "ANSWERED" => SearchKey::Has(SystemFlags::ANSWERED),
         "DELETED" => SearchKey::Has(SystemFlags::DELETED),
         "DRAFT" => SearchKey::Has(SystemFlags::DRAFT),
@@ -230,6 +237,15 @@ fn plain_key(word: &str) -> Option<SearchKey> {
         "OLD" => SearchKey::Not(Box::new(SearchKey::Recent)),
         _ => return None,
     })
+}
+
+/// `objectid`: whatever it may be written like; what is none of ours names nothing.
+fn object_id(cursor: &mut Cursor<'_>) -> Parsed<Option<ObjectId>> {
+    let id = cursor.run(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    match std::str::from_utf8(id) {
+        Ok(id) if (1..=255).contains(&id.len()) => Ok(ObjectId::parse(id)),
+        _ => Err(Trouble::Bad("An object identifier is missing or too long")),
+    }
 }
 
 /// `date`, quoted or not.

@@ -196,7 +196,7 @@ fn list_in_its_forms() {
 
 #[test]
 fn status_items() {
-    let all = "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED DELETED-STORAGE SIZE HIGHESTMODSEQ APPENDLIMIT messages)";
+    let all = "STATUS a (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED DELETED-STORAGE SIZE HIGHESTMODSEQ APPENDLIMIT MAILBOXID messages)";
     let items = StatusItem::ALL.map(|(item, _)| item).to_vec();
     assert_eq!(good(all), Command::Status { mailbox: name("a"), items });
     all_bad(&["STATUS a", "STATUS a ()", "STATUS a (X)", "STATUS a MESSAGES", "STATUS a (MESSAGES"]);
