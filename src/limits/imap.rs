@@ -105,6 +105,12 @@ pub const SORT_STRING_BYTES_MAX: usize = 1024;
 pub const SORT_PAGE_ROWS: usize = 1024;
 /// Results that are written before the line is asked whether it is full.
 pub const SORT_NUMBERS_AT_ONCE: usize = 2048;
+/// Messages that are only named by others and for which one THREAD keeps a place. With about 110 bytes for each of them
+/// and of those that are there it is the memory of a THREAD: for 100,000 messages about 11 MiB, and 32 at most. Of further ones
+/// nothing is known.
+pub const THREAD_ABSENT_MAX: usize = 200_000;
+/// Steps up in threads that one THREAD takes to find loops: tens of milliseconds. No real mailbox needs a hundredth.
+pub const THREAD_STEPS_MAX: u32 = 10_000_000;
 /// Seconds without a command after which a session ends: RFC 3501 section 5.4 wants 30 minutes at least.
 pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
 /// Seconds from the greeting to a successful login.

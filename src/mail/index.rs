@@ -36,6 +36,9 @@ pub struct BodyIndex {
     /// Of the messages that this one answers: References in its order, then what In-Reply-To adds; each once, at most
     /// [`crate::limits::REFERENCES_MAX`]: the first and the last ones.
     pub references: Vec<MessageIdHash>,
+    /// The same for THREAD, exactly as RFC 5256 section 3 wants it: the ids of References as they stand, or else the first one of
+    /// In-Reply-To. The last is the message that this one answers.
+    pub ancestors: Vec<MessageIdHash>,
     /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any. See [`signature::may_contain`].
     pub signature: Vec<u8>,
 }
@@ -129,6 +132,7 @@ impl Indexer {
         let mut index = BodyIndex {
             message_id,
             references: references::references(&facts, message_id),
+            ancestors: references::ancestors(&facts),
             signature: self.texts.finish(&parts),
             sent_seconds: sent.map(|date| date.seconds),
             sent_zone_minutes: sent.map_or(0, |date| date.zone_minutes),

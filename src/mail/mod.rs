@@ -28,6 +28,7 @@ pub mod sts;
 pub mod subject;
 pub mod submitted;
 pub mod text;
+pub mod thread;
 pub mod tls_policy;
 pub mod tlsrpt;
 pub mod unwelcome;

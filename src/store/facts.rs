@@ -6,6 +6,9 @@ use super::code::*;
 use super::tables::{VERSION, versioned};
 use crate::mail::index::{BodyIndex, MessageIdHash, Part, PartKind, TransferEncoding};
 
+/// What may follow behind the fields that every row has; rows that were written before something was kept lack it.
+const TAIL_ANCESTORS: u8 = 1;
+
 /// As row bytes, the signature left out.
 pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
     let BodyIndex {
@@ -17,6 +20,7 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
         sent_zone_minutes,
         message_id,
         references,
+        ancestors,
         signature: _,
     } = index;
     let mut row = vec![VERSION];
@@ -47,6 +51,11 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
     }
     put_hashes(out, message_id.as_slice());
     put_hashes(out, references);
+    // Mostly they are the same.
+    if ancestors != references {
+        out.push(TAIL_ANCESTORS);
+        put_hashes(out, ancestors);
+    }
     row
 }
 
@@ -89,6 +98,13 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         _ => return Err(Malformed),
     };
     let references = read_hashes(&mut decoder)?;
+    let mut ancestors = None;
+    while !decoder.is_empty() {
+        match decoder.byte()? {
+            TAIL_ANCESTORS => ancestors = Some(read_hashes(&mut decoder)?),
+            _ => return Err(Malformed),
+        }
+    }
     Ok(BodyIndex {
         envelope,
         body_structure,
@@ -97,6 +113,7 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         sent_seconds,
         sent_zone_minutes,
         message_id,
+        ancestors: ancestors.unwrap_or_else(|| references.clone()),
         references,
         signature: Vec::new(),
     })
@@ -177,6 +194,7 @@ mod tests {
             sent_zone_minutes: -120,
             message_id: Some(MessageIdHash(7)),
             references: vec![MessageIdHash(u64::MAX), MessageIdHash(0)],
+            ancestors: vec![MessageIdHash(u64::MAX)],
             signature: Vec::new(),
         }
     }
@@ -186,6 +204,14 @@ mod tests {
         let signed = BodyIndex { signature: vec![1, 2, 3], ..index() };
         assert_eq!(decode_facts(&encode_facts(&signed)), Ok(index()));
         assert_eq!(decode_facts(&encode_facts(&BodyIndex::default())), Ok(BodyIndex::default()));
+    }
+
+    #[test]
+    fn a_row_from_before_ancestors_were_kept_is_read() {
+        let same = BodyIndex { ancestors: index().references, ..index() };
+        let row = encode_facts(&same);
+        assert_eq!(encode_facts(&index()).len(), row.len() + 2 + 8);
+        assert_eq!(decode_facts(&row), Ok(same));
     }
 
     proptest! {

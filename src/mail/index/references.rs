@@ -43,6 +43,26 @@ pub fn references(facts: &Facts, own: Option<MessageIdHash>) -> Vec<MessageIdHas
     hashes
 }
 
+/// The ids that References names, or else the first that In-Reply-To names (RFC 5256 section 3). They may repeat, and name the
+/// message itself: the algorithm says what comes of that.
+pub fn ancestors(facts: &Facts) -> Vec<MessageIdHash> {
+    let (mut first, mut last) = (Vec::new(), VecDeque::new());
+    for id in facts.all(Fact::References).flat_map(ids) {
+        if first.len() < REFERENCES_MAX / 2 {
+            first.push(id);
+            continue;
+        }
+        if last.len() == REFERENCES_MAX / 2 {
+            last.pop_front();
+        }
+        last.push_back(id);
+    }
+    if first.is_empty() {
+        first.extend(facts.all(Fact::InReplyTo).flat_map(ids).next());
+    }
+    first.into_iter().chain(last).map(hash).collect()
+}
+
 /// White space does not count: it only comes from folding where nothing may be folded.
 fn hash(id: &[u8]) -> MessageIdHash {
     let mut context = Context::new(&SHA256);

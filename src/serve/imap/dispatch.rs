@@ -75,6 +75,7 @@ impl Session {
             Command::UidExpunge(set) => self.expunge(tag, Some(set)).await,
             Command::Search(search) => self.search(tag, search).await,
             Command::Sort(sort) => self.sort(tag, sort).await,
+            Command::Thread(thread) => self.thread(tag, thread).await,
             Command::Fetch(fetch) => self.fetch(tag, fetch).await,
             Command::Store(store) => self.store_flags(tag, store).await,
             Command::Copy(transfer) => self.transfer(tag, transfer, false).await,

@@ -25,6 +25,7 @@
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`] | SEARCH |
 //! | [`sort`] | SORT |
+//! | [`thread`] | THREAD |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod access;
@@ -46,6 +47,7 @@ mod quota;
 mod search;
 mod select;
 mod sort;
+mod thread;
 mod transfer;
 
 use crate::limits::*;

@@ -8,7 +8,7 @@ use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
 use super::object_id::ObjectId;
-use super::order::Sort;
+use super::order::{Sort, Thread};
 use super::sequence::SequenceSet;
 use crate::wire::date::Timestamp;
 use std::fmt;
@@ -135,6 +135,8 @@ pub enum Command {
     Search(Search),
     /// SORT and UID SORT.
     Sort(Sort),
+    /// THREAD and UID THREAD.
+    Thread(Thread),
     /// FETCH and UID FETCH.
     Fetch(Fetch),
     /// STORE and UID STORE.

@@ -1,4 +1,4 @@
-//! SORT and what it answers (RFC 5256, RFC 5957): arguments as values, results as lines. With RETURN (RFC 5267 section 3)
+//! SORT, THREAD and what they answer (RFC 5256, RFC 5957): arguments as values, results as lines. With RETURN (RFC 5267 section 3)
 //! it answers as [`super::esearch`] writes.
 //!
 //! Results have an order of their own, so that they are no [`super::NumberSet`]; they are written in pieces, because they
@@ -69,6 +69,75 @@ impl SortKey {
         (SortKey::Subject, "SUBJECT"),
         (SortKey::To, "TO"),
     ];
+}
+
+/// THREAD and UID THREAD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// UID THREAD: results are UIDs.
+    pub uid: bool,
+    /// How.
+    pub algorithm: ThreadAlgorithm,
+    /// Which messages.
+    pub key: SearchKey,
+}
+
+/// The ways to find out what belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadAlgorithm {
+    /// `ORDEREDSUBJECT`
+    OrderedSubject,
+    /// `REFERENCES`
+    References,
+    /// `REFS` (draft-ietf-morg-inthread): REFERENCES without subjects, the thread with the newest message last.
+    Refs,
+}
+
+impl ThreadAlgorithm {
+    /// Each algorithm with its spelling.
+    pub const ALL: [(ThreadAlgorithm, &'static str); 3] = [
+        (ThreadAlgorithm::OrderedSubject, "ORDEREDSUBJECT"),
+        (ThreadAlgorithm::References, "REFERENCES"),
+        (ThreadAlgorithm::Refs, "REFS"),
+    ];
+}
+
+/// Writes a THREAD response piece by piece.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadWriter {
+    space: bool,
+}
+
+impl ThreadWriter {
+    /// `* THREAD`
+    pub fn begin(out: &mut Vec<u8>) -> ThreadWriter {
+        push(out, "* THREAD");
+        ThreadWriter { space: true }
+    }
+
+    /// `(`
+    pub fn open(&mut self, out: &mut Vec<u8>) {
+        push(out, if self.space { " (" } else { "(" });
+        self.space = false;
+    }
+
+    /// A message.
+    pub fn number(&mut self, out: &mut Vec<u8>, number: u32) {
+        push(out, if self.space { " " } else { "" });
+        push_number(out, u64::from(number));
+        self.space = true;
+    }
+
+    /// `)`
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        out.push(b')');
+        self.space = false;
+    }
+
+    /// The end of the line.
+    pub fn end(self, out: &mut Vec<u8>) {
+        push(out, "\r\n");
+    }
 }
 
 /// `* SORT`; [`push_numbers`] and [`end_sort`] follow.

@@ -67,6 +67,7 @@ pub enum Verb {
     Status,
     Store,
     Subscribe,
+    Thread,
     Uid,
     Unauthenticate,
     Unselect,
@@ -109,6 +110,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("EXPUNGE", Verb::Expunge, Allowed::Selected),
     ("SEARCH", Verb::Search, Allowed::Selected),
     ("SORT", Verb::Sort, Allowed::Selected),
+    ("THREAD", Verb::Thread, Allowed::Selected),
     ("FETCH", Verb::Fetch, Allowed::Selected),
     ("STORE", Verb::Store, Allowed::Selected),
     ("COPY", Verb::Copy, Allowed::Selected),
@@ -117,7 +119,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
 ];
 
 /// The verbs that name messages by number unless `UID` stands before them.
-const BY_NUMBER: &[Verb] = &[Verb::Copy, Verb::Fetch, Verb::Move, Verb::Search, Verb::Sort, Verb::Store];
+const BY_NUMBER: &[Verb] = &[Verb::Copy, Verb::Fetch, Verb::Move, Verb::Search, Verb::Sort, Verb::Store, Verb::Thread];
 
 /// `tag SP`, what every command begins with. The cursor stands at the verb afterwards.
 pub fn parse_tag(cursor: &mut Cursor<'_>) -> Option<Tag> {
@@ -187,6 +189,7 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Move => Command::Move(messages::transfer(cursor, false)?),
         Verb::Search => search::search(cursor, false)?,
         Verb::Sort => order::sort(cursor, false)?,
+        Verb::Thread => order::thread(cursor, false)?,
         Verb::Uid => uid(cursor)?,
         Verb::Append => return Err(Trouble::Bad("APPEND needs a literal")),
     };
@@ -208,7 +211,7 @@ pub fn asks_to_save(mut cursor: Cursor<'_>) -> bool {
     }
 }
 
-/// `"UID" SP (copy / fetch / search / sort / store / move / expunge)`.
+/// `"UID" SP (copy / fetch / search / sort / thread / store / move / expunge)`.
 fn uid(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     cursor.space()?;
     match &cursor.word()[..] {
@@ -218,6 +221,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Parsed<Command> {
         "MOVE" => Ok(Command::Move(messages::transfer(cursor, true)?)),
         "SEARCH" => search::search(cursor, true),
         "SORT" => order::sort(cursor, true),
+        "THREAD" => order::thread(cursor, true),
         "EXPUNGE" => {
             cursor.space()?;
             cursor.sequence_set().map(Command::UidExpunge)

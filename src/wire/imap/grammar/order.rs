@@ -1,7 +1,7 @@
-//! Arguments of SORT (RFC 5256 section 5, RFC 5957 section 5) with RETURN (RFC 5267 section 3).
+//! Arguments of SORT and THREAD (RFC 5256 section 5, RFC 5957 section 5), SORT with RETURN (RFC 5267 section 3).
 
 use super::super::command::Command;
-use super::super::order::{Sort, SortCriterion, SortKey};
+use super::super::order::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 use super::cursor::{Cursor, Parsed, Trouble};
 use super::search;
 
@@ -29,6 +29,16 @@ fn criterion(cursor: &mut Cursor<'_>) -> Parsed<SortCriterion> {
     let known = SortKey::ALL.iter().find(|(_, name)| *name == word);
     let (key, _) = known.ok_or(Trouble::Bad("Unknown sort criterion"))?;
     Ok(SortCriterion { key: *key, reverse })
+}
+
+/// `SP thread-alg SP search-criteria`.
+pub fn thread(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let word = cursor.atom()?.to_ascii_uppercase();
+    let known = ThreadAlgorithm::ALL.iter().find(|(_, name)| *name == word);
+    let (algorithm, _) = known.ok_or(Trouble::Bad("Unknown threading algorithm"))?;
+    cursor.space()?;
+    Ok(Command::Thread(Thread { uid, algorithm: *algorithm, key: search::search_criteria(cursor)? }))
 }
 
 #[cfg(test)]
@@ -62,6 +72,19 @@ mod tests {
             assert!(matches!(parsed(bad), Err(Trouble::Bad(_))), "{bad}");
         }
         assert!(matches!(parsed(" (DATE) KLINGON ALL"), Err(Trouble::No(..))));
+    }
+
+    #[test]
+    fn an_algorithm_charset_and_keys() {
+        let thread = |arguments: &str| thread(&mut Cursor::new(arguments.as_bytes()), false);
+        for (algorithm, name) in ThreadAlgorithm::ALL {
+            let wanted = Thread { uid: false, algorithm, key: SearchKey::All };
+            assert_eq!(thread(&format!(" {} UTF-8 ALL", name.to_lowercase())), Ok(Command::Thread(wanted)));
+        }
+        for bad in [" SUBJECT UTF-8 ALL", " REFS UTF-8", " REFS", " \"REFS\" UTF-8 ALL", ""] {
+            assert!(matches!(thread(bad), Err(Trouble::Bad(_))), "{bad}");
+        }
+        assert!(matches!(thread(" REFS KLINGON ALL"), Err(Trouble::No(..))));
     }
 
     proptest! {
