@@ -5,6 +5,7 @@
 //! fault: what cannot be decoded is taken as it is. Must always hold: the folded text does not depend on how the bytes
 //! were cut.
 
+use crate::mail::casemap::casemap_char;
 use crate::wire::charset::body_encoding;
 use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
@@ -15,7 +16,10 @@ use encoding_rs::{CoderResult, UTF_8};
 /// Bytes converted at once: bounds the buffer between charset and folding.
 const TEXT_PIECE_BYTES: usize = 16 << 10;
 
-/// Appends `text` so that letters of either case, and the sharp s and its capital form, become the same bytes.
+/// Appends `text` so that what i;unicode-casemap (RFC 5051, RFC 5255 section 4.2) takes for the same becomes the same bytes:
+/// letters of either case, composed or not, in compatible forms. Beyond that it unites what the collation keeps apart though
+/// it differs in case alone: `ß` and `SS`, and letters that become visible only when a form is taken apart. So a search finds
+/// all that the collation finds.
 pub fn fold_into(text: &str, folded: &mut String) {
     if text.is_ascii() {
         let start = folded.len();
@@ -28,9 +32,13 @@ pub fn fold_into(text: &str, folded: &mut String) {
     for c in text.chars() {
         if c.is_ascii() {
             folded.push(c.to_ascii_lowercase());
-        } else {
-            // Upper and then lower: unites the final sigma with the other one, and `ß` with `SS`.
-            folded.extend(c.to_uppercase().flat_map(char::to_lowercase));
+            continue;
+        }
+        for mapped in casemap_char(c) {
+            match mapped {
+                'ß' | 'ẞ' => folded.push_str("ss"),
+                _ => folded.extend(mapped.to_lowercase()),
+            }
         }
     }
 }
@@ -177,6 +185,7 @@ impl TextDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::casemap::casemap;
     use proptest::prelude::*;
 
     #[test]
@@ -184,13 +193,23 @@ mod tests {
         assert_eq!(fold("GRÜSSE Straße ΣΊΣΥΦΟΣ"), fold("grüße strasse σίσυφος"));
         assert_eq!(fold("Hello"), "hello");
         assert_ne!(fold("ä"), fold("a"));
+        assert_eq!(fold("E\u{301}ﬁ\u{1c90}ａ"), fold("éFI\u{10d0}A"));
     }
 
     #[test]
     fn a_header_is_folded_field_by_field() {
         let mut folded = String::new();
         fold_header_into(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n AN\r\nX-A: M\xdcnchen\r\n\r\nbody", &mut folded);
-        assert_eq!(folded, "subject: grüsse an\nx-a: münchen\n");
+        assert_eq!(folded, format!("subject: {} an\nx-a: {}\n", fold("grüsse"), fold("münchen")));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_the_same_to_the_collation_is_the_same_folded(one in "[aAäÄßẞsSςσΣǆǅǄﬁＡé\u{301}\u{1f80}\u{1f88}]{0,2}", other in "[aAäÄßẞsSςσΣǆǅǄﬁＡé\u{301}\u{1f80}\u{1f88}]{0,2}") {
+            if casemap(&one) == casemap(&other) {
+                prop_assert_eq!(fold(&one), fold(&other));
+            }
+        }
     }
 
     fn decode_in_pieces(encoding: TransferEncoding, charset: &str, raw: &[u8], piece: usize) -> String {
@@ -214,7 +233,7 @@ mod tests {
             (Base64, "utf-16le", b"RwByAPwA", "grü"),
         ] {
             for piece in [1, 2, 3, 5, 1000] {
-                assert_eq!(decode_in_pieces(encoding, charset, raw, piece), text, "{charset} {piece}");
+                assert_eq!(decode_in_pieces(encoding, charset, raw, piece), fold(text), "{charset} {piece}");
             }
         }
     }

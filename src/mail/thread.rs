@@ -30,15 +30,13 @@ struct Node {
     children: u32,
     /// Sent date, seconds since the epoch.
     sent: i64,
-    /// INTERNALDATE.
-    arrived: i64,
     /// Hash of the base subject; 0: it is empty.
     subject: u64,
     /// A reply or forward, by its subject.
     is_reply: bool,
 }
 
-const DUMMY: Node = Node { uid: 0, parent: NONE, children: 0, sent: 0, arrived: 0, subject: 0, is_reply: false };
+const DUMMY: Node = Node { uid: 0, parent: NONE, children: 0, sent: 0, subject: 0, is_reply: false };
 
 impl Node {
     fn is_dummy(&self) -> bool {
@@ -65,7 +63,7 @@ impl Threader {
     /// Takes in a message; UIDs ascend.
     pub fn add(&mut self, row: &MessageRow, index: &BodyIndex) {
         let mut node = DUMMY;
-        (node.uid, node.sent, node.arrived) = (row.uid.0, sent_seconds(row, index), row.internal_date.seconds());
+        (node.uid, node.sent) = (row.uid.0, sent_seconds(row, index));
         if self.algorithm != ThreadAlgorithm::Refs {
             let base = envelope_subject(&index.envelope).map(|subject| base_subject(&subject)).unwrap_or_default();
             (node.subject, node.is_reply) = (subject_hash(&casemap(&base.text)), base.is_reply);

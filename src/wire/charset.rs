@@ -3,7 +3,7 @@
 //! Names are looked up as browsers do (the Encoding Standard), which reads what mail software really writes: `latin1`
 //! as windows-1252, `ks_c_5601-1987` as EUC-KR. Never fails: what cannot be read becomes U+FFFD.
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, WINDOWS_1252};
 use std::borrow::Cow;
 
 /// The encoding behind a charset name; `None` when the name is unknown. A language suffix (RFC 2231 section 5) is
@@ -11,6 +11,12 @@ use std::borrow::Cow;
 pub fn encoding(charset: &[u8]) -> Option<&'static Encoding> {
     let name = charset.split(|&b| b == b'*').next().unwrap_or(charset);
     Encoding::for_label_no_replacement(name)
+}
+
+/// Whether bytes mean something only behind the escapes before them: pieces that begin and end in ASCII cannot be joined, because
+/// an escape right behind another counts as a fault (Encoding Standard section 12.2.1).
+pub fn has_states(charset: &[u8]) -> bool {
+    encoding(charset) == Some(ISO_2022_JP)
 }
 
 /// Text of a named charset as UTF-8. Unknown names, and `us-ascii` that is not, are guessed: see [`guess`].

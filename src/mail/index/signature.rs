@@ -11,7 +11,7 @@
 use crate::limits::{SIGNATURE_BITS_PER_TRIGRAM, SIGNATURE_BYTES_MAX, SIGNATURE_TRIGRAMS_MAX};
 
 /// To be changed with everything that decides which text a message has and which bits it sets: decoding, folding, hash.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Whether a text with this signature may contain the needle, folded as the text was. A needle of less than three bytes
 /// may be anywhere.

@@ -190,7 +190,7 @@ impl Forest {
         self.remaining_roots()
     }
 
-    /// For each root INTERNALDATE and number of the newest message in its thread.
+    /// For each root the age of the newest message in its thread.
     fn newest(&self) -> Vec<Age> {
         let mut newest: Vec<Age> = vec![(i64::MIN, 0); self.nodes.len()];
         let mut root_of: Vec<Place> = vec![NONE; self.nodes.len()];
@@ -207,9 +207,8 @@ impl Forest {
                     *slot = root;
                 }
             }
-            let node = self.node(start);
-            if let (false, Some(slot)) = (node.is_dummy(), newest.get_mut(root as usize)) {
-                *slot = (node.arrived, node.uid).max(*slot);
+            if let (false, Some(slot)) = (self.node(start).is_dummy(), newest.get_mut(root as usize)) {
+                *slot = self.age(start).max(*slot);
             }
         }
         newest

@@ -28,7 +28,9 @@ pub fn decode_text(value: &[u8]) -> String {
             text.push_str(&charset::guess(plain));
         }
         match &mut pending {
-            Some((charset, bytes)) if charset.eq_ignore_ascii_case(word.charset) => bytes.extend(word.decoded()),
+            Some((charset, bytes)) if charset.eq_ignore_ascii_case(word.charset) && !charset::has_states(charset) => {
+                bytes.extend(word.decoded());
+            }
             _ => {
                 flush(&mut pending, &mut text);
                 pending = Some((word.charset, word.decoded()));
@@ -113,6 +115,8 @@ mod tests {
     fn words_as_software_writes_them() {
         assert_eq!(decode_text("=?utf-8?b?w4M=?= =?UTF-8?Q?=C3?= =?utf-8?q?=A9?=".as_bytes()), "Ãé");
         assert_eq!(decode_text(b"x=?utf-8?q?a b?=y"), "xa by");
+        // RFC 2047 section 5: in a charset with escapes each word begins and ends in ASCII.
+        assert_eq!(decode_text(b"=?iso-2022-jp?B?GyRCRnwbKEI=?= =?ISO-2022-JP?B?GyRCS1wbKEI=?="), "日本");
         assert_eq!(decode_text(b"=?utf-8?q?end_?="), "end ");
         assert_eq!(decode_text("roh: grüße".as_bytes()), "roh: grüße");
         assert_eq!(decode_text(b"latin: \xfc"), "latin: ü");

@@ -33,6 +33,7 @@ const AFTER_LOGIN: &[&str] = &[
     "PARTIAL",
     "SEARCH=FUZZY",
     "WITHIN",
+    "I18NLEVEL=1",
     "SORT",
     "SORT=DISPLAY",
     "ESORT",
