@@ -43,17 +43,32 @@ impl Session {
                 Step::Read => return assert!(input.is_empty()),
                 Step::Command { tag, command } => self.carry_out(&tag, command),
                 Step::AppendBegin(append) => {
-                    let Append { mailbox, flags, date, bytes, .. } = append;
-                    self.seen.push(format!("append {mailbox} {flags:?} {date:?} {bytes}"));
+                    let Append { mailbox, replaced, .. } = append;
+                    self.seen.push(format!("append {mailbox} {replaced:?}"));
                     match mailbox.as_str() {
-                        "Missing" => self.conversation.refuse_append(Code::TryCreate, "No such mailbox", &mut self.out),
+                        "Missing" => self.refuse_append(Code::TryCreate, "No such mailbox"),
+                        _ => self.conversation.accept_append(&mut self.out),
+                    }
+                }
+                Step::AppendMessage(AppendMessage { flags, date, bytes }) => {
+                    self.seen.push(format!("message {flags:?} {date:?} {bytes:?}"));
+                    self.conversation.accept_append(&mut self.out);
+                }
+                Step::AppendText(bytes) => {
+                    self.seen.push(format!("text {bytes}"));
+                    self.conversation.accept_append(&mut self.out);
+                }
+                Step::AppendUrl(url) => {
+                    self.seen.push(format!("url {url}"));
+                    match &url[..] {
+                        "bad" => self.refuse_append(Code::BadUrl(&url), "Nothing there"),
                         _ => self.conversation.accept_append(&mut self.out),
                     }
                 }
                 Step::AppendBytes(bytes) => {
                     self.message.extend_from_slice(bytes);
                     if bytes.contains(&b'!') {
-                        self.conversation.refuse_append(Code::OverQuota, "Disk is full", &mut self.out);
+                        self.refuse_append(Code::OverQuota, "Disk is full");
                     }
                 }
                 Step::AppendEnd { tag } => {
@@ -71,6 +86,10 @@ impl Session {
                 Step::Close => self.closed = true,
             }
         }
+    }
+
+    fn refuse_append(&mut self, code: Code<'_>, text: &str) {
+        self.conversation.refuse_append(Status::No, code, text, &mut self.out);
     }
 
     fn carry_out(&mut self, tag: &Tag, command: Command) {
@@ -182,8 +201,8 @@ fn a_message_is_handed_on_and_not_collected() {
     let bytes = format!("a APPEND iflow-&APw- (\\Flagged $custom) {date} {{10+}}\r\nab\r\ncd\r\nef\r\nb NOOP\r\n");
     let session = run(Session::logged_in, bytes.as_bytes());
     assert_eq!(session.message, b"ab\r\ncd\r\nef");
-    assert!(session.seen[0].starts_with("append iflow-ü Flags"), "{:?}", session.seen);
-    assert!(session.seen[0].contains("Timestamp(1793527200000)") && session.seen[0].contains("$custom"));
+    assert_eq!(session.seen[0], "append iflow-ü None");
+    assert!(session.seen[1].contains("Timestamp(1793527200000)") && session.seen[1].contains("$custom"));
     assert_eq!(session.out(), "a OK APPEND done\r\nb OK done\r\n");
 
     let session = run(Session::logged_in, b"a append {5}\r\ninbox {3}\r\nxyz\r\n");
@@ -203,10 +222,48 @@ fn a_refused_message_is_skipped() {
     assert_eq!(session.out(), "+ OK\r\na NO [OVERQUOTA] Disk is full\r\nb OK done\r\n");
     let session = run(Session::logged_in, b"a APPEND INBOX {0}\r\nb NOOP\r\n");
     assert_eq!(session.out(), "a NO [CANNOT] The message is empty\r\nb OK done\r\n");
-    // MULTIAPPEND is not announced; the second message must not run.
-    let session = run(Session::logged_in, b"a APPEND INBOX {1+}\r\nx {10+}\r\nb LOGOUT\r\n\r\nc NOOP\r\n");
-    assert_eq!(session.out(), "a BAD APPEND takes one message\r\nc OK done\r\n");
-    assert_eq!(session.seen[1..], ["append broken", "Noop"]);
+    let session = run(Session::logged_in, b"a APPEND INBOX {1+}\r\nx (\\X) {10+}\r\nb LOGOUT\r\n\r\nc NOOP\r\n");
+    assert_eq!(session.out(), "a BAD Unknown system flag\r\nc OK done\r\n");
+    assert_eq!(session.seen[2..], ["append broken", "Noop"]);
+}
+
+#[test]
+fn messages_and_parts_of_one_command() {
+    let bytes = b"a APPEND x {2+}\r\nab (\\Seen) CATENATE (URL u TEXT {3}\r\ncde URL {1+}\r\nv TEXT {0}\r\n) ~{1+}\r\nf\r\nb NOOP\r\n";
+    let session = run(Session::logged_in, bytes);
+    assert_eq!(session.out(), "+ OK\r\n+ OK\r\na OK APPEND done\r\nb OK done\r\n");
+    assert_eq!(session.message, b"abcdef");
+    let kinds: Vec<_> = session.seen.iter().map(|seen| seen.split(" Flags").next().unwrap_or_default()).collect();
+    let wanted =
+        ["append x None", "message", "message", "url u", "text 3", "url v", "text 0", "message", "appended", "Noop"];
+    assert_eq!(kinds, wanted);
+    // What is refused takes the rest along, and a literal that was announced is neither asked for nor read.
+    let session = run(Session::logged_in, b"a APPEND x CATENATE (URL bad TEXT {3}\r\nb NOOP\r\n");
+    assert_eq!(session.out(), "a NO [BADURL \"bad\"] Nothing there\r\nb OK done\r\n");
+    let session = run(Session::logged_in, b"a APPEND x CATENATE (URL bad TEXT {8+}\r\nb NOOP\r\n URL u)\r\nc NOOP\r\n");
+    assert_eq!(session.out(), "a NO [BADURL \"bad\"] Nothing there\r\nc OK done\r\n");
+    let session = run(Session::logged_in, b"a APPEND x {1+}\r\nx {0}\r\nb APPEND x {1+}\r\nx {9999999}\r\nc NOOP\r\n");
+    assert_eq!(
+        session.out(),
+        "a NO [CANNOT] The message is empty\r\nb NO [TOOBIG] The message is too large\r\nc OK done\r\n"
+    );
+    let long = format!("a APPEND x {{1+}}\r\nx ({})\r\nb NOOP\r\n", "k ".repeat(IMAP_COMMAND_BYTES_MAX / 2));
+    assert_eq!(
+        run(Session::logged_in, long.as_bytes()).out(),
+        "a BAD [TOOBIG] The command is too long\r\nb OK done\r\n"
+    );
+}
+
+#[test]
+fn messages_are_replaced_where_one_is_selected() {
+    let session = run(Session::selected, b"a REPLACE 4 x {1+}\r\ny\r\nb UID REPLACE * {1}\r\nx {1+}\r\ny\r\n");
+    assert_eq!(session.out(), "a OK APPEND done\r\n+ OK\r\nb OK APPEND done\r\n");
+    assert_eq!(session.seen[0], "append x Some(Replaced { uid: false, message: Number(4) })");
+    assert_eq!(session.seen[3], "append x Some(Replaced { uid: true, message: Largest })");
+    let session = run(Session::logged_in, b"a REPLACE 4 x {1+}\r\ny\r\nb UID REPLACE 4 x {1+}\r\ny\r\n");
+    assert_eq!(session.out(), "a BAD No mailbox is selected\r\nb BAD No mailbox is selected\r\n");
+    let session = run(Session::selected, b"a REPLACE 4 x {1+}\r\ny {1+}\r\nz\r\nb REPLACE 4 x\r\n");
+    assert_eq!(session.out(), "a BAD REPLACE takes one message\r\nb BAD A message is missing\r\n");
 }
 
 #[test]

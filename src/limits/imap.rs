@@ -14,8 +14,10 @@ pub const IMAP_LITERAL_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a refused non-synchronising literal that are read and thrown away; beyond it the connection is closed
 /// (RFC 7888 section 4).
 pub const IMAP_SKIPPED_LITERAL_BYTES_MAX: u64 = 1 << 30;
-/// Bytes looked at between the message of an APPEND and the end of its line, where there should be none.
-pub const IMAP_APPEND_TAIL_BYTES_MAX: usize = 64;
+/// Pieces (messages and parts of CATENATE) in one line of an APPEND: each costs a look into the store.
+pub const IMAP_CATENATE_PARTS_MAX: usize = 1024;
+/// Bytes of a URL that are said again when it is refused.
+pub const IMAP_BAD_URL_BYTES_MAX: usize = 1024;
 /// Capacity in bytes that an idle session keeps for the next command line.
 pub const IMAP_COMMAND_BUFFER_KEPT_BYTES: usize = 1024;
 /// Commands not understood, one after the other, before login: then BYE. A person at a keyboard gets a few.
@@ -115,6 +117,11 @@ pub const THREAD_STEPS_MAX: u32 = 10_000_000;
 pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
 /// Seconds from the greeting to a successful login.
 pub const IMAP_LOGIN_SECONDS_MAX: u64 = 120;
+/// Bytes that the messages of one APPEND wait in memory before those that follow wait on the disk.
+pub const APPEND_HELD_BYTES_MAX: usize = 256 << 10;
+/// Bytes of memory that the messages of one APPEND may take while they wait, those on the disk a few KiB each: beyond it the command is
+/// refused.
+pub const APPEND_WAITING_BYTES_MAX: usize = 1 << 20;
 /// Seconds without a byte of a message that is being appended.
 pub const IMAP_APPEND_SECONDS_MAX: u64 = 5 * 60;
 /// Seconds for a client to take what is sent to it, at most [`IMAP_OUT_BYTES_MAX`] or one page.

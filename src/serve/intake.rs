@@ -42,6 +42,12 @@ impl Intake {
         Intake { hasher: Some(Box::default()), ..self }
     }
 
+    /// One of many messages that wait for the same Op: on the disk, however small.
+    pub fn staged(mut self) -> Intake {
+        self.writer.hold_at_most(0);
+        self
+    }
+
     /// Appends bytes.
     ///
     /// # Errors

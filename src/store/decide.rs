@@ -3,6 +3,7 @@
 //! Receives an Op and the tables as the Ops before it left them; hands on steps and the answer, or why not. It
 //! changes nothing: a refusal leaves no trace.
 
+mod append;
 mod devices;
 mod metadata;
 mod outbox;
@@ -18,6 +19,7 @@ use super::tables::*;
 use super::threads::{Threaded, thread_of};
 use super::*;
 use crate::limits::*;
+use crate::mail::index::MessageIdHash;
 pub use metadata::TOO_MANY_ENTRIES;
 pub use outbox::{OUTBOX_NAME, has_outbox, outbox_head, restore_outbox};
 use outbox::{check_not_inside, refuse_outbox};
@@ -30,8 +32,8 @@ pub struct Decision {
     pub steps: Vec<Step>,
     /// The answer, once the steps are durable.
     pub done: Done,
-    /// The mark of a staged body that the steps admit: kept once they are durable.
-    pub staged: Option<Staged>,
+    /// The marks of staged bodies that the steps admit: kept once they are durable.
+    pub staged: Vec<Staged>,
 }
 
 /// Decides one Op. `epoch`: which opening of the database this is; bodies staged in an earlier one are gone.
@@ -81,7 +83,9 @@ struct Draft<'a, 't> {
     /// Mailboxes as the steps so far will leave them, as far as it matters here.
     mailboxes: Vec<Mailbox>,
     steps: Vec<Step>,
-    staged: Option<Staged>,
+    staged: Vec<Staged>,
+    /// The threads of the bodies admitted so far, by what finds them.
+    threads: Vec<(MessageIdHash, ThreadId)>,
 }
 
 impl<'a, 't> Draft<'a, 't> {
@@ -96,7 +100,8 @@ impl<'a, 't> Draft<'a, 't> {
             next_queue: meta.queue,
             mailboxes: Vec::new(),
             steps: Vec::new(),
-            staged: None,
+            staged: Vec::new(),
+            threads: Vec::new(),
         }
     }
 
@@ -104,6 +109,7 @@ impl<'a, 't> Draft<'a, 't> {
     fn run(&mut self, op: Op, meta: &Meta) -> Result<Done, Trouble> {
         Ok(match op {
             Op::Deliver(deliver) => self.deliver(deliver)?,
+            Op::Append(append) => self.append(append)?,
             Op::Copy(copy) => self.copy(copy)?,
             Op::CopyWithin { copy, rights } => self.copy_within(copy, rights)?,
             Op::SetFlags(set) => self.set_flags(set)?,
@@ -233,8 +239,12 @@ impl<'a, 't> Draft<'a, 't> {
             }
             Source::Staged(staged) => (staged.body(), 0),
         };
-        let known = |hash| find_thread(&self.tables.threads, hash, BodyId(self.next_body));
+        let known = |hash| match self.threads.iter().find(|(new, _)| *new == hash) {
+            Some((_, thread)) => Ok(Some(*thread)),
+            None => find_thread(&self.tables.threads, hash, BodyId(self.next_body)),
+        };
         let Threaded { thread, keys: mut thread_keys } = thread_of(id, message_id, &references, known)?;
+        self.threads.extend(thread_keys.iter().map(|hash| (*hash, thread)));
         // A place keeps only a part of the hash: who looks for it can find two Message-IDs with the same one.
         thread_keys.dedup_by_key(|hash| thread_place(*hash, id));
         let body = BodyRow { refs: 0, bytes, crc, thread, thread_keys, first_piece, chunks, base: None }.encode();
@@ -245,12 +255,9 @@ impl<'a, 't> Draft<'a, 't> {
                 self.page_used = used_after(self.page_used, first_piece, stored_in_all);
                 self.steps.push(Step::Body { id, rows, stored });
             }
-            Source::Staged(_) if self.staged.is_some() => {
-                return Err(Trouble::Refused("an Op takes one large body only"));
-            }
             Source::Staged(staged) => {
                 self.steps.push(Step::StagedBody { id, rows });
-                self.staged = Some(staged);
+                self.staged.push(staged);
             }
         }
         Ok((id, bytes))

@@ -77,7 +77,7 @@ impl NewBody {
         self.bytes
     }
     /// Bytes that wait with it in memory.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         let stored = match &self.source {
             Source::Held(stored) => stored.len(),
             Source::Staged(_) => 0,
@@ -96,6 +96,8 @@ pub struct BodyWriter {
     chunks: Vec<Chunk>,
     /// Compressed and not yet staged.
     stored: Vec<u8>,
+    /// See [`BodyWriter::hold_at_most`].
+    held_bytes_max: usize,
     /// Pieces staged so far.
     staged_pieces: u32,
     staged: Option<Staged>,
@@ -112,6 +114,7 @@ impl BodyWriter {
             crc: crc32fast::Hasher::new(),
             chunks: Vec::new(),
             stored: Vec::new(),
+            held_bytes_max: BODY_HELD_BYTES_MAX,
             staged_pieces: 0,
             staged: None,
             broken: None,
@@ -142,6 +145,11 @@ impl BodyWriter {
         Ok(())
     }
 
+    /// A finished body of more compressed bytes waits on the disk for its Op: where many wait for the same one.
+    pub fn hold_at_most(&mut self, bytes: usize) {
+        self.held_bytes_max = self.held_bytes_max.min(bytes);
+    }
+
     /// Ends the body. The result goes into an [`super::Op`]; dropping it gives the body up.
     pub async fn finish(mut self, index: BodyIndex) -> Result<NewBody, Trouble> {
         if let Some(trouble) = self.broken {
@@ -150,7 +158,7 @@ impl BodyWriter {
         while !self.raw.is_empty() {
             self.cut();
         }
-        if self.staged.is_some() || self.stored.len() > BODY_HELD_BYTES_MAX {
+        if self.staged.is_some() || self.stored.len() > self.held_bytes_max {
             let all = pieces(0, self.stored.len() as u64).count();
             self.stage(all).await?;
         }

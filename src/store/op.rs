@@ -14,8 +14,10 @@ pub use crate::wire::smtp::Recipient;
 
 /// One change. Each is durable as a whole or not there at all.
 pub enum Op {
-    /// A new message into one or more mailboxes (MX delivery, APPEND).
+    /// A new message into one or more mailboxes.
     Deliver(Deliver),
+    /// APPEND of any number of messages, and REPLACE.
+    Append(Append),
     /// COPY or MOVE.
     Copy(Copy),
     /// The same for a login that may not set every flag in the target: the others stay behind (RFC 4314 section 4).
@@ -168,6 +170,13 @@ pub enum Op {
 pub enum Done {
     /// Of Deliver: one per target, in order.
     Delivered(Vec<Delivered>),
+    /// Of Append.
+    Appended {
+        /// UIDVALIDITY of the mailbox.
+        uid_validity: UidValidity,
+        /// One per message, in order.
+        uids: Vec<Uid>,
+    },
     /// Of Copy.
     Copied {
         /// UIDVALIDITY of the target.
@@ -216,6 +225,30 @@ pub struct Deliver {
     pub internal_date: Timestamp,
     /// Wall clock, for SAVEDATE and the clock guard.
     pub now: Timestamp,
+}
+
+/// See [`Op::Append`].
+pub struct Append {
+    /// Where to.
+    pub mailbox: MailboxId,
+    /// At least one. However many of them are large: they are there together or not at all.
+    pub messages: Vec<NewMessage>,
+    /// REPLACE: the message that goes; it must be there. From Outbox it goes as by EXPUNGE.
+    pub replaced: Option<(MailboxId, Uid)>,
+    /// Messages of the mailbox that give way to the new ones; missing ones are passed over.
+    pub superseded: Vec<Uid>,
+    /// Wall clock, for SAVEDATE and the clock guard.
+    pub now: Timestamp,
+}
+
+/// A message of an [`Append`].
+pub struct NewMessage {
+    /// The finished body.
+    pub body: NewBody,
+    /// Its first flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
 }
 
 /// A place in a mailbox for a new message.

@@ -74,7 +74,7 @@ enum Answer {
     Apply {
         answer: Sender<Result<Done, Trouble>>,
         result: Result<Done, Trouble>,
-        admitted: Option<Staged>,
+        admitted: Vec<Staged>,
         _flight: InFlight,
     },
     Stage {
@@ -321,7 +321,7 @@ impl Writer {
         let ApplyJob { op, answer, flight } = job;
         let decision = if is_low { Err(Trouble::Full) } else { decide(*op, tables, &self.meta, self.epoch) };
         let (result, admitted, fault) = match decision {
-            Err(trouble) => (Err(trouble), None, None),
+            Err(trouble) => (Err(trouble), Vec::new(), None),
             Ok(mut decision) => {
                 let mut fault = None;
                 for step in &decision.steps {
@@ -448,8 +448,8 @@ impl Answer {
                     (Ok(_), Some(trouble)) => Err(trouble.clone()),
                     (result, _) => result,
                 };
-                if let (Ok(_), Some(staged)) = (&result, admitted) {
-                    staged.keep();
+                if result.is_ok() {
+                    admitted.into_iter().for_each(Staged::keep);
                 }
                 let _ = answer.try_send(result);
             }
@@ -476,7 +476,7 @@ fn refuse(job: Job, trouble: &Trouble) {
 /// Whether the job brings something new onto the disk; those wait outside when it is nearly full.
 fn takes_in(job: &Job) -> bool {
     match job {
-        Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Enqueue(_) | Op::Told { .. }),
+        Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Append(_) | Op::Enqueue(_) | Op::Told { .. }),
         Job::Stage(_) => true,
         Job::Close(_) => false,
     }
@@ -494,6 +494,7 @@ fn held_bytes(job: &Job) -> usize {
 fn held_bytes_of(op: &Op) -> usize {
     match op {
         Op::Deliver(deliver) => deliver.body.held_bytes(),
+        Op::Append(append) => append.messages.iter().map(|message| message.body.held_bytes()).sum(),
         Op::Enqueue(enqueue) => enqueue.body.held_bytes(),
         Op::Told { change, notice, .. } => held_bytes_of(change) + notice.held_bytes(),
         Op::Settle(Settle { notice, .. }) | Op::RemoveQueueEntry { notice, .. } => {

@@ -379,12 +379,19 @@ fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
                 response::tagged(&mut out, &tag, Status::Ok, Code::None, "done");
             }
             Step::AppendBegin(append) => {
-                wanted.extend_from_slice(format!("[{append:?}]").as_bytes());
-                refused = dice.roll(4) == 0;
-                match refused {
-                    true => conversation.refuse_append(Code::None, "no", &mut out),
-                    false => conversation.accept_append(&mut out),
-                }
+                refused = decide(&mut conversation, &mut dice, &mut out, &mut wanted, &format!("[{append:?}]"));
+            }
+            Step::AppendMessage(message) => {
+                assert!(!refused);
+                refused = decide(&mut conversation, &mut dice, &mut out, &mut wanted, &format!("[{message:?}]"));
+            }
+            Step::AppendText(bytes) => {
+                assert!(!refused);
+                refused = decide(&mut conversation, &mut dice, &mut out, &mut wanted, &format!("[text {bytes}]"));
+            }
+            Step::AppendUrl(url) => {
+                assert!(!refused);
+                refused = decide(&mut conversation, &mut dice, &mut out, &mut wanted, &format!("[{url}]"));
             }
             Step::AppendBytes(bytes) => {
                 assert!(!refused && !bytes.is_empty());
@@ -402,6 +409,17 @@ fn imap_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
         }
     }
     (!tls).then(|| together(said, out.take(), &wanted))
+}
+
+/// Takes or refuses what a client offers to append; returns whether it was refused.
+fn decide(conversation: &mut Conversation, dice: &mut Dice, out: &mut Out, wanted: &mut Vec<u8>, what: &str) -> bool {
+    wanted.extend_from_slice(what.as_bytes());
+    let refused = dice.roll(4) == 0;
+    match refused {
+        true => conversation.refuse_append(Status::No, Code::None, "no", out),
+        false => conversation.accept_append(out),
+    }
+    refused
 }
 
 /// The relay's side: a server that answers anything.

@@ -88,6 +88,7 @@ pub enum Change {
         internal_date: Timestamp,
         now: Timestamp,
     },
+    Append(Appended),
     Copy(Copy),
     SetFlags(SetFlags),
     Expunge(Expunge),
@@ -170,11 +171,22 @@ pub struct Settlement {
     pub now: Timestamp,
 }
 
+/// See [`Append`].
+#[derive(Clone, Debug)]
+pub struct Appended {
+    pub mailbox: MailboxId,
+    pub messages: Vec<(Arc<Body>, Flags, Timestamp)>,
+    pub replaced: Option<(MailboxId, Uid)>,
+    pub superseded: Vec<Uid>,
+    pub now: Timestamp,
+}
+
 impl Change {
     /// The bodies that come in with it.
     pub fn bodies(&self) -> Vec<&Arc<Body>> {
         match self {
             Change::Deliver { body, .. } => vec![body],
+            Change::Append(Appended { messages, .. }) => messages.iter().map(|(body, ..)| body).collect(),
             Change::Enqueue(submission) => vec![&submission.body],
             Change::Told { change, notice: (body, _), .. } => [change.bodies(), vec![body]].concat(),
             Change::Settle(Settlement { notice, .. }) | Change::Remove { notice, .. } => {
@@ -190,6 +202,11 @@ impl Change {
         match self.clone() {
             Change::Deliver { targets, internal_date, now, .. } => {
                 Op::Deliver(Deliver { body: body("a message"), targets, internal_date, now })
+            }
+            Change::Append(Appended { mailbox, messages, replaced, superseded, now }) => {
+                let message = |(_, flags, internal_date)| NewMessage { body: body("a message"), flags, internal_date };
+                let messages = messages.into_iter().map(message).collect();
+                Op::Append(Append { mailbox, messages, replaced, superseded, now })
             }
             Change::Told { change, notice: (_, to), now } => {
                 let change = Box::new(change.op(bodies));

@@ -388,10 +388,11 @@ impl Walk {
     fn change(&mut self) -> Change {
         let crowded = self.model.messages() > MESSAGES_MANY;
         match self.chance.below(40) {
-            0..=9 if !crowded => {
+            0..=6 if !crowded => {
                 let body = self.body();
                 self.deliver(body)
             }
+            7..=9 if !crowded => self.append(),
             10..=15 => self.set_flags(),
             16..=19 if !crowded => self.copy(),
             0..=24 => self.expunge(),
@@ -401,6 +402,19 @@ impl Walk {
             34..=36 => self.change_queue(),
             _ => self.change_settings(),
         }
+    }
+
+    /// Several messages at once, however large, in the place of others or not.
+    fn append(&mut self) -> Change {
+        let mailbox = self.folder_id();
+        let messages = (0..1 + self.chance.below(3)).map(|_| (self.body(), self.target().flags, self.time())).collect();
+        let from = self.folder_id();
+        let replaced = match self.chance.below(2) {
+            0 => self.uids(from).first().map(|uid| (from, *uid)),
+            _ => None,
+        };
+        let superseded = if self.chance.below(3) == 0 { self.uids(mailbox) } else { Vec::new() };
+        Change::Append(Appended { mailbox, messages, replaced, superseded, now: self.time() })
     }
 
     fn deliver(&mut self, body: Arc<Body>) -> Change {
@@ -416,7 +430,7 @@ impl Walk {
             1 => NoticeTo::Sender(self.outgoing()),
             _ => return change,
         };
-        // One body of an Op may be large; that may be the other.
+        // A notice is small.
         let most = self.sizes.iter().min().copied().unwrap_or(0);
         Change::Told { change: Box::new(change), notice: (self.body_of(most), to), now: self.time() }
     }

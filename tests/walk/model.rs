@@ -3,6 +3,7 @@
 //! It knows every number that the store gives out beforehand, except the ids of bodies: those it learns, and then holds
 //! the store to them.
 
+mod append;
 mod metadata;
 mod outbox;
 
@@ -196,6 +197,7 @@ impl Model {
         let before = match change {
             // These touch several things before they know whether they may.
             Change::Deliver { .. }
+            | Change::Append(_)
             | Change::Enqueue(_)
             | Change::Told { .. }
             | Change::Settle(_)
@@ -220,6 +222,7 @@ impl Model {
                 self.time(*now);
                 Ok(Answer::Done(Done::Delivered(placed)))
             }
+            Change::Append(append) => self.append(append),
             Change::Copy(copy) => self.copy(copy),
             Change::SetFlags(set) => self.set_flags(set),
             Change::Expunge(expunge) => self.expunge(expunge),
@@ -348,25 +351,6 @@ impl Model {
 
     fn time(&mut self, now: Timestamp) {
         self.latest_time = self.latest_time.max(now);
-    }
-
-    fn place(
-        &mut self,
-        target: &Target,
-        body: &Arc<Body>,
-        date: Timestamp,
-        saved: Timestamp,
-    ) -> Result<Delivered, Refusal> {
-        let is_outbox = target.mailbox.0 == self.outbox();
-        let folder = self.folder(target.mailbox.0)?;
-        if is_outbox {
-            return Err(Refusal::Refused);
-        }
-        let keywords = folder.bits(&target.flags.keywords);
-        folder.modseq += 1;
-        let (modseq, flags, body) = (folder.modseq, target.flags.system.0, body.clone());
-        let uid = folder.place(Message { modseq, flags, keywords, internal_date: date, saved, body });
-        Ok(Delivered { mailbox: target.mailbox, uid_validity: UidValidity(folder.validity), uid: Uid(uid) })
     }
 
     fn copy(&mut self, copy: &Copy) -> Result<Answer, Refusal> {

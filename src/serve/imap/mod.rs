@@ -19,7 +19,7 @@
 //! | [`compress`] | COMPRESS |
 //! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
-//! | [`append`] | APPEND |
+//! | [`append`], [`catenate`] | APPEND, REPLACE |
 //! | [`fetch`], [`page`], [`binary`] | FETCH |
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
@@ -31,6 +31,7 @@
 mod access;
 mod append;
 mod binary;
+mod catenate;
 mod compress;
 mod dispatch;
 mod failure;
@@ -106,8 +107,8 @@ struct Session {
     idling: bool,
     /// AUTHENTICATE is going on.
     authentication: Option<Authentication>,
-    /// The message of an APPEND.
-    arriving: Option<append::Arriving>,
+    /// The messages of an APPEND.
+    arriving: Option<Box<append::Arriving>>,
     /// The part that BINARY decoded last.
     decoded: Option<Box<binary::Decoded>>,
 }
@@ -276,6 +277,9 @@ impl Session {
                 Ok(()) => self.begin_append(append).await.map(|()| Next::Step),
                 Err(failure) => Err(failure),
             },
+            Step::AppendMessage(message) => self.append_message(message).await.map(|()| Next::Step),
+            Step::AppendText(bytes) => self.append_text(bytes).await.map(|()| Next::Step),
+            Step::AppendUrl(url) => self.append_url(url).await.map(|()| Next::Step),
             Step::AppendBytes(bytes) => self.append_bytes(bytes).await.map(|()| Next::Step),
             Step::AppendEnd { tag } => {
                 let ended = match self.heed_rights().await {
@@ -362,6 +366,21 @@ impl Session {
         self.tell_news(expunge_allowed, false).await?;
         response::tagged(&mut self.line.out, tag, Status::Ok, code, text);
         Ok(())
+    }
+
+    /// The end of REPLACE: what it has done is said even when the news cannot be told, and with it up to where all is told (RFC 7162
+    /// section 3.2.9).
+    async fn finish_replaced(&mut self, tag: &Tag) -> Result<(), Failure> {
+        let told = self.tell_news(true, false).await;
+        let code = self.highest_modseq();
+        response::tagged(&mut self.line.out, tag, Status::Ok, code, "REPLACE completed");
+        match told {
+            Err(Failure::Store(trouble)) => {
+                words(&trouble);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// The same after a message has been added: that is said even when the news cannot be told, or the client adds it again.

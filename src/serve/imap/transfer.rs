@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// RFC 7162 sections 3.2.7 and 3.2.9: after an expunge the modseq of the mailbox is told to those who count.
-    fn highest_modseq(&self) -> Code<'static> {
+    pub(super) fn highest_modseq(&self) -> Code<'static> {
         match &self.selected {
             Some(selected) if self.enabled.condstore => Code::HighestModSeq(selected.view.told_up_to().0),
             _ => Code::None,

@@ -17,6 +17,10 @@ const ALWAYS: &[&str] = &[
 /// Announced once the client has logged in. What stands here must work.
 const AFTER_LOGIN: &[&str] = &[
     "BINARY",
+    // URLAUTH and URL-PARTIAL are not announced: URLs only name what the client itself may read, in CATENATE.
+    "CATENATE",
+    "MULTIAPPEND",
+    "REPLACE",
     "IDLE",
     "NAMESPACE",
     "UIDPLUS",

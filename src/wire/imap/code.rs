@@ -4,6 +4,7 @@ use super::flag::SystemFlags;
 use super::object_id::ObjectId;
 use super::response::{push, push_defined_flags, push_number};
 use super::sequence::NumberSet;
+use crate::limits::IMAP_BAD_URL_BYTES_MAX;
 
 /// Response codes (RFC 3501 section 7.1, RFC 5530, 4315, 5464, 7162, 6154, 7888, 7889, 5182, 3516).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub enum Code<'a> {
     Alert,
     /// `ALREADYEXISTS`
     AlreadyExists,
-    /// `APPENDUID` of one message.
+    /// `APPENDUID`
     AppendUid {
         /// UIDVALIDITY of the target.
         uid_validity: u32,
-        /// Its new UID.
-        uid: u32,
+        /// The new UIDs in the order of the messages, which is ascending.
+        uids: &'a NumberSet,
     },
     /// `AUTHENTICATIONFAILED`
     AuthenticationFailed,
@@ -27,6 +28,8 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// `BADCHARSET` with what is supported.
     BadCharset,
+    /// `BADURL` with the URL (RFC 4469 section 4.1).
+    BadUrl(&'a str),
     /// `CANNOT`
     Cannot,
     /// `CAPABILITY` with the list.
@@ -127,10 +130,10 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
     out.push(b'[');
     push(out, code_name(code));
     match code {
-        Code::AppendUid { uid_validity, uid } => {
+        Code::AppendUid { uid_validity, uids } => {
             push_number(out, u64::from(uid_validity));
             out.push(b' ');
-            push_number(out, u64::from(uid));
+            uids.encode(out);
         }
         Code::CopyUid { uid_validity, from, to } => {
             push_number(out, u64::from(uid_validity));
@@ -140,6 +143,7 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
             to.encode(out);
         }
         Code::Capability(list) => push(out, list),
+        Code::BadUrl(url) => push_url(out, url),
         Code::HighestModSeq(number) | Code::MetadataLongEntries(number) | Code::MetadataMaxSize(number) => {
             push_number(out, number);
         }
@@ -160,6 +164,18 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
     push(out, "] ");
 }
 
+/// A URL as `url-resp-text` in quotes, as in the examples of RFC 4469: what may not stand in it leaves percent-encoded.
+fn push_url(out: &mut Vec<u8>, url: &str) {
+    out.push(b'"');
+    for byte in url.bytes().take(IMAP_BAD_URL_BYTES_MAX) {
+        match byte {
+            b' '..=b'~' if !matches!(byte, b']' | b'"' | b'\\') => out.push(byte),
+            _ => push(out, &format!("%{byte:02X}")),
+        }
+    }
+    out.push(b'"');
+}
+
 /// The word of a code, with the space before its argument when it has one.
 fn code_name(code: Code<'_>) -> &'static str {
     match code {
@@ -170,6 +186,7 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
         Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
         Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::BadUrl(_) => "BADURL ",
         Code::Cannot => "CANNOT",
         Code::Capability(_) => "CAPABILITY ",
         Code::ClientBug => "CLIENTBUG",

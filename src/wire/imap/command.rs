@@ -9,7 +9,7 @@ use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
 use super::object_id::ObjectId;
 use super::order::{Sort, Thread};
-use super::sequence::SequenceSet;
+use super::sequence::{SequenceNumber, SequenceSet};
 use crate::wire::date::Timestamp;
 use std::fmt;
 
@@ -250,19 +250,35 @@ impl StatusItem {
     }
 }
 
-/// The beginning of APPEND (RFC 3501 section 6.3.11): everything before the message's bytes.
+/// The beginning of APPEND (RFC 3501 section 6.3.11) or REPLACE (RFC 8508).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
     /// The tag of the command.
     pub tag: Tag,
     /// Where to.
     pub mailbox: MailboxName,
+    /// REPLACE: the message of the selected mailbox that goes.
+    pub replaced: Option<Replaced>,
+}
+
+/// The message that REPLACE takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// UID REPLACE.
+    pub uid: bool,
+    /// Its number or its UID.
+    pub message: SequenceNumber,
+}
+
+/// One message of an APPEND, everything before its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendMessage {
     /// First flags.
     pub flags: Flags,
     /// INTERNALDATE, if given.
     pub date: Option<Timestamp>,
-    /// Size of the message in bytes: at least 1, at most the conversation's limit.
-    pub bytes: u64,
+    /// Its size in bytes: at least 1, at most the conversation's limit. `None`: it is made of parts (RFC 4469).
+    pub bytes: Option<u64>,
 }
 
 /// SEARCH (RFC 3501 section 6.4.4, RFC 4731).

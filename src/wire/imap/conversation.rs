@@ -8,16 +8,19 @@
 //!
 //! Always: bytes of a literal are never read as a command; what was pipelined behind STARTTLS is thrown away.
 
-use super::command::{Append, Command, Secret, Tag};
+mod append;
+
+use super::command::{Append, AppendMessage, Command, Secret, Tag};
 use super::framing::{Announced, Taken, announced, skip_line, take_bytes, take_line};
-use super::grammar::{self, Allowed, AppendHead, Cursor, Parsed, Trouble, Verb};
+use super::grammar::{self, Allowed, Cursor, Ends, Parsed, Place, Trouble, Verb};
 use super::out::Out;
 use super::response::{self, Code, Status};
 use crate::limits::{
-    IMAP_APPEND_TAIL_BYTES_MAX, IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX, IMAP_BAD_COMMANDS_MAX,
-    IMAP_COMMAND_BUFFER_KEPT_BYTES, IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX, IMAP_COMMAND_BYTES_MAX,
-    IMAP_LITERAL_BYTES_MAX, IMAP_SKIPPED_LITERAL_BYTES_MAX, METADATA_VALUE_BYTES_MAX,
+    IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX, IMAP_BAD_COMMANDS_MAX, IMAP_COMMAND_BUFFER_KEPT_BYTES,
+    IMAP_COMMAND_BYTES_BEFORE_LOGIN_MAX, IMAP_COMMAND_BYTES_MAX, IMAP_LITERAL_BYTES_MAX,
+    IMAP_SKIPPED_LITERAL_BYTES_MAX, METADATA_VALUE_BYTES_MAX,
 };
+use append::Appending;
 
 /// What holds for the whole connection until TLS starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,16 +58,23 @@ pub enum Step<'i> {
         /// What to do.
         command: Command,
     },
-    /// A message is about to come: [`Conversation::accept_append`] or [`Conversation::refuse_append`].
+    /// APPEND or REPLACE. This and the three that follow want an answer before the next step: [`Conversation::accept_append`] or
+    /// [`Conversation::refuse_append`].
     AppendBegin(Append),
+    /// A message of it is about to come: its bytes, or its parts.
+    AppendMessage(AppendMessage),
+    /// A part of so many bytes is about to come, maybe none (RFC 4469).
+    AppendText(u64),
+    /// A part that the URL names.
+    AppendUrl(String),
     /// Bytes of the message, at least one. The driver may still call [`Conversation::refuse_append`].
     AppendBytes(&'i [u8]),
-    /// The message is complete: store it and answer.
+    /// The command is complete: store its messages and answer.
     AppendEnd {
         /// Tag of the APPEND.
         tag: Tag,
     },
-    /// The client broke the APPEND after its bytes; it has been answered. Drop the message.
+    /// The client broke the command after it had begun; it has been answered. Drop its messages.
     AppendBroken,
     /// The line that answers a SASL challenge, without its end: base64, or `*` to give up. For
     /// [`crate::wire::sasl::Exchange::respond`]; then another challenge or a tagged answer.
@@ -102,6 +112,8 @@ enum Expected {
     SaslLine(Tag),
     /// The end of IDLE.
     Done(Tag),
+    /// What stands behind a literal of an APPEND.
+    Append,
 }
 
 /// What the next byte belongs to.
@@ -111,12 +123,12 @@ enum Reading {
     Line,
     /// A literal of a command, collected in `command`.
     Literal { left: u64 },
-    /// The message of an APPEND that the driver has not decided about.
-    AppendOffered { tag: Tag, left: u64, synchronising: bool },
-    /// The message of an APPEND.
-    AppendBody { tag: Tag, left: u64 },
-    /// The rest of the line after the message: must be empty.
-    AppendTail { tag: Tag },
+    /// Something of an APPEND that the driver has not decided about, and whether the literal that was announced belongs to it.
+    Offered { with_literal: bool },
+    /// Nothing: what the last line of an APPEND said comes next.
+    Pieces,
+    /// A message of an APPEND, or a part of one.
+    AppendBody { left: u64 },
     /// A literal of a refused command. `reply` is sent when the whole command has gone by.
     SkippedBytes { left: u64, reply: Out },
     /// The rest of a line of a refused command; its last bytes are in `command`.
@@ -134,6 +146,8 @@ pub struct Conversation {
     command: Vec<u8>,
     /// Where in `command` the line that is being read began.
     line_start: usize,
+    /// The APPEND or REPLACE that has begun.
+    appending: Option<Box<Appending>>,
     /// Commands not understood, one after the other.
     bad_commands: u32,
     /// See [`Conversation::take_save_refused`].
@@ -150,6 +164,7 @@ impl Conversation {
             reading: Reading::Line,
             command: Vec::new(),
             line_start: 0,
+            appending: None,
             bad_commands: 0,
             save_refused: false,
         }
@@ -190,26 +205,20 @@ impl Conversation {
                     (self.line_start, self.reading) = (self.command.len(), Reading::Line);
                     None
                 }
-                Reading::AppendOffered { .. } => {
+                Reading::Offered { .. } => {
                     // The driver went on without a decision: nothing may be taken for it.
-                    self.refuse_append(Code::ServerBug, "The message was not decided about", out);
+                    self.refuse_append(Status::No, Code::ServerBug, "The message was not decided about", out);
                     None
                 }
-                Reading::AppendBody { tag, left } if *left == 0 => {
-                    self.reading = Reading::AppendTail { tag: tag.clone() };
+                Reading::Pieces => self.next_piece(out),
+                Reading::AppendBody { left: 0 } => {
+                    self.end_append_body();
                     None
                 }
-                Reading::AppendBody { left, .. } => {
+                Reading::AppendBody { left } => {
                     let bytes = take_bytes(input, *left);
                     *left -= bytes.len() as u64;
                     return if bytes.is_empty() { Step::Read } else { Step::AppendBytes(bytes) };
-                }
-                Reading::AppendTail { tag } => {
-                    let tag = tag.clone();
-                    match take_line(input, &mut self.command, 0, IMAP_APPEND_TAIL_BYTES_MAX) {
-                        Taken::More => return Step::Read,
-                        taken => self.end_append(tag, taken, out),
-                    }
                 }
                 Reading::SkippedBytes { .. } | Reading::SkippedLine { .. } => match self.skip(input, out) {
                     true => None,
@@ -261,38 +270,6 @@ impl Conversation {
         response::continuation(out, "idling");
     }
 
-    /// The message of an APPEND is wanted: asks for it if the client waits to be asked.
-    pub fn accept_append(&mut self, out: &mut Out) {
-        if let Reading::AppendOffered { tag, left, synchronising } = &self.reading {
-            if *synchronising {
-                response::continuation(out, "OK");
-            }
-            self.reading = Reading::AppendBody { tag: tag.clone(), left: *left };
-        }
-    }
-
-    /// The message is not wanted (any more): the rest of it is skipped and the tagged NO is sent once that is done.
-    pub fn refuse_append(&mut self, code: Code<'_>, text: &str, out: &mut Out) {
-        let mut reply = Out::new(out.dialect);
-        let refused = |tag: &Tag, reply: &mut Out| response::tagged(reply, tag, Status::No, code, text);
-        match &self.reading {
-            Reading::AppendOffered { tag, left, synchronising } => {
-                refused(tag, &mut reply);
-                let announced = Announced { at: 0, bytes: *left, synchronising: *synchronising };
-                self.refuse(reply, Some(announced), out);
-            }
-            Reading::AppendBody { tag, left } => {
-                refused(tag, &mut reply);
-                self.reading = Reading::SkippedBytes { left: *left, reply };
-            }
-            Reading::AppendTail { tag } => {
-                refused(tag, &mut reply);
-                self.reading = Reading::SkippedLine { reply };
-            }
-            _ => {}
-        }
-    }
-
     /// Whether a search that was to be saved has been refused since the last call: `$` means nothing then (RFC 5182
     /// section 2.1).
     pub fn take_save_refused(&mut self) -> bool {
@@ -324,6 +301,7 @@ impl Conversation {
                 self.bad(Some(&tag), Code::None, "IDLE ends with DONE", None, out);
                 Some(if self.state == State::Logout { Step::Close } else { Step::IdleBroken })
             }
+            Expected::Append => self.take_append_line(out),
             // Some clients end a literal with one CRLF too many.
             Expected::Command if self.command.is_empty() => None,
             Expected::Command => self.take_command(out),
@@ -352,38 +330,47 @@ impl Conversation {
                 self.bad_commands = 0;
                 Some(Step::Command { tag, command: parsed })
             }
-            Ok(Judged::Message(append, synchronising)) => {
+            Ok(Judged::Append(append, appending)) => {
                 self.begin_command();
-                self.reading = Reading::AppendOffered { tag, left: append.bytes, synchronising };
+                self.appending = Some(appending);
+                self.reading = Reading::Offered { with_literal: false };
                 self.bad_commands = 0;
                 Some(Step::AppendBegin(append))
             }
             Ok(Judged::Literal(literal)) => {
-                self.command = command;
-                self.command.extend_from_slice(b"\r\n");
-                self.reading = Reading::Literal { left: literal.bytes };
-                if literal.synchronising {
-                    response::continuation(out, "OK");
-                }
+                self.collect(command, literal, out);
                 None
             }
-            Err(Trouble::Bad(text)) => {
+            Err(trouble) => {
+                self.save_refused |= matches!(trouble, Trouble::No(..)) && grammar::asks_to_save(at_verb);
                 self.begin_command();
-                self.bad(Some(&tag), Code::None, text, announced, out);
+                self.answer_trouble(&tag, trouble, announced, out);
                 None
             }
-            Err(Trouble::UidRequired) => {
-                self.begin_command();
-                self.bad(Some(&tag), Code::UidRequired, "UIDONLY is on: name messages by UID", announced, out);
-                None
+        }
+    }
+
+    /// Goes on with a literal that is a part of the command.
+    fn collect(&mut self, line: Vec<u8>, literal: Announced, out: &mut Out) {
+        self.command = line;
+        self.command.extend_from_slice(b"\r\n");
+        self.reading = Reading::Literal { left: literal.bytes };
+        if literal.synchronising {
+            response::continuation(out, "OK");
+        }
+    }
+
+    /// Says why a command is not carried out.
+    fn answer_trouble(&mut self, tag: &Tag, trouble: Trouble, announced: Option<Announced>, out: &mut Out) {
+        match trouble {
+            Trouble::Bad(text) => self.bad(Some(tag), Code::None, text, announced, out),
+            Trouble::UidRequired => {
+                self.bad(Some(tag), Code::UidRequired, "UIDONLY is on: name messages by UID", announced, out)
             }
-            Err(Trouble::No(code, text)) => {
-                self.save_refused |= grammar::asks_to_save(at_verb);
-                self.begin_command();
+            Trouble::No(code, text) => {
                 let mut reply = Out::new(out.dialect);
-                response::tagged(&mut reply, &tag, Status::No, code, text);
+                response::tagged(&mut reply, tag, Status::No, code, text);
                 self.refuse(reply, announced, out);
-                None
             }
         }
     }
@@ -404,31 +391,52 @@ impl Conversation {
     ) -> Parsed<Judged> {
         let (verb, allowed) = grammar::parse_verb(cursor)?;
         self.check_state(verb, allowed)?;
+        if let Some(judged) = self.judge_append(tag, verb, cursor, announced)? {
+            return Ok(judged);
+        }
         let Some(literal) = announced else {
             let command = grammar::parse_arguments(verb, cursor)?;
             self.check_writable(&command)?;
             return Ok(Judged::Command(command));
         };
-        if verb == Verb::Append
-            && let AppendHead::Message(append) = grammar::append_head(cursor, tag, literal.bytes)?
-        {
-            return match literal.bytes {
-                0 => Err(Trouble::No(Code::Cannot, "The message is empty")),
-                bytes if bytes > self.terms.append_bytes_max => {
-                    Err(Trouble::No(Code::TooBig, "The message is too large"))
-                }
-                _ => Ok(Judged::Message(append, literal.synchronising)),
-            };
-        }
-        let room = self.command_bytes_max().saturating_sub(command_bytes) as u64;
-        if literal.bytes > IMAP_LITERAL_BYTES_MAX.min(room) {
-            if verb == Verb::SetMetadata {
+        self.check_literal(literal, command_bytes).map_err(|trouble| match verb {
+            Verb::SetMetadata => {
                 let most = Code::MetadataMaxSize(METADATA_VALUE_BYTES_MAX as u64);
-                return Err(Trouble::No(most, "The value is too large"));
+                Trouble::No(most, "The value is too large")
             }
-            return Err(Trouble::No(Code::TooBig, "The literal is too large"));
-        }
+            _ => trouble,
+        })?;
         Ok(Judged::Literal(literal))
+    }
+
+    /// APPEND and REPLACE as far as their first line goes. `None`: it is another command, or its line is not complete.
+    fn judge_append(
+        &self,
+        tag: &Tag,
+        verb: Verb,
+        cursor: &mut Cursor<'_>,
+        announced: Option<Announced>,
+    ) -> Parsed<Option<Judged>> {
+        let Some((verb, uid)) = grammar::append_verb(verb, cursor) else { return Ok(None) };
+        if verb == Verb::Replace && matches!(self.state, State::Selected { read_only: true }) {
+            return Err(READ_ONLY);
+        }
+        let Some(append) = grammar::append_head(verb, uid, cursor, tag)? else {
+            return if announced.is_some() { Ok(None) } else { Err(Trouble::Bad("A string is missing")) };
+        };
+        let mut place = Place::new(&append, self.terms.append_bytes_max);
+        let (pieces, ends) = grammar::append_pieces(cursor, &mut place, announced)?;
+        Ok((ends != Ends::Line)
+            .then(|| Judged::Append(append, Appending::begin(tag.clone(), place, pieces, announced))))
+    }
+
+    /// What a literal may have that is a part of a command of so many bytes.
+    fn check_literal(&self, literal: Announced, command_bytes: usize) -> Parsed<()> {
+        let room = self.command_bytes_max().saturating_sub(command_bytes) as u64;
+        match literal.bytes > IMAP_LITERAL_BYTES_MAX.min(room) {
+            true => Err(Trouble::No(Code::TooBig, "The literal is too large")),
+            false => Ok(()),
+        }
     }
 
     /// The table of verbs against the state (RFC 3501 section 6).
@@ -455,9 +463,7 @@ impl Conversation {
         let writes =
             matches!(command, Command::Store(_) | Command::Expunge | Command::UidExpunge(_) | Command::Move(_));
         match self.state {
-            State::Selected { read_only: true } if writes => {
-                Err(Trouble::No(Code::ReadOnly, "The mailbox is open for reading only"))
-            }
+            State::Selected { read_only: true } if writes => Err(READ_ONLY),
             _ => Ok(()),
         }
     }
@@ -486,27 +492,11 @@ impl Conversation {
         }
     }
 
-    /// What follows the message of an APPEND.
-    fn end_append(&mut self, tag: Tag, taken: Taken, out: &mut Out) -> Option<Step<'static>> {
-        if taken == Taken::Line && self.command.is_empty() {
-            self.begin_command();
-            return Some(Step::AppendEnd { tag });
-        }
-        let announced = announced(&self.command).filter(|_| taken == Taken::Line);
-        let mut reply = Out::new(out.dialect);
-        response::tagged(&mut reply, &tag, Status::Bad, Code::None, "APPEND takes one message");
-        self.begin_command();
-        self.reading = Reading::SkippedLine { reply };
-        if taken == Taken::Line
-            && let Reading::SkippedLine { reply } = std::mem::replace(&mut self.reading, Reading::Line)
-        {
-            self.refuse(reply, announced, out);
-        }
-        Some(Step::AppendBroken)
-    }
-
     /// A command line grows beyond its bound.
     fn too_long(&mut self, out: &mut Out) -> Option<Step<'static>> {
+        if matches!(self.expected, Expected::Append) {
+            return self.append_line_too_long(out);
+        }
         let tag = grammar::parse_tag(&mut Cursor::new(&self.command));
         self.begin_command();
         if !self.is_logged_in() || !matches!(self.expected, Expected::Command) {
@@ -571,11 +561,13 @@ impl Conversation {
     }
 }
 
+const READ_ONLY: Trouble = Trouble::No(Code::ReadOnly, "The mailbox is open for reading only");
+
 /// What a command line turned out to be.
 enum Judged {
     Command(Command),
-    /// APPEND: a message is announced; whether the client waits to be asked.
-    Message(Append, bool),
+    /// APPEND or REPLACE has begun.
+    Append(Append, Box<Appending>),
     /// The command goes on with a literal.
     Literal(Announced),
 }
@@ -610,7 +602,7 @@ mod tests {
                 largest = largest.max(conversation.command.capacity());
                 match step {
                     Step::Read | Step::Close => break,
-                    Step::AppendBegin(_) => conversation.accept_append(&mut out),
+                    Step::AppendBegin(_) | Step::AppendMessage(_) => conversation.accept_append(&mut out),
                     _ => {}
                 }
             }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`conversation`] | bytes in any cut, what the driver did | [`Step`]s: commands, message bytes, responses of SASL and IDLE |
 //! | `framing` | bytes | whole commands with their literals, under caps |
+//! | [`url`] | a URL in CATENATE | the section that it names |
 //! | `grammar` | one whole command | a [`Command`] |
 //! | [`response`], [`fetch_row`], [`esearch`], [`order`] | what shall be told | lines |
 //! | [`annotation`], [`quota`] | the same of annotations and room | lines |
@@ -29,6 +30,7 @@ pub mod quota;
 pub mod response;
 pub mod rights;
 pub mod sequence;
+pub mod url;
 
 pub use annotation::{Depth, EntryName, GetMetadata, SetMetadata};
 pub use capability::capabilities;

@@ -434,7 +434,9 @@ mod tests {
         let keywords = ["$Junk".to_owned()];
         for (code, text) in [
             (Code::ReadWrite, "READ-WRITE"),
-            (Code::AppendUid { uid_validity: 38_505, uid: 3955 }, "APPENDUID 38505 3955"),
+            (Code::AppendUid { uid_validity: 38_505, uids: &set(&[3955]) }, "APPENDUID 38505 3955"),
+            (Code::AppendUid { uid_validity: 38_505, uids: &set(&[3955, 3956]) }, "APPENDUID 38505 3955:3956"),
+            (Code::BadUrl("/a;UID=1]\r\nä"), "BADURL \"/a;UID=1%5D%0D%0A%C3%A4\""),
             (
                 Code::CopyUid { uid_validity: 38_505, from: &set(&[304, 319, 320]), to: &set(&[3956, 3957, 3958]) },
                 "COPYUID 38505 304,319:320 3956:3958",

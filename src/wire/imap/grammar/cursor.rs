@@ -314,7 +314,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn sequence_number(&mut self) -> Parsed<SequenceNumber> {
+    pub fn sequence_number(&mut self) -> Parsed<SequenceNumber> {
         if self.eat(b'*') {
             return Ok(SequenceNumber::Largest);
         }

@@ -1,10 +1,9 @@
-//! Arguments of the commands about mailboxes: SELECT, CREATE, LIST, STATUS, and the beginning of APPEND.
+//! Arguments of the commands about mailboxes: SELECT, CREATE, LIST, STATUS.
 
-use super::super::command::{Append, Command, List, QResync, Select, StatusItem, Tag};
-use super::super::flag::{Flags, SpecialUse};
+use super::super::command::{Command, List, QResync, Select, StatusItem};
+use super::super::flag::SpecialUse;
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble};
-use crate::wire::date::{Timestamp, parse_internal_date};
 
 /// `SP mailbox [SP "(" select-param *(SP select-param) ")"]` (RFC 4466, RFC 7162 section 7).
 pub fn select(cursor: &mut Cursor<'_>, read_only: bool) -> Parsed<Command> {
@@ -177,36 +176,4 @@ fn status_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
         Ok(())
     })?;
     if items.is_empty() { Err(Trouble::Bad("A status item is missing")) } else { Ok(items) }
-}
-
-/// What comes before a literal in APPEND.
-pub enum AppendHead {
-    /// The literal is the mailbox name.
-    Name,
-    /// The literal is the message.
-    Message(Append),
-}
-
-/// `SP mailbox [SP flag-list] [SP date-time] SP`, cut off before the literal that was announced with `bytes`.
-pub fn append_head(cursor: &mut Cursor<'_>, tag: &Tag, bytes: u64) -> Parsed<AppendHead> {
-    cursor.space()?;
-    if cursor.is_at_end() {
-        return Ok(AppendHead::Name);
-    }
-    let mut append =
-        Append { tag: tag.clone(), mailbox: cursor.mailbox()?, flags: Flags::default(), date: None, bytes };
-    cursor.space()?;
-    if cursor.peek() == Some(b'(') {
-        append.flags = cursor.flags()?;
-        cursor.space()?;
-    }
-    if cursor.peek() == Some(b'"') {
-        let date = parse_internal_date(&cursor.string()?).ok_or(Trouble::Bad("The date-time is not valid"))?;
-        append.date = Some(Timestamp(date.seconds.saturating_mul(1000)));
-        cursor.space()?;
-    }
-    match cursor.is_at_end() {
-        true => Ok(AppendHead::Message(append)),
-        false => Err(Trouble::Bad("APPEND takes a mailbox, flags, a date-time and a literal")),
-    }
 }

@@ -3,6 +3,7 @@
 //! Receives a command as the framing collected it: without its final CRLF, literals inline. Never sees a message's
 //! bytes, never knows a state beyond the table of verbs.
 
+mod append;
 mod cursor;
 mod mailboxes;
 mod messages;
@@ -10,8 +11,9 @@ mod metadata;
 mod order;
 mod search;
 
+pub use append::{Ends, Piece, Place, append_head, append_pieces, append_verb};
 pub use cursor::{Cursor, Parsed, Trouble};
-pub use mailboxes::{AppendHead, append_head};
+pub use messages::section_spec;
 
 use super::command::{Command, Secret, Tag};
 use crate::limits::{IMAP_LIST_ITEMS_MAX, IMAP_TAG_BYTES_MAX};
@@ -59,6 +61,7 @@ pub enum Verb {
     Namespace,
     Noop,
     Rename,
+    Replace,
     Search,
     Select,
     Sort,
@@ -115,6 +118,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("STORE", Verb::Store, Allowed::Selected),
     ("COPY", Verb::Copy, Allowed::Selected),
     ("MOVE", Verb::Move, Allowed::Selected),
+    ("REPLACE", Verb::Replace, Allowed::Selected),
     ("UID", Verb::Uid, Allowed::Selected),
 ];
 
@@ -191,7 +195,8 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Sort => order::sort(cursor, false)?,
         Verb::Thread => order::thread(cursor, false)?,
         Verb::Uid => uid(cursor)?,
-        Verb::Append => return Err(Trouble::Bad("APPEND needs a literal")),
+        // Cannot happen: those are read line by line, see [`append_pieces`].
+        Verb::Append | Verb::Replace => return Err(Trouble::Bad("A message is missing")),
     };
     cursor.end()?;
     Ok(command)

@@ -446,33 +446,6 @@ fn searches_are_bounded() {
     assert_eq!(refused(&format!("SEARCH {}SEEN", "SEEN ".repeat(IMAP_SEARCH_KEYS_MAX))), Code::Limit);
 }
 
-#[test]
-fn the_beginning_of_append() {
-    let tag = Tag("a".into());
-    let head = |text: &str| append_head(&mut Cursor::new(text.as_bytes()), &tag, 5);
-    assert!(matches!(head(" "), Ok(AppendHead::Name)));
-    let Ok(AppendHead::Message(append)) = head(" {5}\r\ninbox (\\Seen x) \"17-Jul-1996 02:44:25 -0700\" ") else {
-        panic!("no message");
-    };
-    assert_eq!(append.mailbox, name("INBOX"));
-    assert_eq!(append.flags, Flags { system: SystemFlags::SEEN, keywords: vec!["x".into()] });
-    assert_eq!(append.date.map(|date| date.seconds()), Some(837_596_665));
-    assert!(matches!(head(" \"a b\" "), Ok(AppendHead::Message(append)) if append.date.is_none()));
-    for bad in [
-        "",
-        " a",
-        " a ~",
-        " a (x)",
-        " a x ",
-        " a (\\X) ",
-        " a \"x\" ",
-        " a () () ",
-        " a \"17-Jul-1996 02:44:25 -0700\"",
-    ] {
-        assert!(head(bad).is_err(), "{bad}");
-    }
-}
-
 proptest! {
     #[test]
     fn strings_come_back_as_they_were_written(text in proptest::collection::vec(any::<u8>(), 0..60)) {
