@@ -38,8 +38,8 @@ impl Snapshot {
     /// length. Page over all bodies with [`Snapshot::bodies`]. The error is a sentence for the owner.
     pub fn check_body(&self, body: BodyId) -> Result<(), String> {
         let read = || -> Result<bool, Trouble> {
-            let row = self.body_row(&BODIES, body, BodyRow::decode)?;
-            let mut stored = Pieces::new(self.table(PIECES)?, body, &row);
+            let row = self.body_row(body, BodyRow::decode)?;
+            let mut stored = Pieces::new(self.pieces_table()?, body, &row);
             let mut crc = crc32fast::Hasher::new();
             let (mut bytes, mut at) = (0, 0);
             let (mut inflated, mut compressed) = (Vec::new(), Vec::new());
@@ -214,9 +214,9 @@ impl Check<'_> {
         };
         let body = self.found(row)?.flatten();
         let base = match body.filter(|body| *body != entry.body) {
-            Some(body) => self
-                .found(self.snapshot.body_row(&BODIES, body, |row| BodyRow::decode(row).map(|row| row.base)))?
-                .flatten(),
+            Some(body) => {
+                self.found(self.snapshot.body_row(body, |row| BodyRow::decode(row).map(|row| row.base)))?.flatten()
+            }
             None => body,
         };
         let (id, uid) = (entry.id.0, entry.outbox);

@@ -5,6 +5,7 @@
 use super::code::*;
 use super::tables::{VERSION, versioned};
 use crate::mail::index::{BodyIndex, MessageIdHash, Part, PartKind, TransferEncoding};
+use std::ops::Range;
 
 /// What may follow behind the fields that every row has; rows that were written before something was kept lack it.
 const TAIL_ANCESTORS: u8 = 1;
@@ -119,6 +120,24 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
     })
 }
 
+/// Where the header of the message lies in its body: only that of a row of facts.
+pub fn decode_header_place(bytes: &[u8]) -> Result<Range<u64>, Malformed> {
+    let mut decoder = versioned(bytes)?;
+    for _ in ["envelope", "body structure", "body"] {
+        decoder.bytes()?;
+    }
+    if decoder.byte()? != 0 {
+        decoder.signed()?;
+    }
+    decoder.signed()?;
+    if decoder.count()? == 0 {
+        return Ok(0..0);
+    }
+    let (_kinds, _descendants, _charset) = (decoder.byte()?, decoder.varint32()?, decoder.bytes()?);
+    let header_start = decoder.signed()? as u64;
+    Ok(header_start..header_start.wrapping_add(decoder.signed()? as u64))
+}
+
 /// Appends hashes with their count in front.
 pub fn put_hashes(out: &mut Vec<u8>, hashes: &[MessageIdHash]) {
     put_varint(out, hashes.len() as u64);
@@ -204,6 +223,8 @@ mod tests {
         let signed = BodyIndex { signature: vec![1, 2, 3], ..index() };
         assert_eq!(decode_facts(&encode_facts(&signed)), Ok(index()));
         assert_eq!(decode_facts(&encode_facts(&BodyIndex::default())), Ok(BodyIndex::default()));
+        assert_eq!(decode_header_place(&encode_facts(&index())), Ok(0..100));
+        assert_eq!(decode_header_place(&encode_facts(&BodyIndex::default())), Ok(0..0));
     }
 
     #[test]
@@ -218,6 +239,7 @@ mod tests {
         #[test]
         fn damaged_rows_are_survived(bytes: Vec<u8>) {
             let _ = decode_facts(&bytes);
+            let _ = decode_header_place(&bytes);
         }
     }
 }

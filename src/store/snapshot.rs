@@ -6,7 +6,7 @@
 use super::body::*;
 use super::code::Malformed;
 use super::damage::{caught, damaged, damaged_row, guarded, lost};
-use super::facts::decode_facts;
+use super::facts::{decode_facts, decode_header_place};
 use super::tables::*;
 use super::{Changes, Credential, DEVICE_LOGIN, QueueEntry, Shared, Trouble, closed};
 use crate::limits::BODY_READ_BYTES;
@@ -14,7 +14,7 @@ use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::{Bound, Range};
 use std::sync::{Arc, PoisonError};
 
@@ -30,7 +30,15 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
         // all others wait for.
         let snapshot = guarded(|| {
             let txn = database.as_ref().ok_or_else(closed)?.begin_read()?;
-            Ok(Snapshot { txn, inflater: RefCell::new(std::mem::take(&mut inflater)), compressed: RefCell::default() })
+            Ok(Snapshot {
+                txn,
+                messages: OnceCell::new(),
+                bodies: OnceCell::new(),
+                facts: OnceCell::new(),
+                pieces: OnceCell::new(),
+                inflater: RefCell::new(std::mem::take(&mut inflater)),
+                compressed: RefCell::default(),
+            })
         });
         if caught(|| question(snapshot.as_ref().map_err(Trouble::clone))).is_none() {
             log::error!("event=question-panicked");
@@ -43,6 +51,11 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
 /// One consistent view of everything, on a reader thread.
 pub struct Snapshot {
     txn: ReadTransaction,
+    // What a page of FETCH looks into for every message: opening a table costs as much as finding a row.
+    messages: OnceCell<ReadOnlyTable<u64, &'static MessageBytes>>,
+    bodies: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
+    facts: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
+    pieces: OnceCell<ReadOnlyTable<(u64, u32), &'static [u8]>>,
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
@@ -54,6 +67,33 @@ impl Snapshot {
         definition: TableDefinition<K, V>,
     ) -> Result<ReadOnlyTable<K, V>, Trouble> {
         Ok(self.txn.open_table(definition)?)
+    }
+
+    fn opened<'a, K: Key + 'static, V: Value + 'static>(
+        &self,
+        kept: &'a OnceCell<ReadOnlyTable<K, V>>,
+        definition: TableDefinition<K, V>,
+    ) -> Result<&'a ReadOnlyTable<K, V>, Trouble> {
+        match kept.get() {
+            Some(table) => Ok(table),
+            None => {
+                let table = self.table(definition)?;
+                Ok(kept.get_or_init(|| table))
+            }
+        }
+    }
+
+    fn messages_table(&self) -> Result<&ReadOnlyTable<u64, &'static MessageBytes>, Trouble> {
+        self.opened(&self.messages, MESSAGES)
+    }
+    fn bodies_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
+        self.opened(&self.bodies, BODIES.table)
+    }
+    fn facts_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
+        self.opened(&self.facts, FACTS.table)
+    }
+    pub(super) fn pieces_table(&self) -> Result<&ReadOnlyTable<(u64, u32), &'static [u8]>, Trouble> {
+        self.opened(&self.pieces, PIECES)
     }
 
     /// All mailboxes ordered by name, INBOX first.
@@ -88,7 +128,7 @@ impl Snapshot {
     /// The UIDs of a mailbox from `first` on, ascending.
     pub fn uids_from(&self, mailbox: MailboxId, first: Uid) -> Result<Vec<Uid>, Trouble> {
         let these = message_key(mailbox, first)..=message_key(mailbox, Uid(u32::MAX));
-        self.table(MESSAGES)?.range(these)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
+        self.messages_table()?.range(these)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
     }
     /// Rows with first <= UID <= last, ascending, at most `limit` of them.
     pub fn messages(
@@ -102,7 +142,7 @@ impl Snapshot {
             return Ok(Vec::new());
         }
         let asked = message_key(mailbox, first)..=message_key(mailbox, last);
-        let rows = self.table(MESSAGES)?.range(asked)?.take(limit);
+        let rows = self.messages_table()?.range(asked)?.take(limit);
         rows.map(|row| {
             let (key, bytes) = row?;
             read_message(key.value(), bytes.value())
@@ -112,7 +152,7 @@ impl Snapshot {
     /// One row.
     pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {
         let key = message_key(mailbox, uid);
-        self.table(MESSAGES)?.get(key)?.map(|bytes| read_message(key, bytes.value())).transpose()
+        self.messages_table()?.get(key)?.map(|bytes| read_message(key, bytes.value())).transpose()
     }
     /// What happened to a mailbox after `seen`.
     pub fn changes_since(&self, mailbox: MailboxId, seen: ModSeq) -> Result<Changes, Trouble> {
@@ -129,7 +169,7 @@ impl Snapshot {
         let mut up_to = state.highest_modseq;
         if seen < state.highest_modseq {
             let after = change_key(mailbox, ModSeq(seen.0 + 1), Uid(0));
-            let messages = self.table(MESSAGES)?;
+            let messages = self.messages_table()?;
             for row in self.table(CHANGES)?.range(after..=change_key(mailbox, up_to, Uid(u32::MAX)))? {
                 let key = row?.0.value();
                 let (modseq, uid) = (change_modseq(key), key_uid(key as u64));
@@ -156,26 +196,36 @@ impl Snapshot {
         Ok(Changes { changed, expunged, up_to, forgotten, mailbox: Some(state) })
     }
 
-    /// A row of a body; `NotFound` when the body is not there. What lacks only a part of its rows is damaged.
+    /// What finds the bytes of a body; `NotFound` when the body is not there. What lacks only a part of its rows is damaged.
     pub(super) fn body_row<T>(
         &self,
-        table: &Sealed<u64>,
         body: BodyId,
         decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Trouble> {
-        if let Some(found) = table.get(&self.table(table.table)?, &body.0, decode)? {
-            return Ok(found);
+        BODIES.get(self.bodies_table()?, &body.0, decode)?.ok_or_else(|| self.lacks(&BODIES, body))
+    }
+
+    fn facts_row<T>(&self, body: BodyId, decode: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Trouble> {
+        FACTS.get(self.facts_table()?, &body.0, decode)?.ok_or_else(|| self.lacks(&FACTS, body))
+    }
+
+    /// What it means that a body has no row there.
+    fn lacks(&self, table: &Sealed<u64>, body: BodyId) -> Trouble {
+        let has_row = |rows: &ReadOnlyTable<u64, &'static [u8]>| Ok::<_, Trouble>(rows.get(body.0)?.is_some());
+        let has_others = || Ok(has_row(self.bodies_table()?)? || has_row(self.facts_table()?)?);
+        match has_others() {
+            Ok(true) => lost(format_args!("the row of body {} in table `{}`", body.0, table.table.name())),
+            Ok(false) => Trouble::NotFound,
+            Err(trouble) => trouble,
         }
-        for other in [&BODIES, &FACTS] {
-            if self.table(other.table)?.get(body.0)?.is_some() {
-                return Err(lost(format_args!("the row of body {} in table `{}`", body.0, table.table.name())));
-            }
-        }
-        Err(Trouble::NotFound)
     }
     /// The facts of a body, without its signature.
     pub fn body_index(&self, body: BodyId) -> Result<BodyIndex, Trouble> {
-        self.body_row(&FACTS, body, decode_facts)
+        self.facts_row(body, decode_facts)
+    }
+    /// Where the header of a message lies in its body, without the rest of its facts.
+    pub fn body_header(&self, body: BodyId) -> Result<Range<u64>, Trouble> {
+        self.facts_row(body, decode_header_place)
     }
     /// The signature of a body for SEARCH; empty when it has none, and when the body is not there.
     pub fn body_signature(&self, body: BodyId) -> Result<Vec<u8>, Trouble> {
@@ -184,11 +234,11 @@ impl Snapshot {
     }
     /// The thread of a body.
     pub fn body_thread(&self, body: BodyId) -> Result<ThreadId, Trouble> {
-        self.body_row(&BODIES, body, |row| BodyRow::decode(row).map(|row| row.thread))
+        self.body_row(body, |row| BodyRow::decode(row).map(|row| row.thread))
     }
     /// Size of a body in bytes.
     pub fn body_bytes(&self, body: BodyId) -> Result<u64, Trouble> {
-        self.body_row(&BODIES, body, decode_size)
+        self.body_row(body, decode_size)
     }
     /// The ids of all bodies greater than `after`, ascending, at most `limit`.
     pub fn bodies(&self, after: BodyId, limit: usize) -> Result<Vec<BodyId>, Trouble> {
@@ -221,7 +271,7 @@ impl Snapshot {
         out: &mut Vec<u8>,
         mut deflated: Option<&mut Vec<Range<usize>>>,
     ) -> Result<u64, Trouble> {
-        let row = self.body_row(&BODIES, body, BodyRow::decode)?;
+        let row = self.body_row(body, BodyRow::decode)?;
         let Some(base) = row.base else { return self.read_own((body, &row), range, out, deflated) };
         let head = row.own_bytes();
         let own = range.start..range.end.min(head);
@@ -236,7 +286,7 @@ impl Snapshot {
 
     /// The row of the body that a derived one ends with.
     pub(super) fn base_row(&self, base: BodyId) -> Result<BodyRow, Trouble> {
-        match self.body_row(&BODIES, base, BodyRow::decode) {
+        match self.body_row(base, BodyRow::decode) {
             Ok(row) if row.base.is_none() => Ok(row),
             Ok(_) | Err(Trouble::NotFound) => Err(lost(format_args!("body {}, with which another ends", base.0))),
             Err(trouble) => Err(trouble),
@@ -251,7 +301,7 @@ impl Snapshot {
         out: &mut Vec<u8>,
         mut deflated: Option<&mut Vec<Range<usize>>>,
     ) -> Result<u64, Trouble> {
-        let mut stored = Pieces::new(self.table(PIECES)?, body, row);
+        let mut stored = Pieces::new(self.pieces_table()?, body, row);
         let (mut at, mut stored_at, mut read) = (0u64, 0u64, 0);
         for (number, chunk) in row.chunks.iter().enumerate() {
             let (next, stored_next) = (at + u64::from(chunk.bytes), stored_at + u64::from(chunk.stored));
@@ -414,14 +464,14 @@ impl Snapshot {
 }
 
 /// Compressed bytes of a body, read in order; the piece read last is kept for the chunk that begins in it.
-pub(super) struct Pieces {
-    table: ReadOnlyTable<(u64, u32), &'static [u8]>,
+pub(super) struct Pieces<'a> {
+    table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>,
     body: BodyId,
     ranges: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Range<u64>)>>>,
 }
 
-impl Pieces {
-    pub(super) fn new(table: ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, row: &BodyRow) -> Pieces {
+impl<'a> Pieces<'a> {
+    pub(super) fn new(table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, row: &BodyRow) -> Pieces<'a> {
         let ranges: Box<dyn Iterator<Item = _>> = Box::new(row.pieces());
         Pieces { table, body, ranges: ranges.peekable() }
     }
@@ -473,7 +523,8 @@ mod tests {
             chunks: vec![chunk],
             base: None,
         };
-        let mut pieces = Pieces::new(txn.open_table(PIECES).expect("a table"), BodyId(1), &row);
+        let table = txn.open_table(PIECES).expect("a table");
+        let mut pieces = Pieces::new(&table, BodyId(1), &row);
         let mut out = Vec::new();
         assert_eq!(pieces.read(0..10_000, &mut out), Ok(()));
         assert_eq!(out, vec![7; 10_000]);

@@ -100,7 +100,7 @@ impl Item {
     fn needs_index(&self) -> bool {
         match self {
             Item::Envelope | Item::Body | Item::BodyStructure | Item::Binary(_) => true,
-            Item::Section(section) => !section.is_whole_message(),
+            Item::Section(section) => !section.is_whole_message() && !section.is_own_header(),
             _ => false,
         }
     }
@@ -121,6 +121,12 @@ impl Section {
 
     fn is_whole_message(&self) -> bool {
         self.path.is_empty() && self.text == SectionText::Whole
+    }
+
+    /// The header of the message itself: what clients list by, and found without the parts.
+    fn is_own_header(&self) -> bool {
+        use SectionText::{Header, HeaderFields, HeaderFieldsNot};
+        self.path.is_empty() && matches!(self.text, Header | HeaderFields(_) | HeaderFieldsNot(_))
     }
 }
 
@@ -442,6 +448,7 @@ impl Renderer<'_> {
     ) -> Result<Option<Range<u64>>, Trouble> {
         let located = match index {
             _ if section.is_whole_message() => Some(0..message.bytes),
+            None if section.is_own_header() => Some(self.snapshot.body_header(message.body)?),
             Some(index) => locate(&index.parts, &section.path, &section.text),
             None => None,
         };
