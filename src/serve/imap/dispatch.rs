@@ -94,6 +94,7 @@ impl Session {
                     (self.enabled.qresync, counts_modseqs) = (true, true);
                     enabled.push("QRESYNC");
                 }
+                "IMAP4REV2" => (self.enabled.rev2, _) = (true, enabled.push("IMAP4rev2")),
                 "UTF8=ACCEPT" => (self.enabled.utf8, _) = (true, enabled.push("UTF8=ACCEPT")),
                 "UIDONLY" => (self.enabled.uid_only, _) = (true, enabled.push("UIDONLY")),
                 _ => {}

@@ -52,6 +52,28 @@ impl Session {
         self.finish(tag, true, Code::None, "LIST completed").await
     }
 
+    /// The LIST response of a mailbox that a command names: with OLDNAME when the command gave another name than it has (RFC
+    /// 9051 section 6.3.9.7). What has gone by now is not told.
+    pub(super) async fn tell_name(&mut self, name: &str, given: &str) -> Result<(), Failure> {
+        let mailboxes: Vec<Mailbox> = self.mailboxes().await?.into_iter().map(|allowed| allowed.mailbox).collect();
+        let list = List { patterns: vec![name.to_owned()], return_subscribed: true, ..List::default() };
+        let Some(found) = listed(&mailboxes, &list).into_iter().find(|found| found.name == name) else { return Ok(()) };
+        let row = ListRow { name, attributes: &found.attributes, child_info: &[] };
+        match name == given {
+            true => response::list(&mut self.line.out, row),
+            false => response::list_renamed(&mut self.line.out, row, given),
+        }
+        Ok(())
+    }
+
+    /// The same, where only a name that differs is worth telling, and only to clients of RFC 9051.
+    pub(super) async fn tell_other_name(&mut self, name: &str, given: &str) -> Result<(), Failure> {
+        match self.enabled.rev2 && name != given {
+            true => self.tell_name(name, given).await,
+            false => Ok(()),
+        }
+    }
+
     /// LSUB (RFC 3501 section 6.3.9).
     pub(super) async fn lsub(&mut self, tag: &Tag, reference: &str, pattern: &str) -> Result<(), Failure> {
         if pattern.is_empty() {

@@ -7,7 +7,7 @@ use super::list::mailbox_id;
 use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
 use crate::wire::imap::command::Tag;
-use crate::wire::imap::{Code, MailboxName, SpecialUse, Status, response};
+use crate::wire::imap::{Code, ListRow, MailboxName, SpecialUse, Status, response};
 
 impl Session {
     /// CREATE (RFC 3501 section 6.3.3) with at most one special use (RFC 6154 section 3).
@@ -26,7 +26,7 @@ impl Session {
         let (name, free_use) = self.context.store.read(move |snapshot| to_make(snapshot, &wanted)).await?;
         if name != mailbox.as_str() && self.mailboxes().await?.iter().any(|other| other.mailbox.name == name) {
             // Under that name a client looks for a mailbox that there is: it can go on as if it had made it.
-            return self.finish_created(tag, name).await;
+            return self.finish_created(tag, name, mailbox).await;
         }
         self.check_new(&name).await?;
         if let Some(wanted) = asked
@@ -35,11 +35,12 @@ impl Session {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
         self.context.store.apply(Op::CreateMailbox { name: name.clone(), special_use: asked.or(free_use) }).await?;
-        self.finish_created(tag, name).await
+        self.finish_created(tag, name, mailbox).await
     }
 
     /// Says what was made, with its MAILBOXID (RFC 8474 section 4.1).
-    async fn finish_created(&mut self, tag: &Tag, name: String) -> Result<(), Failure> {
+    async fn finish_created(&mut self, tag: &Tag, name: String, asked: &MailboxName) -> Result<(), Failure> {
+        self.tell_other_name(&name, asked.as_given()).await?;
         let mailboxes = self.mailboxes().await?;
         let made = mailboxes.iter().find(|made| made.mailbox.name == name);
         let code = made.map_or(Code::None, |made| Code::MailboxId(mailbox_id(&made.mailbox)));
@@ -70,6 +71,10 @@ impl Session {
             self.conversation.unselected();
             response::untagged(&mut self.line.out, Status::Ok, Code::Closed, "The selected mailbox was deleted");
         }
+        if self.enabled.rev2 && mailbox.as_given() != mailbox.as_str() {
+            let row = ListRow { name: mailbox.as_str(), attributes: &["\\NonExistent"], child_info: &[] };
+            response::list_renamed(&mut self.line.out, row, mailbox.as_given());
+        }
         self.finish(tag, true, Code::None, "DELETE completed").await
     }
 
@@ -79,6 +84,10 @@ impl Session {
         self.check_new(to.as_str()).await?;
         let op = Op::RenameMailbox { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         self.context.store.apply(op).await?;
+        // RFC 9051 section 6.3.6: which is which, when a name was written in another way than it is kept.
+        if from.as_given() != from.as_str() || to.as_given() != to.as_str() {
+            self.tell_other_name(to.as_str(), from.as_given()).await?;
+        }
         self.finish(tag, true, Code::None, "RENAME completed").await
     }
 

@@ -57,6 +57,9 @@ type MakeQuery = fn(&SearchKey, Sight<'_>, Timestamp) -> Result<Query, TooManySt
 impl Session {
     /// SEARCH (RFC 3501 section 6.4.4, RFC 4731, RFC 7162 section 3.1.5).
     pub(super) async fn search(&mut self, tag: &Tag, search: Search) -> Result<(), Failure> {
+        // RFC 9051 section 6.4.4: the answer is ESEARCH always, and ALL is what is told by default.
+        let returns = search.returns.or(self.enabled.rev2.then_some(SearchReturn::ALL));
+        let search = Search { returns, ..search };
         let saves = search.returns.is_some_and(|returns| returns.save);
         let done = self.search_and_tell(tag, search).await;
         self.unless_refused(saves, done)

@@ -98,6 +98,9 @@ impl Session {
             store,
             saved: NumberSet::default(),
         });
+        if self.enabled.rev2 {
+            self.tell_name(&mailbox.name, select.mailbox.as_given()).await?;
+        }
         self.tell_selected(&mailbox, messages, unseen);
         self.conversation.selected(select.read_only);
         if let Some(missed) = missed
@@ -116,8 +119,11 @@ impl Session {
         self.tell_permanent_flags("Flags that can be stored");
         let out = &mut self.line.out;
         response::exists(out, messages);
-        response::recent(out, 0);
-        if let Some(seq) = unseen {
+        // RFC 9051 appendix E knows neither RECENT nor UNSEEN any more.
+        if !self.enabled.rev2 {
+            response::recent(out, 0);
+        }
+        if let Some(seq) = unseen.filter(|_| !self.enabled.rev2) {
             response::untagged(out, Status::Ok, Code::Unseen(seq), "First unseen message");
         }
         response::untagged(out, Status::Ok, Code::UidValidity(mailbox.uid_validity.0), "UIDs are valid");

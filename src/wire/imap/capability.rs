@@ -8,6 +8,10 @@ use std::fmt::Write;
 #[rustfmt::skip]
 const ALWAYS: &[&str] = &[
     "IMAP4rev1",
+    // For clients that ENABLE it (RFC 9051 appendix A).
+    "IMAP4rev2",
+    // Not LITERAL-, which must not stand beside it and allows nothing that this does not (RFC 7888 section 5); so it is what
+    // RFC 9051 section 4.3 asks for, too. What is too large is read and thrown away, or ends the connection.
     "LITERAL+",
     "ID",
     "ENABLE",

@@ -81,9 +81,9 @@ impl MailboxName {
         &self.name
     }
 
-    /// How the client wrote it, when that is another spelling: for OLDNAME (RFC 9051 section 6.3.9.7).
-    pub fn given_otherwise(&self) -> Option<&str> {
-        self.given.as_deref()
+    /// How the client wrote it: for OLDNAME (RFC 9051 section 6.3.9.7).
+    pub fn as_given(&self) -> &str {
+        self.given.as_deref().unwrap_or(&self.name)
     }
 
     /// The name as CREATE and RENAME may make it: without a delimiter at its end, which only announces children (RFC 3501
@@ -301,8 +301,8 @@ mod tests {
         assert_eq!(MailboxName::new("inBox").unwrap().as_str(), "INBOX");
         assert_eq!(MailboxName::new("inbox/Sub").unwrap().as_str(), "INBOX/Sub");
         assert_eq!(MailboxName::new("Inboxes").unwrap().as_str(), "Inboxes");
-        assert_eq!(MailboxName::new("inbox/Sub").unwrap().given_otherwise(), Some("inbox/Sub"));
-        assert_eq!(MailboxName::new("INBOX/Sub").unwrap().given_otherwise(), None);
+        assert_eq!(MailboxName::new("inbox/Sub").unwrap().as_given(), "inbox/Sub");
+        assert_eq!(MailboxName::new("INBOX/Sub").unwrap().as_given(), "INBOX/Sub");
         assert!(MailboxName::new("").is_err());
         assert!(MailboxName::new("a\u{2028}b").is_err());
         assert!(MailboxName::new("a\0b").is_err());
@@ -312,10 +312,10 @@ mod tests {
     #[test]
     fn a_name_has_one_form_in_unicode() {
         let name = MailboxName::new("Entwu\u{308}rfe/").unwrap();
-        assert_eq!((name.as_str(), name.given_otherwise()), ("Entwürfe/", Some("Entwu\u{308}rfe/")));
+        assert_eq!((name.as_str(), name.as_given()), ("Entwürfe/", "Entwu\u{308}rfe/"));
         assert_eq!(name, MailboxName::new("Entwürfe/").unwrap());
         let made = name.to_create().unwrap();
-        assert_eq!((made.as_str(), made.given_otherwise()), ("Entwürfe", Some("Entwu\u{308}rfe")));
+        assert_eq!((made.as_str(), made.as_given()), ("Entwürfe", "Entwu\u{308}rfe"));
     }
 
     #[test]

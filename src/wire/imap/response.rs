@@ -155,6 +155,17 @@ pub fn list(out: &mut Out, row: ListRow<'_>) {
     list_row(out, "* LIST (", row);
 }
 
+/// `* LIST (...) "/" name ("OLDNAME" (old-name))` (RFC 5465 section 5.4).
+pub fn list_renamed(out: &mut Out, row: ListRow<'_>, old_name: &str) {
+    list_row(out, "* LIST (", ListRow { child_info: &[], ..row });
+    // In front of the end of the line.
+    let end = out.len().saturating_sub(2);
+    out.truncate(end);
+    push(out, " (\"OLDNAME\" (");
+    push_mailbox(out, old_name);
+    push(out, "))\r\n");
+}
+
 /// `* LSUB (...) "/" name`.
 pub fn lsub(out: &mut Out, row: ListRow<'_>) {
     list_row(out, "* LSUB (", row);
