@@ -1,6 +1,9 @@
 //! The walks of `tests/fuzz` without a fuzzer: what the dialogues say, mutated a few thousand times. Keeps the walks
 //! compiling and true in every run; for hours of searching there is `tests/fuzz/run`.
 
+mod imap_session;
+#[path = "fuzz/session.rs"]
+mod session;
 #[path = "fuzz/walks.rs"]
 mod walks;
 
@@ -9,6 +12,9 @@ use std::path::Path;
 
 /// Mutations of each walk; `HAUSPOST_FUZZ_RUNS` says otherwise.
 const RUNS: u64 = 4_000;
+
+/// The same of a whole session with its store, which takes as long as some conversations.
+const SESSION_RUNS: u64 = 500;
 
 /// Names a folder that gets the dialogues as the first corpus of a fuzzer.
 const CORPUS: &str = "HAUSPOST_FUZZ_CORPUS";
@@ -82,7 +88,18 @@ fn mutate(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-fn search(name: &str, folders: &[&str], walk: fn(&[u8])) {
+/// Shows what a walk was given when it fails.
+struct Given<'a>(&'a [u8]);
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("given: {}", self.0.escape_ascii());
+        }
+    }
+}
+
+fn search(name: &str, folders: &[&str], runs: u64, walk: fn(&[u8])) {
     let seeds = seeds(folders);
     if let Some(corpus) = std::env::var_os(CORPUS) {
         for (number, seed) in seeds.iter().enumerate() {
@@ -91,30 +108,39 @@ fn search(name: &str, folders: &[&str], walk: fn(&[u8])) {
             fs::write(folder.join(format!("dialogue-{number}")), [b"dice", &seed[..]].concat()).expect("written");
         }
     }
-    let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     for seed in &seeds {
-        walk(&[b"dice", &seed[..]].concat());
+        let given = [b"dice", &seed[..]].concat();
+        let shown = Given(&given);
+        walk(shown.0);
     }
     for _ in 0..runs {
         let dice = (chance.below(1 << 32) as u32).to_le_bytes();
-        walk(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
+        let given = [&dice[..], &mutate(&seeds, &mut chance)].concat();
+        let shown = Given(&given);
+        walk(shown.0);
     }
 }
 
 #[test]
 fn smtp_holds_whatever_a_client_says() {
-    search("smtp", &["smtp", "submission"], walks::smtp);
+    search("smtp", &["smtp", "submission"], RUNS, walks::smtp);
 }
 
 #[test]
 fn pop3_holds_whatever_a_client_says() {
-    search("pop3", &["pop3"], walks::pop3);
+    search("pop3", &["pop3"], RUNS, walks::pop3);
 }
 
 #[test]
 fn imap_holds_whatever_a_client_says() {
-    search("imap", &["imap"], walks::imap);
+    search("imap", &["imap"], RUNS, walks::imap);
+}
+
+#[test]
+fn an_imap_session_holds_whatever_a_client_says() {
+    search("imap_session", &["imap"], SESSION_RUNS, session::imap_session);
 }
 
 #[test]
@@ -149,5 +175,5 @@ fn a_policy_is_read_whatever_a_web_server_says() {
 
 #[test]
 fn the_facts_of_a_message_do_not_depend_on_how_it_arrives() {
-    search("message", &["mail"], walks::message);
+    search("message", &["mail"], RUNS, walks::message);
 }

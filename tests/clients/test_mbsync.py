@@ -1,13 +1,14 @@
 """mbsync: a mailbox both ways in all three TLS modes."""
+import imaplib
 import os
 
 from node import PASSWORD, NodeTest, lf, message
 
 
 class Mbsync(NodeTest):
-    def sync(self, service, ssl_type):
+    def sync(self, service, ssl_type, name="mail", seconds=60):
         port = self.node.port(service)
-        maildir = os.path.join(self.folder, "mail")
+        maildir = os.path.join(self.folder, name)
         os.makedirs(maildir, exist_ok=True)
         rc = self.path("rc", """
 IMAPAccount a
@@ -35,7 +36,7 @@ Create Both
 Expunge Both
 SyncState *
 """ % (port, PASSWORD, ssl_type, self.node.certificate, maildir, maildir))
-        self.run_program("mbsync", "-c", rc, "-a", "-V")
+        self.run_program("mbsync", "-c", rc, "-a", "-V", seconds=seconds)
         return os.path.join(maildir, "INBOX")
 
     def files(self, inbox):
@@ -93,3 +94,54 @@ SyncState *
         c.logout()
         inbox = self.sync("imaps", "IMAPS")
         self.assertEqual(len(self.files(inbox)), 1000)
+
+    def up(self, inbox, name, flags=""):
+        with open(os.path.join(inbox, "cur" if flags else "new", name + (":2," + flags if flags else "")), "wb") as f:
+            f.write(lf(message(name, sender="me@home.test")))
+
+    def on_node(self):
+        """{uid: flags} of everything in INBOX."""
+        c = self.node.imap()
+        c.select("INBOX", readonly=True)
+        _, lines = c.uid("FETCH", "1:*", "(FLAGS)")
+        c.logout()
+        return {int(line.split(b"UID ")[1].split()[0].rstrip(b")")): set(imaplib.ParseFlags(line)) for line in lines if line}
+
+    def test_ten_thousand_both_ways(self):
+        """10,240 messages down to two places; then changes on all three sides, told by little."""
+        c = self.node.imap()
+        for at in range(10):
+            c.append("INBOX", None, None, message("many%d" % at))
+        c.select("INBOX")
+        for _ in range(10):
+            c.copy("1:*", "INBOX")
+        c.logout()
+        count = 10_240
+        here, there = [self.sync("imaps", "IMAPS", name, 170) for name in ("one", "other")]
+        self.assertEqual([len(self.files(inbox)) for inbox in (here, there)], [count, count])
+        # 50 go here, 100 get a flag there, 25 come on each side, 30 get a flag on the node and 20 are expunged there
+        for path in self.files(here)[:50]:
+            os.remove(path)
+        for path in self.files(there)[-100:]:
+            os.rename(path, os.path.join(there, "cur", os.path.basename(path).split(":")[0] + ":2,F"))
+        for at in range(25):
+            self.up(here, "2.%05d.here" % at, "S")
+            self.up(there, "2.%05d.there" % at)
+        c = self.node.imap()
+        c.select("INBOX")
+        c.uid("STORE", "5001:5030", "+FLAGS.SILENT", "(\\Answered)")
+        c.uid("STORE", "6001:6020", "+FLAGS.SILENT", "(\\Deleted)")
+        c.expunge()
+        c.logout()
+        for _ in range(2):
+            self.sync("imaps", "IMAPS", "one")
+            self.sync("imaps", "IMAPS", "other")
+        found = self.on_node()
+        self.assertEqual(len(found), count - 50 - 20 + 50)
+        of = lambda flag: sum(flag in flags for flags in found.values())
+        self.assertEqual((of(b"\\Flagged"), of(b"\\Answered"), of(b"\\Deleted")), (100, 30, 0))
+        for inbox in (here, there):
+            names = self.files(inbox)
+            self.assertEqual(len(names), len(found))
+            marks = [name.rsplit(":2,", 1)[1] if ":2," in name else "" for name in names]
+            self.assertEqual((sum("F" in m for m in marks), sum("R" in m for m in marks)), (100, 30))

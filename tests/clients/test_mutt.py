@@ -77,6 +77,29 @@ class Mutts(NodeTest):
     def test_neomutt_imaps(self):
         self.imap("neomutt", "imaps", "imaps")
 
+    def test_neomutt_comes_back_by_qresync(self):
+        """It leaves, others flag, expunge and add; it comes back with QRESYNC and deletes what it sees flagged."""
+        for name in ("one", "two", "three"):
+            self.node.deliver(message(name))
+        url = "imaps://localhost:%d/INBOX" % self.node.port("imaps")
+        cache = os.path.join(self.folder, "cache")
+        os.mkdir(cache)
+        settings = ["set header_cache='%s'" % cache, "set imap_condstore=yes", "set imap_qresync=yes"]
+        self.mutt("neomutt", settings, "<quit>", url)
+        c = self.node.imap()
+        c.select("INBOX")
+        _, uids = c.uid("SEARCH", "ALL")
+        first, second, third = [int(uid) for uid in uids[0].split()]
+        c.uid("STORE", str(first), "+FLAGS", "(\\Flagged)")
+        c.uid("STORE", str(second), "+FLAGS", "(\\Deleted)")
+        c.expunge()
+        c.logout()
+        self.node.deliver(message("four"))
+        self.mutt("neomutt", settings, "<delete-pattern>~F<enter><tag-pattern>~N<enter><quit>", url)
+        self.assertEqual(sorted(self.node.messages()), [third, third + 1], self.screen)
+        self.mutt("neomutt", settings, "<delete-pattern>~A<enter><quit>", url)
+        self.assertEqual(self.node.messages(), {})
+
     def test_mutt_pop3_stls(self):
         self.read("mutt", "pop://localhost:%d/" % self.node.port("pop3"), "set ssl_starttls=yes", "set ssl_force_tls=yes")
 
