@@ -10,6 +10,7 @@ use crate::wire::address::{Address, ReversePath};
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::{MailParameters, RcptParameters};
 
+pub use crate::wire::imap::acl::RightsChange;
 pub use crate::wire::smtp::Recipient;
 
 /// One change. Each is durable as a whole or not there at all.
@@ -321,17 +322,6 @@ pub struct Expunge {
     pub mailbox: MailboxId,
     /// Which messages.
     pub which: Expungeable,
-}
-
-/// How rights change (RFC 4314 section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RightsChange {
-    /// These instead of those that are there.
-    Replace,
-    /// These too.
-    Add,
-    /// Not these.
-    Remove,
 }
 
 /// Which messages an [`Expunge`] takes.

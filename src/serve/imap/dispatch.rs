@@ -56,6 +56,7 @@ impl Session {
             Command::List(list) => self.list(tag, list).await,
             Command::Lsub { reference, pattern } => self.lsub(tag, &reference, &pattern).await,
             Command::Status { mailbox, items } => self.status(tag, &mailbox, &items).await,
+            Command::Acl(command) => self.acl(tag, command).await,
             Command::GetQuota(root) => self.get_quota(tag, &root).await,
             Command::GetQuotaRoot(mailbox) => self.get_quota_root(tag, &mailbox).await,
             Command::GetMetadata(get) => self.get_metadata(tag, get).await,

@@ -6,6 +6,7 @@ use super::Session;
 use super::failure::Failure;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, SpecialUse};
+use crate::wire::imap::acl;
 use crate::wire::imap::command::{List, StatusItem, Tag};
 use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, ObjectId, StatusValue, matches_pattern, response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,8 @@ struct Listed {
     attributes: Vec<&'static str>,
     /// CHILDINFO ("SUBSCRIBED") (RFC 5258 section 4).
     subscribed_below: bool,
+    /// It meets the selection options itself.
+    selected: bool,
 }
 
 impl Session {
@@ -37,6 +40,10 @@ impl Session {
             let row = ListRow { name: &listed.name, attributes: &listed.attributes, child_info };
             response::list(&mut self.line.out, row);
             let found = mailboxes.iter().zip(&rights).find(|(mailbox, _)| mailbox.name == listed.name);
+            if let (Some((mailbox, rights)), true, true) = (found, list.return_my_rights, listed.selected) {
+                // RFC 8440 section 3.
+                acl::my_rights(&mut self.line.out, &mailbox.name, *rights);
+            }
             if let Some((mailbox, rights)) = found
                 && rights.contains(Rights::READ)
                 && !list.return_status.is_empty()
@@ -186,7 +193,8 @@ fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
         }
         attributes.extend(special_use(mailbox));
         let subscribed_below = below && list.select_subscribed;
-        lines.push(Listed { name: mailbox.name.clone(), attributes, subscribed_below });
+        let selected = selected(mailbox);
+        lines.push(Listed { name: mailbox.name.clone(), attributes, subscribed_below, selected });
     }
     let plain = !list.select_subscribed && !list.select_special_use;
     for name in with_children.iter().filter(|name| !existing.contains(*name) && asked_for(name)) {
@@ -195,6 +203,7 @@ fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
                 name: (*name).to_owned(),
                 attributes: vec!["\\NonExistent", "\\HasChildren"],
                 subscribed_below: list.select_subscribed,
+                selected: false,
             });
         }
     }

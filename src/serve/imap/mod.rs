@@ -11,6 +11,7 @@
 //! | file | commands |
 //! | --- | --- |
 //! | [`access`] | which mailboxes there are for whoever is logged in |
+//! | [`acl`] | SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS |
 //! | [`dispatch`] | which part of the session carries out which command; ENABLE, ID |
 //! | [`login`] | STARTTLS, LOGIN, AUTHENTICATE |
 //! | [`select`] | SELECT, EXAMINE, CLOSE, UNSELECT |
@@ -29,6 +30,7 @@
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod access;
+mod acl;
 mod append;
 mod binary;
 mod catenate;

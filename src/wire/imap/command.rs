@@ -3,6 +3,7 @@
 //! Not here: APPEND, whose message is a stream ([`Append`] is its beginning), and anything about state.
 //! Every list in here is bounded by the command's own byte cap and the counts in [`crate::limits`].
 
+use super::acl::Acl;
 use super::annotation::{EntryName, GetMetadata, SetMetadata};
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
@@ -109,6 +110,8 @@ pub enum Command {
     GetMetadata(GetMetadata),
     /// RFC 5464 section 4.3.
     SetMetadata(SetMetadata),
+    /// SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS (RFC 4314).
+    Acl(Acl),
     /// RFC 5161: capability names in capitals.
     Enable(Vec<String>),
     /// RFC 2971: (field, value) pairs; empty for NIL.
@@ -195,6 +198,8 @@ pub struct List {
     pub return_children: bool,
     /// `RETURN (SPECIAL-USE)`
     pub return_special_use: bool,
+    /// `RETURN (MYRIGHTS)`, RFC 8440.
+    pub return_my_rights: bool,
     /// `RETURN (STATUS (...))`, RFC 5819; empty: not asked.
     pub return_status: Vec<StatusItem>,
     /// `RETURN (METADATA (...))`, RFC 9590; empty: not asked.

@@ -9,6 +9,7 @@
 //! | [`response`], [`fetch_row`], [`esearch`], [`order`] | what shall be told | lines |
 //! | [`annotation`], [`quota`] | the same of annotations and room | lines |
 
+pub mod acl;
 pub mod annotation;
 pub mod capability;
 mod code;

@@ -119,11 +119,6 @@ impl Rights {
         Rights::LETTERS.iter().filter(|(right, _)| self.contains(*right)).map(|(_, letter)| letter).collect()
     }
 
-    /// What LISTRIGHTS tells of a set in which every right can be granted for itself (RFC 4314 section 3.7).
-    pub fn each_letter(self) -> Vec<String> {
-        self.letters().chars().map(String::from).collect()
-    }
-
     /// The system flags that may be set and cleared (RFC 4314 section 4, "Changing flags").
     pub fn system_flags(self) -> SystemFlags {
         let may = |flag: SystemFlags| match flag {

@@ -132,6 +132,7 @@ fn selection_option(cursor: &mut Cursor<'_>, list: &mut List) -> Parsed<()> {
 fn return_option(cursor: &mut Cursor<'_>, list: &mut List) -> Parsed<()> {
     match &cursor.word()[..] {
         "SUBSCRIBED" => list.return_subscribed = true,
+        "MYRIGHTS" => list.return_my_rights = true,
         "CHILDREN" => list.return_children = true,
         "SPECIAL-USE" => list.return_special_use = true,
         "STATUS" => {

@@ -3,6 +3,7 @@
 //! Receives a command as the framing collected it: without its final CRLF, literals inline. Never sees a message's
 //! bytes, never knows a state beyond the table of verbs.
 
+mod acl;
 mod append;
 mod cursor;
 mod mailboxes;
@@ -47,7 +48,12 @@ pub enum Verb {
     Examine,
     Expunge,
     Fetch,
+    DeleteAcl,
+    GetAcl,
     GetMetadata,
+    ListRights,
+    MyRights,
+    SetAcl,
     GetQuota,
     GetQuotaRoot,
     Id,
@@ -103,6 +109,11 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("APPEND", Verb::Append, Allowed::AfterLogin),
     ("GETQUOTA", Verb::GetQuota, Allowed::AfterLogin),
     ("GETQUOTAROOT", Verb::GetQuotaRoot, Allowed::AfterLogin),
+    ("SETACL", Verb::SetAcl, Allowed::AfterLogin),
+    ("DELETEACL", Verb::DeleteAcl, Allowed::AfterLogin),
+    ("GETACL", Verb::GetAcl, Allowed::AfterLogin),
+    ("LISTRIGHTS", Verb::ListRights, Allowed::AfterLogin),
+    ("MYRIGHTS", Verb::MyRights, Allowed::AfterLogin),
     ("GETMETADATA", Verb::GetMetadata, Allowed::AfterLogin),
     ("SETMETADATA", Verb::SetMetadata, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
@@ -171,6 +182,7 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::List => mailboxes::list(cursor)?,
         Verb::Lsub => mailboxes::lsub(cursor)?,
         Verb::Status => mailboxes::status(cursor)?,
+        Verb::SetAcl | Verb::DeleteAcl | Verb::GetAcl | Verb::ListRights | Verb::MyRights => acl::acl(verb, cursor)?,
         Verb::GetMetadata => metadata::get_metadata(cursor)?,
         Verb::GetQuota => {
             cursor.space()?;
