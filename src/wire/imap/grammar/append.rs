@@ -53,6 +53,8 @@ enum At {
     Part,
     /// Behind a part.
     AfterPart,
+    /// Behind the literal of `UTF8 (`: a message, or a part (RFC 6855 section 4).
+    InUtf8 { part: bool },
 }
 
 impl Place {
@@ -125,6 +127,10 @@ pub fn append_pieces(
                     }
                 }
             },
+            At::InUtf8 { part } => {
+                cursor.expect(b')', "A closing parenthesis is missing")?;
+                place.at = if part { At::AfterPart } else { At::Message };
+            }
             At::AfterPart if cursor.eat(b')') => place.at = At::Message,
             At::AfterPart => {
                 cursor.expect(b' ', "A closing parenthesis is missing")?;
@@ -134,7 +140,7 @@ pub fn append_pieces(
     }
 }
 
-/// `[SP flag-list] [SP date-time] SP (literal / literal8 / "CATENATE" SP "(")`.
+/// `[SP flag-list] [SP date-time] SP (literal / literal8 / utf8-literal / "CATENATE" SP "(")`.
 fn message(cursor: &mut Cursor<'_>, place: &mut Place, announced: Option<Announced>) -> Parsed<AppendMessage> {
     if place.one_only && place.messages > 0 {
         return Err(Trouble::Bad("REPLACE takes one message"));
@@ -160,6 +166,10 @@ fn message(cursor: &mut Cursor<'_>, place: &mut Place, announced: Option<Announc
         place.at = At::Part;
         return Ok(message);
     }
+    if cursor.eat_word("UTF8") {
+        utf8_literal(cursor)?;
+        place.at = At::InUtf8 { part: false };
+    }
     match announced {
         Some(literal) if cursor.is_at_end() => {
             // RFC 3502 section 6.3.11: so a client can give up what it has begun.
@@ -173,9 +183,28 @@ fn message(cursor: &mut Cursor<'_>, place: &mut Place, announced: Option<Announc
     }
 }
 
-/// `"TEXT" SP literal` or `"URL" SP astring`. `None`: the URL is the literal.
+/// `"UTF8" SP "("`, in front of a literal (RFC 6855 section 4).
+fn utf8_literal(cursor: &mut Cursor<'_>) -> Parsed<()> {
+    if !cursor.dialect().no_charset {
+        return Err(Trouble::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
+    }
+    cursor.space()?;
+    cursor.expect(b'(', "UTF8 needs a literal in parentheses")
+}
+
+/// `"TEXT" SP literal`, `"UTF8" SP "(" literal8 ")"` or `"URL" SP astring`. `None`: the URL is the literal.
 fn part(cursor: &mut Cursor<'_>, place: &mut Place, announced: Option<Announced>) -> Parsed<Option<Piece>> {
     let word = cursor.word();
+    if word == "UTF8" {
+        utf8_literal(cursor)?;
+        return match announced {
+            Some(literal) if cursor.is_at_end() => {
+                place.at = At::InUtf8 { part: true };
+                Ok(Some(Piece::Text(within(literal, place)?)))
+            }
+            _ => Err(Trouble::Bad("UTF8 needs a literal in parentheses")),
+        };
+    }
     cursor.space()?;
     let part = match (&word[..], announced) {
         ("TEXT", Some(literal)) if cursor.is_at_end() => Piece::Text(within(literal, place)?),

@@ -178,6 +178,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("Too much was found to be saved", "Es wurde zu viel gefunden, um es zu merken"),
     ("UIDONLY is on: name messages by UID", "UIDONLY ist eingeschaltet: Nachrichten mit ihrer UID benennen"),
     ("UIDs are valid", "Die UIDs gelten"),
+    ("UTF8 needs ENABLE UTF8=ACCEPT", "UTF8 verlangt ENABLE UTF8=ACCEPT"),
+    ("UTF8 needs a literal in parentheses", "UTF8 verlangt ein Literal in Klammern"),
     ("Unknown UID command", "Unbekannter UID-Befehl"),
     ("Unknown command", "Unbekannter Befehl"),
     ("Unknown fetch item", "Unbekannte Angabe von FETCH"),
