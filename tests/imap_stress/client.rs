@@ -375,7 +375,10 @@ impl Client {
                 return Err("the mailbox before was not said to be closed".to_owned());
             }
             doing.opening.is_open = true;
-            self.selected = Some(doing.opening.belief(mailbox, *read_only, Some(memory))?);
+            let mut belief = doing.opening.belief(mailbox, *read_only, Some(memory))?;
+            // Not before all of it has been told (RFC 7162 section 6).
+            belief.modseq = memory.modseq;
+            self.selected = Some(belief);
             doing.uid_validity = doing.opening.uid_validity;
         }
         let (condstore, qresync) = (self.condstore, self.qresync);
