@@ -6,7 +6,7 @@ use crate::imap_session::Chance;
 use crate::order::{Change, Items, Key, Memory, Order, Set};
 use crate::response::Flags;
 
-pub const MAILBOXES: [&str; 6] = ["INBOX", "Alpha", "Alpha/Beta", "Gamma", "Delta", "Epsilon"];
+const MAILBOXES: [&str; 6] = ["INBOX", "Alpha", "Alpha/Beta", "Gamma", "Delta", "Epsilon"];
 const FLAGS: [&str; 5] = ["\\seen", "\\flagged", "\\deleted", "\\answered", "\\draft"];
 const KEYWORDS: [&str; 6] = ["$forwarded", "$junk", "one", "two", "three", "four"];
 /// Messages of a mailbox beyond which more are taken away than come.
