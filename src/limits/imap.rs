@@ -54,6 +54,14 @@ pub const DEVICE_MAILBOXES_MAX: usize = 64;
 /// Different strings that one SEARCH may look for in texts: one bit of a word each.
 pub const SEARCH_NEEDLES_MAX: usize = 64;
 
+/// Searches that one session has kept up to date (RFC 5267): each is looked at with every change.
+pub const SEARCH_UPDATES_MAX: usize = 4;
+/// Ranges of UIDs in the result of one of them, 8 bytes each.
+pub const SEARCH_UPDATES_RANGES_MAX: usize = 8 * 1024;
+/// Seconds before a command that takes long says how far it is (RFC 9585). Few take so long.
+pub const PROGRESS_FIRST_SECONDS: u64 = 5;
+/// Seconds from one such word to the next.
+pub const PROGRESS_SECONDS: u64 = 10;
 /// Words of one FUZZY string: more is no search by a person, and each costs as much as a string.
 pub const FUZZY_STRING_WORDS_MAX: usize = 16;
 /// Accents that a word of a text may have and FUZZY still finds it by its letters alone: each more doubles how many messages

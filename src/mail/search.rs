@@ -216,6 +216,21 @@ impl Sight<'_> {
     }
 }
 
+/// The key with sequence numbers and `$` replaced by the UIDs that they mean now (RFC 5267 section 4.3).
+pub fn settled(key: &SearchKey, sight: &Sight<'_>) -> SearchKey {
+    let all = |keys: &[SearchKey]| keys.iter().map(|key| settled(key, sight)).collect();
+    let inside = |key: &SearchKey| Box::new(settled(key, sight));
+    match key {
+        SearchKey::And(keys) => SearchKey::And(all(keys)),
+        SearchKey::Or(one, other) => SearchKey::Or(inside(one), inside(other)),
+        SearchKey::Not(key) => SearchKey::Not(inside(key)),
+        SearchKey::Fuzzy(key) => SearchKey::Fuzzy(inside(key)),
+        SearchKey::Sequence(set) => SearchKey::Uid((&sight.uids_of_sequence_set(set)).into()),
+        SearchKey::Uid(set) if set.saved => SearchKey::Uid((&sight.uids_of_uid_set(set)).into()),
+        key => key.clone(),
+    }
+}
+
 struct Compiler<'a> {
     sight: Sight<'a>,
     now: Timestamp,

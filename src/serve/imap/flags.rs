@@ -4,6 +4,7 @@ use super::Session;
 use super::access::denied;
 use super::failure::Failure;
 use super::page::{Item, Plan};
+use super::progress::Progress;
 use crate::limits::STORE_PAGE_MESSAGES;
 use crate::mail::access::Rights;
 use crate::mail::message::{MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
@@ -12,6 +13,7 @@ use crate::wire::imap::command::{self, StoreChange, Tag};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, FetchRow, Status, response};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How the results of a STORE are told.
 struct Telling {
@@ -37,13 +39,14 @@ impl Session {
         };
         let uids = self.uids(store.uid, &store.set)?;
         let mut modified = NumberSet::default();
+        let mut progress = Progress::new(self.context.net.clock().clone(), tag, Some(uids.count()));
         let mut rest = uids.iter();
         loop {
             let page: Vec<Uid> = rest.by_ref().take(STORE_PAGE_MESSAGES).map(Uid).collect();
             if page.is_empty() {
                 break;
             }
-            let refused = self.store_page(mailbox, page, (&store, rights), &telling).await?;
+            let refused = self.store_page(mailbox, page, (&store, rights), &telling, &mut progress).await?;
             refused.iter().for_each(|uid| modified.push(uid.0));
         }
         self.tell_news(store.uid, false).await?;
@@ -69,6 +72,7 @@ impl Session {
         uids: Vec<Uid>,
         (store, rights): (&command::Store, Rights),
         telling: &Telling,
+        progress: &mut Progress,
     ) -> Result<Vec<Uid>, Failure> {
         let asked = uids.clone();
         let op = SetFlags {
@@ -83,10 +87,12 @@ impl Session {
             flags: store.flags.clone(),
             unchanged_since: store.unchanged_since.map(ModSeq),
         };
-        let (changed, before, modified, now) = match self.context.store.apply(Op::SetFlags(op)).await? {
+        let storing = self.context.store.apply(Op::SetFlags(op));
+        let (changed, before, modified, now) = match progress.during(&mut self.line, storing).await?? {
             Done::FlagsSet { changed, before, modified, mailbox } => (changed, before, modified, mailbox),
             _ => return Err(Trouble::Failed("the store answered another question".to_owned()).into()),
         };
+        progress.done().fetch_add(asked.len() as u64, Ordering::Relaxed);
         let mut is_news = Vec::new();
         if let Some(selected) = &mut self.selected {
             is_news.extend(before.iter().map(|modseq| !selected.view.knows(*modseq)));

@@ -24,7 +24,9 @@
 //! | [`fetch`], [`page`], [`binary`] | FETCH |
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
-//! | [`search`] | SEARCH |
+//! | [`search`], [`multisearch`] | SEARCH, ESEARCH |
+//! | [`updates`] | CANCELUPDATE, results of SEARCH kept up to date |
+//! | [`progress`] | what is said while a command takes long |
 //! | [`sort`] | SORT |
 //! | [`thread`] | THREAD |
 //! | [`news`] | what is told of the selected mailbox unasked |
@@ -44,14 +46,17 @@ mod list;
 mod login;
 mod mailbox;
 mod metadata;
+mod multisearch;
 mod news;
 mod page;
+mod progress;
 mod quota;
 mod search;
 mod select;
 mod sort;
 mod thread;
 mod transfer;
+mod updates;
 
 use crate::limits::*;
 use crate::mail::access::Access;

@@ -3,7 +3,7 @@
 use super::Session;
 use super::failure::Failure;
 use crate::limits::NEWS_ROWS_MAX;
-use crate::mail::message::{Mailbox, MailboxId, ModSeq, Uid};
+use crate::mail::message::{Mailbox, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::view::{Arrived, News, UidMap};
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::sequence::NumberSet;
@@ -77,9 +77,18 @@ impl Session {
         };
         let Some(now) = changes.mailbox else { return Err(deleted()) };
         let (changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
+        let touched = match selected.updates.is_empty() {
+            true => NumberSet::default(),
+            false => touched(&changed, &fresh, &expunged),
+        };
         let news = selected.view.update(Arrived { changed, fresh, expunged, present, up_to }, expunge_allowed);
         self.tell_keywords(now.keywords);
+        // RFC 5267 sections 4.3.3 and 4.3.4: what leaves goes before the expunges, what comes in after EXISTS.
+        self.tell_updates_of_gone(&news);
         self.write_news(news).await?;
+        if !touched.is_empty() {
+            self.tell_updates(mailbox, &touched).await?;
+        }
         Ok(up_to < now.highest_modseq)
     }
 
@@ -127,6 +136,12 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The messages that changed, are new, or went: these are no results any more while their expunge waits to be told.
+fn touched(changed: &[MessageRow], fresh: &[Uid], expunged: &[Uid]) -> NumberSet {
+    let uids = changed.iter().map(|row| row.uid).chain(fresh.iter().chain(expunged).copied());
+    NumberSet::of_ranges(uids.map(|uid| (uid.0, uid.0)).collect())
 }
 
 fn deleted() -> Failure {

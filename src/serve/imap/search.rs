@@ -4,6 +4,7 @@
 
 use super::Session;
 use super::failure::{Failure, no};
+use super::progress::Progress;
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS, SEARCH_SAVED_RANGES_MAX,
 };
@@ -11,19 +12,22 @@ use crate::mail::index::BodyIndex;
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::search::{Answer, Facts, Hits, Query, Sight, TextScan, TooManyStrings, stretches};
 use crate::mail::view::Span;
-use crate::store::{Snapshot, Trouble};
+use crate::store::{Snapshot, Store, Trouble};
 use crate::wire::date::Timestamp;
 use crate::wire::imap::command::{Search, SearchKey, Tag};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, Esearch, Results, SearchReturn, Status, response};
+use crate::wire::imap::{Code, Correlators, Esearch, Results, SearchReturn, Status, response};
 use smol::future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One page: what was found, and where to go on: the index of a span and a UID in it.
 struct Page {
     /// UID, modseq and, when asked for, the score.
     found: Vec<(Uid, ModSeq, Option<u8>)>,
     next: Option<(usize, u32)>,
+    /// Messages looked at.
+    looked_at: u64,
 }
 
 /// What was found, and the highest modseq of it all.
@@ -52,7 +56,7 @@ impl Found {
 }
 
 /// [`Query::new`] or [`Query::scored`].
-type MakeQuery = fn(&SearchKey, Sight<'_>, Timestamp) -> Result<Query, TooManyStrings>;
+pub(super) type MakeQuery = fn(&SearchKey, Sight<'_>, Timestamp) -> Result<Query, TooManyStrings>;
 
 impl Session {
     /// SEARCH (RFC 3501 section 6.4.4, RFC 4731, RFC 7162 section 3.1.5).
@@ -67,12 +71,15 @@ impl Session {
 
     async fn search_and_tell(&mut self, tag: &Tag, search: Search) -> Result<(), Failure> {
         let by_modseq = search.key.mentions_modseq();
+        if search.returns.is_some_and(|returns| returns.update) {
+            self.check_update_tag(tag)?;
+        }
         if by_modseq {
             self.enable_condstore();
         }
         let found = match search.returns {
-            Some(SearchReturn { relevancy: true, .. }) => self.find_scored(&search.key).await?,
-            _ => self.find(&search.key).await?,
+            Some(SearchReturn { relevancy: true, .. }) => self.find_scored(tag, &search.key).await?,
+            _ => self.find(tag, &search.key).await?,
         };
         let Some(returns) = search.returns else {
             let modseq = by_modseq.then_some(found.highest.0);
@@ -80,50 +87,64 @@ impl Session {
             response::search(&mut self.line.out, numbers.iter(), modseq);
             return self.finish(tag, search.uid, Code::None, "SEARCH completed").await;
         };
-        let modseq = match by_modseq {
-            true => Some(self.modseq_of(&returns, &found).await?.0),
-            false => None,
+        let modseq = match &self.selected {
+            Some(selected) if by_modseq => Some(self.modseq_of(selected.mailbox, &returns, &found).await?.0),
+            _ => None,
         };
         if returns.save {
             self.save(returns.saved(Results::Set(&found.uids)))?;
         }
+        let matching = if returns.update { found.uids.clone() } else { NumberSet::default() };
         if returns.tells() {
-            let (numbers, scores) = (self.numbers(search.uid, found.uids), &found.scores);
+            let (numbers, scores) = (self.numbers(search.uid, found.uids), &found.scores[..]);
+            let correlators = Correlators { tag, mailbox: None, uid: search.uid };
             let found = Results::Set(&numbers);
-            Esearch { tag, mailbox: None, uid: search.uid, returns, found, scores, modseq }.write(&mut self.line.out);
+            Esearch { correlators, returns, found, scores, modseq }.write(&mut self.line.out);
+        }
+        if returns.update {
+            self.keep_up_to_date(tag, search.uid, None, &search.key, matching);
         }
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await
     }
 
     /// The messages of the selected mailbox that match.
-    pub(super) async fn find(&self, key: &SearchKey) -> Result<Found, Failure> {
-        self.find_by(key, Query::new).await
+    pub(super) async fn find(&mut self, tag: &Tag, key: &SearchKey) -> Result<Found, Failure> {
+        self.find_by(tag, key, Query::new).await
     }
 
     /// The messages of the selected mailbox that match, with their scores.
-    pub(super) async fn find_scored(&self, key: &SearchKey) -> Result<Found, Failure> {
-        self.find_by(key, Query::scored).await
+    pub(super) async fn find_scored(&mut self, tag: &Tag, key: &SearchKey) -> Result<Found, Failure> {
+        self.find_by(tag, key, Query::scored).await
     }
 
-    async fn find_by(&self, key: &SearchKey, query: MakeQuery) -> Result<Found, Failure> {
+    async fn find_by(&mut self, tag: &Tag, key: &SearchKey, query: MakeQuery) -> Result<Found, Failure> {
         let Some(selected) = &self.selected else { return Err(no(Code::ClientBug, "No mailbox is selected")) };
-        let (mailbox, map) = (selected.mailbox, selected.view.map());
-        let query = query(key, selected.sight(), self.context.net.clock().now())
-            .map_err(|_| no(Code::Limit, "Too many different strings in one search"))?;
-        // Only what the client has been told of: the spans of the view.
-        let mut spans: Vec<(u32, u32)> = Vec::new();
-        match query.candidates() {
-            Some(set) => set.ranges().iter().for_each(|range| spans.extend(map.spans_within(*range))),
-            None => spans.extend(map.spans()),
-        }
-        let query = Arc::new(query);
+        let (mailbox, clock) = (selected.mailbox, self.context.net.clock().clone());
+        let (query, spans) = prepared(key, &selected.sight(), clock.now(), query)?;
+        let goal = spans.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
+        self.matching(&mut Progress::new(clock, tag, Some(goal)), mailbox, query, spans).await
+    }
+
+    /// The messages among these spans of a mailbox that match.
+    pub(super) async fn matching(
+        &mut self,
+        progress: &mut Progress,
+        mailbox: MailboxId,
+        query: Arc<Query>,
+        spans: Vec<Span>,
+    ) -> Result<Found, Failure> {
+        let (store, done) = (&self.context.store, progress.done());
         if !query.reads_texts() {
-            return Ok(self.found_in(mailbox, spans, query).await?);
+            let found = found_in(store, mailbox, spans, query, done);
+            return Ok(progress.during(&mut self.line, found).await??);
         }
         // Both readers: the search takes half the time, and other sessions' questions still come in between pages.
         let (one, other) = halves(&spans);
-        let (one, other) =
-            future::zip(self.found_in(mailbox, one, query.clone()), self.found_in(mailbox, other, query.clone())).await;
+        let both = future::zip(
+            found_in(store, mailbox, one, query.clone(), done.clone()),
+            found_in(store, mailbox, other, query, done),
+        );
+        let (one, other) = progress.during(&mut self.line, both).await?;
         let mut found = one?;
         found.join(other?);
         Ok(found)
@@ -131,13 +152,18 @@ impl Session {
 
     /// The modseq to tell: the highest of the messages that MIN, MAX and PARTIAL mean, or of all (RFC 4731 section 3.2). These
     /// are the same as SAVE would save.
-    async fn modseq_of(&self, returns: &SearchReturn, found: &Found) -> Result<ModSeq, Failure> {
+    pub(super) async fn modseq_of(
+        &self,
+        mailbox: MailboxId,
+        returns: &SearchReturn,
+        found: &Found,
+    ) -> Result<ModSeq, Failure> {
         let meant = returns.saved(Results::Set(&found.uids));
         if meant == found.uids {
             return Ok(found.highest);
         }
-        let Some(selected) = &self.selected else { return Ok(found.highest) };
-        let of_meant = self.found_in(selected.mailbox, meant.ranges().to_vec(), Arc::new(Query::everything())).await?;
+        let (spans, everything) = (meant.ranges().to_vec(), Arc::new(Query::everything()));
+        let of_meant = found_in(&self.context.store, mailbox, spans, everything, Arc::default()).await?;
         Ok(of_meant.highest)
     }
 
@@ -175,22 +201,44 @@ impl Session {
             selected.saved = NumberSet::default();
         }
     }
+}
 
-    /// The messages among these spans that match.
-    async fn found_in(&self, mailbox: MailboxId, spans: Vec<(u32, u32)>, query: Arc<Query>) -> Result<Found, Trouble> {
-        let spans: Arc<[(u32, u32)]> = spans.into();
-        let mut found = Found::default();
-        let mut next = spans.first().map(|(first, _)| (0, *first));
-        while let Some(place) = next {
-            let (query, spans) = (query.clone(), spans.clone());
-            let page = self.context.store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
-            for (uid, modseq, score) in page.found {
-                found.add(uid.0, modseq, score);
-            }
-            next = page.next;
+/// A search made ready, and where it has to look: only at what the session has been told of.
+pub(super) fn prepared(
+    key: &SearchKey,
+    sight: &Sight<'_>,
+    now: Timestamp,
+    query: MakeQuery,
+) -> Result<(Arc<Query>, Vec<Span>), Failure> {
+    let query = query(key, *sight, now).map_err(|_| no(Code::Limit, "Too many different strings in one search"))?;
+    let spans = match query.candidates() {
+        Some(set) => set.ranges().iter().flat_map(|range| sight.map.spans_within(*range)).collect(),
+        None => sight.map.spans().collect(),
+    };
+    Ok((Arc::new(query), spans))
+}
+
+/// The messages among these spans that match. Counts in `done` what it has looked at.
+pub(super) async fn found_in(
+    store: &Store,
+    mailbox: MailboxId,
+    spans: Vec<Span>,
+    query: Arc<Query>,
+    done: Arc<AtomicU64>,
+) -> Result<Found, Trouble> {
+    let spans: Arc<[Span]> = spans.into();
+    let mut found = Found::default();
+    let mut next = spans.first().map(|(first, _)| (0, *first));
+    while let Some(place) = next {
+        let (query, spans) = (query.clone(), spans.clone());
+        let page = store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
+        for (uid, modseq, score) in page.found {
+            found.add(uid.0, modseq, score);
         }
-        Ok(found)
+        done.fetch_add(page.looked_at, Ordering::Relaxed);
+        next = page.next;
     }
+    Ok(found)
 }
 
 /// Cuts spans into two lists with about as many UIDs each.
@@ -222,12 +270,13 @@ fn page(
     (mut span, mut uid): (usize, u32),
     query: &Query,
 ) -> Result<Page, Trouble> {
-    let mut page = Page { found: Vec::new(), next: None };
+    let mut page = Page { found: Vec::new(), next: None, looked_at: 0 };
     let (mut rows_left, mut bytes_left) = (SEARCH_PAGE_ROWS, SEARCH_PAGE_BYTES);
     while let Some((_, last)) = spans.get(span) {
         let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)?;
         rows_left -= rows.len();
         for row in &rows {
+            page.looked_at += 1;
             if let Some(score) = matches(snapshot, query, row, &mut bytes_left)? {
                 page.found.push((row.uid, row.modseq, query.is_scored().then_some(score)));
             }

@@ -6,6 +6,7 @@ use super::failure::{Failure, bad};
 use super::list::mailbox_id;
 use super::news::{gone_since, number_set};
 use super::page::{Item, Plan};
+use super::updates::Update;
 use crate::limits::{IMAP_UNSEEN_ROWS_MAX, NEWS_ROWS_MAX};
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, SystemFlags, Uid};
@@ -33,6 +34,8 @@ pub(super) struct Selected {
     /// What `$` means: the UIDs that the last SEARCH with SAVE found (RFC 5182). Those that went are still in it, and are
     /// passed over where it is used; no UID comes back.
     pub saved: NumberSet,
+    /// Searches that are kept up to date.
+    pub updates: Vec<Update>,
 }
 
 impl Selected {
@@ -97,6 +100,7 @@ impl Session {
             bell,
             store,
             saved: NumberSet::default(),
+            updates: Vec::new(),
         });
         if self.enabled.rev2 {
             self.tell_name(&mailbox.name, select.mailbox.as_given()).await?;

@@ -11,7 +11,7 @@ use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::order::{self, Sort};
-use crate::wire::imap::{Code, Esearch, Results};
+use crate::wire::imap::{Code, Correlators, Esearch, Results};
 use std::sync::Arc;
 
 impl Session {
@@ -28,8 +28,8 @@ impl Session {
             self.enable_condstore();
         }
         let found = match sort.is_scored() {
-            true => self.find_scored(&sort.key).await?,
-            false => self.find(&sort.key).await?,
+            true => self.find_scored(tag, &sort.key).await?,
+            false => self.find(tag, &sort.key).await?,
         };
         let plan = SortPlan::new(&sort.criteria, found.uids.count());
         let list = self.sorted(found, plan).await?;
@@ -58,7 +58,8 @@ impl Session {
         if returns.tells() {
             let numbers = self.numbers_in_order(sort.uid, uids.into_iter().map(Uid));
             let found = Results::Sorted(&numbers);
-            let esearch = Esearch { tag, mailbox: None, uid: sort.uid, returns, found, scores: &scores, modseq };
+            let correlators = Correlators { tag, mailbox: None, uid: sort.uid };
+            let esearch = Esearch { correlators, returns, found, scores: &scores, modseq };
             esearch.write(&mut self.line.out);
         }
         self.finish(tag, sort.uid, Code::None, "SORT completed").await

@@ -19,7 +19,7 @@ impl Session {
         if thread.key.mentions_modseq() {
             self.enable_condstore();
         }
-        let found = self.find(&thread.key).await?.uids;
+        let found = self.find(tag, &thread.key).await?.uids;
         let threads = self.threads(found, thread.algorithm).await?;
         let mut pieces = threads.pieces();
         let mut writer = ThreadWriter::begin(&mut self.line.out);

@@ -3,6 +3,7 @@
 use super::Session;
 use super::access::Allowed;
 use super::failure::{Failure, bad, no};
+use super::progress::Progress;
 use crate::mail::access::Rights;
 use crate::mail::message::Uid;
 use crate::store::{self, Done, Expungeable, Op, Trouble};
@@ -26,6 +27,7 @@ impl Session {
             now: self.context.net.clock().now(),
         };
         let nothing = op.uids.is_empty();
+        let mut progress = Progress::new(self.context.net.clock().clone(), tag, None);
         // RFC 4314 section 4: flags that this login may not set there do not come along.
         let op = match rights.contains(Rights::FLAGS) {
             true => Op::Copy(op),
@@ -33,7 +35,7 @@ impl Session {
         };
         let done = match nothing {
             true => Done::Copied { uid_validity: target.uid_validity, pairs: Vec::new() },
-            false => match self.context.store.apply(op).await {
+            false => match progress.during(&mut self.line, self.context.store.apply(op)).await? {
                 // The target is there; it is the source that went in the meantime.
                 Err(Trouble::NotFound) => return Err(no(Code::ExpungeIssued, "The messages no longer exist")),
                 other => other?,

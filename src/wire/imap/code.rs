@@ -2,7 +2,7 @@
 
 use super::flag::SystemFlags;
 use super::object_id::ObjectId;
-use super::response::{push, push_defined_flags, push_number};
+use super::response::{push, push_defined_flags, push_number, push_string};
 use super::sequence::NumberSet;
 use crate::limits::IMAP_BAD_URL_BYTES_MAX;
 
@@ -79,6 +79,17 @@ pub enum Code<'a> {
     Nonexistent,
     /// `NOPERM`
     NoPerm,
+    /// `NOUPDATE`: the search of that tag is not kept up to date (RFC 5267 section 4.3.1).
+    NoUpdate(&'a str),
+    /// `INPROGRESS` (RFC 9585): the tag of the command, how far it is and of how much; `done` is not above `goal`.
+    InProgress {
+        /// Its tag.
+        tag: &'a str,
+        /// How far it is.
+        done: Option<u64>,
+        /// How far it will be in the end.
+        goal: Option<u64>,
+    },
     /// `NOTSAVED` (RFC 5182)
     NotSaved,
     /// `OVERQUOTA`
@@ -153,6 +164,19 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
             id.push(out);
             out.push(b')');
         }
+        Code::NoUpdate(tag) => push_string(out, tag.as_bytes()),
+        Code::InProgress { tag, done, goal } => {
+            out.push(b'(');
+            push_string(out, tag.as_bytes());
+            for number in [done, goal] {
+                out.push(b' ');
+                match number {
+                    Some(number) => push_number(out, number),
+                    None => push(out, "NIL"),
+                }
+            }
+            out.push(b')');
+        }
         Code::PermanentFlags { system, keywords, new_keywords } => {
             push_defined_flags(out, system, keywords, new_keywords);
         }
@@ -208,6 +232,8 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::NoModSeq => "NOMODSEQ",
         Code::Nonexistent => "NONEXISTENT",
         Code::NoPerm => "NOPERM",
+        Code::NoUpdate(_) => "NOUPDATE ",
+        Code::InProgress { .. } => "INPROGRESS ",
         Code::NotSaved => "NOTSAVED",
         Code::OverQuota => "OVERQUOTA",
         Code::Parse => "PARSE",

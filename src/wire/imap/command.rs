@@ -8,6 +8,7 @@ use super::annotation::{EntryName, GetMetadata, SetMetadata};
 use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
+use super::multisearch::MultiSearch;
 use super::object_id::ObjectId;
 use super::order::{Sort, Thread};
 use super::sequence::{SequenceNumber, SequenceSet};
@@ -140,6 +141,10 @@ pub enum Command {
     Sort(Sort),
     /// THREAD and UID THREAD.
     Thread(Thread),
+    /// ESEARCH (RFC 7377).
+    MultiSearch(MultiSearch),
+    /// CANCELUPDATE (RFC 5267 section 4.3.5): the tags of searches.
+    CancelUpdate(Vec<String>),
     /// FETCH and UID FETCH.
     Fetch(Fetch),
     /// STORE and UID STORE.
@@ -388,6 +393,11 @@ impl SearchKey {
     /// Whether this key or one inside it is FUZZY, so that there can be scores (RFC 6203 section 4).
     pub fn mentions_fuzzy(&self) -> bool {
         self.mentions(&|key| matches!(key, SearchKey::Fuzzy(_)))
+    }
+
+    /// Whether `$` is in this key or in one inside it (RFC 5182).
+    pub fn mentions_saved(&self) -> bool {
+        self.mentions(&|key| matches!(key, SearchKey::Sequence(set) | SearchKey::Uid(set) if set.saved))
     }
 
     /// Whether this key or one inside it is such a one.

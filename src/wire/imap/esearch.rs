@@ -24,18 +24,32 @@ pub struct SearchReturn {
     pub save: bool,
     /// `RELEVANCY` (RFC 6203 section 4)
     pub relevancy: bool,
+    /// `UPDATE` (RFC 5267 section 4.3)
+    pub update: bool,
+    /// `CONTEXT` (RFC 5267 section 4.2): a hint, of which nothing is made.
+    pub context: bool,
     /// `PARTIAL` (RFC 9394 section 3.1)
     pub partial: Option<PartialRange>,
 }
 
 impl SearchReturn {
     /// `RETURN ()`.
-    pub const ALL: SearchReturn =
-        SearchReturn { min: false, max: false, all: true, count: false, save: false, relevancy: false, partial: None };
+    pub const ALL: SearchReturn = SearchReturn {
+        min: false,
+        max: false,
+        all: true,
+        count: false,
+        save: false,
+        relevancy: false,
+        update: false,
+        context: false,
+        partial: None,
+    };
 
     /// Whether an ESEARCH response is said at all: SAVE alone says nothing (RFC 9051 section 6.4.4).
     pub fn tells(&self) -> bool {
-        self.min || self.max || self.all || self.count || self.relevancy || self.partial.is_some()
+        let some = self.min || self.max || self.all || self.count || self.partial.is_some();
+        some || self.relevancy || self.update || self.context
     }
 
     /// What SAVE saves of the UIDs that were found (RFC 5182 section 2.4, RFC 9394 section 3.2).
@@ -147,15 +161,50 @@ impl Results<'_> {
     }
 }
 
-/// One ESEARCH response.
+/// What a response belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Esearch<'a> {
+pub struct Correlators<'a> {
     /// The tag of the command.
     pub tag: &'a Tag,
     /// The mailbox that was searched and its UIDVALIDITY, when the command names mailboxes (RFC 7377 section 2.1).
     pub mailbox: Option<(&'a str, u32)>,
     /// Results are UIDs.
     pub uid: bool,
+}
+
+impl Correlators<'_> {
+    fn write(&self, out: &mut Out) {
+        push(out, "* ESEARCH (TAG ");
+        push_string(out, self.tag.as_str().as_bytes());
+        if let Some((name, uid_validity)) = self.mailbox {
+            push(out, " MAILBOX ");
+            push_mailbox(out, name);
+            push(out, " UIDVALIDITY ");
+            push_number(out, u64::from(uid_validity));
+        }
+        push(out, if self.uid { ") UID" } else { ")" });
+    }
+}
+
+/// `* ESEARCH (...) REMOVEFROM (0 ...) ADDTO (0 ...)`: what leaves the result of a search and what comes into it (RFC 5267
+/// section 4.3.2). Position 0: the client keeps it in the order of the mailbox.
+pub fn changed(out: &mut Out, correlators: Correlators<'_>, removed: &NumberSet, added: &NumberSet) {
+    correlators.write(out);
+    for (name, set) in [(" REMOVEFROM (0 ", removed), (" ADDTO (0 ", added)] {
+        if !set.is_empty() {
+            push(out, name);
+            set.encode(out);
+            out.push(b')');
+        }
+    }
+    crlf(out);
+}
+
+/// One ESEARCH response.
+#[derive(Clone, Copy, Debug)]
+pub struct Esearch<'a> {
+    /// What it belongs to.
+    pub correlators: Correlators<'a>,
     /// What is asked for.
     pub returns: SearchReturn,
     /// What was found.
@@ -170,7 +219,7 @@ impl Esearch<'_> {
     /// `* ESEARCH (TAG "a1" ...) [UID] ...`: of an empty result only COUNT and PARTIAL are told.
     pub fn write(&self, out: &mut Out) {
         let (returns, count) = (self.returns, self.found.count());
-        self.write_head(out);
+        self.correlators.write(out);
         for (wanted, name, number) in
             [(returns.min, " MIN ", self.found.first()), (returns.max, " MAX ", self.found.last())]
         {
@@ -221,18 +270,6 @@ impl Esearch<'_> {
         }
         out.push(b')');
     }
-
-    fn write_head(&self, out: &mut Out) {
-        push(out, "* ESEARCH (TAG ");
-        push_string(out, self.tag.as_str().as_bytes());
-        if let Some((name, uid_validity)) = self.mailbox {
-            push(out, " MAILBOX ");
-            push_mailbox(out, name);
-            push(out, " UIDVALIDITY ");
-            push_number(out, u64::from(uid_validity));
-        }
-        push(out, if self.uid { ") UID" } else { ")" });
-    }
 }
 
 #[cfg(test)]
@@ -244,7 +281,14 @@ mod tests {
 
     fn said(uid: bool, returns: SearchReturn, found: Results<'_>, modseq: Option<u64>) -> String {
         let mut out = Out::default();
-        Esearch { tag: &Tag("A\"1".into()), mailbox: None, uid, returns, found, scores: &[], modseq }.write(&mut out);
+        Esearch {
+            correlators: Correlators { tag: &Tag("A\"1".into()), mailbox: None, uid },
+            returns,
+            found,
+            scores: &[],
+            modseq,
+        }
+        .write(&mut out);
         String::from_utf8(out.take()).unwrap()
     }
 
@@ -276,9 +320,7 @@ mod tests {
         let mut out = Out::default();
         let found = set(&[921_691]);
         let esearch = Esearch {
-            tag: &Tag("tag1".into()),
-            mailbox: Some(("folder2/peach", 3)),
-            uid: true,
+            correlators: Correlators { tag: &Tag("tag1".into()), mailbox: Some(("folder2/peach", 3)), uid: true },
             returns: SearchReturn::ALL,
             found: Results::Set(&found),
             scores: &[],
@@ -317,12 +359,29 @@ mod tests {
             let found = Results::Set(&found);
             let tag = Tag("B1".into());
             let returns = SearchReturn { relevancy: true, ..returns };
-            Esearch { tag: &tag, mailbox: None, uid: false, returns, found, scores: &[4, 99, 42], modseq: None }
-                .write(&mut out);
+            Esearch {
+                correlators: Correlators { tag: &tag, mailbox: None, uid: false },
+                returns,
+                found,
+                scores: &[4, 99, 42],
+                modseq: None,
+            }
+            .write(&mut out);
             String::from_utf8(out.take()).unwrap()
         };
         assert_eq!(said(SearchReturn::ALL), "* ESEARCH (TAG \"B1\") ALL 1,5,10 RELEVANCY (4 99 42)\r\n");
         assert_eq!(said(partial(2, 9, false)), "* ESEARCH (TAG \"B1\") PARTIAL (2:9 5,10) RELEVANCY (99 42)\r\n");
+    }
+
+    #[test]
+    fn results_that_change() {
+        let said = |uid: bool, removed: &[u32], added: &[u32]| {
+            let mut out = Out::default();
+            changed(&mut out, Correlators { tag: &Tag("B01".into()), mailbox: None, uid }, &set(removed), &set(added));
+            String::from_utf8(out.take()).unwrap()
+        };
+        assert_eq!(said(true, &[], &[32_768, 32_769]), "* ESEARCH (TAG \"B01\") UID ADDTO (0 32768:32769)\r\n");
+        assert_eq!(said(false, &[7], &[9, 11]), "* ESEARCH (TAG \"B01\") REMOVEFROM (0 7) ADDTO (0 9,11)\r\n");
     }
 
     #[test]

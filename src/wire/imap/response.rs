@@ -455,6 +455,8 @@ mod tests {
             (Code::HighestModSeq(u64::MAX >> 1), "HIGHESTMODSEQ 9223372036854775807"),
             (Code::Modified(&set(&[7, 9])), "MODIFIED 7,9"),
             (Code::UidNext(4392), "UIDNEXT 4392"),
+            (Code::NoUpdate("B\"02"), "NOUPDATE \"B\\\"02\""),
+            (Code::InProgress { tag: "A1", done: Some(175), goal: Some(454) }, "INPROGRESS (\"A1\" 175 454)"),
             (Code::BadCharset, "BADCHARSET (US-ASCII UTF-8)"),
             (
                 Code::PermanentFlags { system: SystemFlags::EVERY, keywords: &keywords, new_keywords: true },

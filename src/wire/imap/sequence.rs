@@ -51,6 +51,15 @@ impl SequenceSet {
     }
 }
 
+impl From<&NumberSet> for SequenceSet {
+    /// The set that means these numbers and no others.
+    fn from(numbers: &NumberSet) -> SequenceSet {
+        let number = SequenceNumber::Number;
+        let ranges = numbers.ranges.iter().map(|(first, last)| (number(*first), number(*last)));
+        SequenceSet { ranges: ranges.collect(), saved: false }
+    }
+}
+
 /// Numbers as ascending ranges that neither overlap nor touch.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NumberSet {
@@ -130,6 +139,31 @@ impl NumberSet {
         self.ranges.iter().flat_map(|(first, last)| *first..=*last)
     }
 
+    /// The numbers that are not in another set.
+    pub fn without(&self, other: &NumberSet) -> NumberSet {
+        let mut rest = NumberSet::default();
+        let mut gone = other.ranges.iter().peekable();
+        for (first, last) in &self.ranges {
+            let mut next = Some(*first);
+            while let Some(from) = next.filter(|from| from <= last) {
+                while gone.next_if(|(_, high)| *high < from).is_some() {}
+                next = match gone.peek() {
+                    Some((low, high)) if low <= last => {
+                        if from < *low {
+                            rest.push_range(from, low - 1);
+                        }
+                        high.checked_add(1)
+                    }
+                    _ => {
+                        rest.push_range(from, *last);
+                        None
+                    }
+                };
+            }
+        }
+        rest
+    }
+
     /// The numbers at these places, counted from 0.
     pub fn part(&self, places: Range<u64>) -> NumberSet {
         let (mut part, mut before) = (NumberSet::default(), 0u64);
@@ -157,6 +191,12 @@ impl NumberSet {
                 push_number(out, u64::from(*last));
             }
         }
+    }
+}
+
+impl Extend<u32> for NumberSet {
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, numbers: I) {
+        numbers.into_iter().for_each(|number| self.push(number));
     }
 }
 
@@ -201,6 +241,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_without_another_set(
+            one in proptest::collection::btree_set(0u32..60, 0..40), other in proptest::collection::btree_set(0u32..60, 0..40)
+        ) {
+            let set = |numbers: &std::collections::BTreeSet<u32>| {
+                numbers.iter().map(|number| u32::MAX - 59 + number).collect::<NumberSet>()
+            };
+            let rest: std::collections::BTreeSet<u32> = one.difference(&other).copied().collect();
+            prop_assert_eq!(set(&one).without(&set(&other)), set(&rest));
+        }
+
         #[test]
         fn it_holds_what_was_pushed_and_nothing_else(numbers in proptest::collection::vec(1u32..200, 0..60)) {
             let made: NumberSet = numbers.iter().copied().collect();

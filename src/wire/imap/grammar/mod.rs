@@ -9,6 +9,7 @@ mod cursor;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod multisearch;
 mod order;
 mod search;
 
@@ -37,6 +38,7 @@ pub enum Allowed {
 pub enum Verb {
     Append,
     Authenticate,
+    CancelUpdate,
     Capability,
     Check,
     Close,
@@ -45,6 +47,7 @@ pub enum Verb {
     Create,
     Delete,
     Enable,
+    Esearch,
     Examine,
     Expunge,
     Fetch,
@@ -117,12 +120,14 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("GETMETADATA", Verb::GetMetadata, Allowed::AfterLogin),
     ("SETMETADATA", Verb::SetMetadata, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
+    ("ESEARCH", Verb::Esearch, Allowed::AfterLogin),
     ("COMPRESS", Verb::Compress, Allowed::AfterLogin),
     ("CHECK", Verb::Check, Allowed::Selected),
     ("CLOSE", Verb::Close, Allowed::Selected),
     ("UNSELECT", Verb::Unselect, Allowed::Selected),
     ("EXPUNGE", Verb::Expunge, Allowed::Selected),
     ("SEARCH", Verb::Search, Allowed::Selected),
+    ("CANCELUPDATE", Verb::CancelUpdate, Allowed::Selected),
     ("SORT", Verb::Sort, Allowed::Selected),
     ("THREAD", Verb::Thread, Allowed::Selected),
     ("FETCH", Verb::Fetch, Allowed::Selected),
@@ -204,6 +209,8 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
         Verb::Copy => Command::Copy(messages::transfer(cursor, false)?),
         Verb::Move => Command::Move(messages::transfer(cursor, false)?),
         Verb::Search => search::search(cursor, false)?,
+        Verb::Esearch => multisearch::esearch(cursor)?,
+        Verb::CancelUpdate => multisearch::cancel_update(cursor)?,
         Verb::Sort => order::sort(cursor, false)?,
         Verb::Thread => order::thread(cursor, false)?,
         Verb::Uid => uid(cursor)?,
@@ -224,6 +231,7 @@ pub fn asks_to_save(mut cursor: Cursor<'_>) -> bool {
         "SEARCH" | "SORT" | "THREAD" => {
             search::search_return(&mut cursor).is_ok_and(|asked| asked.is_some_and(|r| r.save))
         }
+        "ESEARCH" => multisearch::esearch_head(&mut cursor).is_ok_and(|(_, returns)| returns.save),
         _ => false,
     }
 }

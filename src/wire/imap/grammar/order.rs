@@ -15,6 +15,10 @@ pub fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     }
     cursor.space()?;
     let sort = Sort { uid, returns, criteria, key: search::search_criteria(cursor)? };
+    // CONTEXT=SORT is not supported.
+    if sort.returns.is_some_and(|returns| returns.update || returns.context) {
+        return Err(Trouble::Bad("Unknown return option"));
+    }
     search::check_relevancy(sort.is_scored(), &sort.key)?;
     Ok(Command::Sort(sort))
 }

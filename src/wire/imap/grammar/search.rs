@@ -15,6 +15,13 @@ use crate::wire::date::parse_search_date;
 pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let returns = search_return(cursor)?;
     cursor.space()?;
+    let key = search_program(cursor)?;
+    check_relevancy(returns.is_some_and(|returns| returns.relevancy), &key)?;
+    Ok(Command::Search(Search { uid, returns, key }))
+}
+
+/// `["CHARSET" SP astring SP] search-key *(SP search-key)`.
+pub fn search_program(cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
     let mut charset = None;
     if cursor.eat_word("CHARSET") {
         if cursor.dialect().no_charset {
@@ -24,9 +31,7 @@ pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         charset = Some(search_charset(cursor)?);
         cursor.space()?;
     }
-    let key = search_keys(cursor, charset)?;
-    check_relevancy(returns.is_some_and(|returns| returns.relevancy), &key)?;
-    Ok(Command::Search(Search { uid, returns, key }))
+    search_keys(cursor, charset)
 }
 
 /// RFC 6203 section 4: without FUZZY there are no scores.
@@ -64,6 +69,8 @@ fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn) -> Parsed<
         "COUNT" => returns.count = true,
         "SAVE" => returns.save = true,
         "RELEVANCY" => returns.relevancy = true,
+        "UPDATE" => returns.update = true,
+        "CONTEXT" => returns.context = true,
         "PARTIAL" => {
             cursor.space()?;
             if returns.partial.replace(partial_range(cursor)?).is_some() {
