@@ -57,6 +57,8 @@
 //!   through the journal it would be written twice, and a checkpoint costs two flushes.
 //! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows that end where redb's pages
 //!   end: a body begins in what the one before it has left of a page, whatever compresses, and a chunk is still read alone.
+//! - A session that compresses sends these chunks as they lie, between runs of its own text: fetching all bodies over TLS with
+//!   COMPRESS costs a twentieth of the CPU time of a server that deflates, and half of what sending them plain costs.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
 //! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
 //!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.

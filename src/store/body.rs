@@ -244,6 +244,10 @@ impl Deflater {
     }
 }
 
+/// More room than one symbol can fill: zlib takes its fast way only while there is that much, and the end of each chunk would be
+/// read bit by bit. Headers cost a tenth fewer instructions with it.
+const ROOM_BEHIND_BYTES: usize = 320;
+
 /// Decompresses chunks; made when first used.
 #[derive(Default)]
 pub struct Inflater {
@@ -251,13 +255,13 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// Appends the message bytes of one chunk, checked.
+    /// Appends the message bytes of one chunk, checked. After an error `out` may hold bytes that are not the chunk's.
     pub fn inflate(&mut self, chunk: &Chunk, stored: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         let decompress = self.decompress.get_or_insert_with(|| Decompress::new(false));
         decompress.reset(false);
         let before = out.len();
         let bytes = chunk.bytes as usize;
-        out.reserve_exact(bytes);
+        out.reserve(bytes + ROOM_BEHIND_BYTES);
         let whole = before + bytes;
         while out.len() < whole {
             let (consumed, length) = (decompress.total_in() as usize, out.len());
