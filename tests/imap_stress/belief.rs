@@ -35,6 +35,8 @@ pub struct Belief {
     pub defined: Flags,
     /// Up to here everything has been told (RFC 7162 section 6).
     pub modseq: u64,
+    /// Those of which nothing is known have no place among the others.
+    pub uid_only: bool,
     next_handle: u64,
 }
 
@@ -47,6 +49,7 @@ impl Belief {
             messages: Vec::new(),
             defined,
             modseq,
+            uid_only: false,
             next_handle: 0,
         }
     }
@@ -85,7 +88,11 @@ impl Belief {
     /// What the client can come back with. `None`: it has not looked at all of the mailbox.
     pub fn memory(&self) -> Option<Memory> {
         let known = self.messages.iter().take_while(|message| message.uid.is_some()).count();
+        let unknown = self.messages.len() - known;
         if self.messages.iter().skip(known).any(|message| message.uid.is_some()) || self.modseq == 0 {
+            return None;
+        }
+        if self.uid_only && unknown > 0 {
             return None;
         }
         let mut messages = BTreeMap::new();
@@ -133,6 +140,11 @@ impl Belief {
             self.messages.remove(at);
             return Ok(());
         }
+        if self.uid_only {
+            let unknown = self.messages.iter().position(|message| message.uid.is_none());
+            self.messages.remove(unknown.ok_or_else(|| format!("VANISHED {uid}, which this client does not have"))?);
+            return Ok(());
+        }
         let below = |message: &Message| message.uid.is_some_and(|known| known < uid);
         let above = |message: &Message| message.uid.is_some_and(|known| known > uid);
         let first = self.messages.iter().rposition(below).map_or(0, |at| at + 1);
@@ -150,7 +162,7 @@ impl Belief {
     /// The place of the message that a row is about, with the UID checked and learned.
     pub fn place(&mut self, row: &Row) -> Result<usize, String> {
         let at = match row.by_uid {
-            true => self.messages.iter().position(|message| message.uid == Some(row.number)),
+            true => self.named(row.number),
             false => (row.number as usize).checked_sub(1).filter(|at| *at < self.messages.len()),
         };
         let Some(at) = at else { return Err(format!("a row of message {} of {}", row.number, self.len())) };
@@ -168,6 +180,20 @@ impl Belief {
             }
         }
         Ok(at)
+    }
+
+    /// The place of a UID. One that is not known yet is one of those of which nothing is known.
+    fn named(&mut self, uid: u32) -> Option<usize> {
+        if let Some(at) = self.messages.iter().position(|message| message.uid == Some(uid)) {
+            return Some(at);
+        }
+        let unknown = self.messages.iter().position(|message| message.uid.is_none())?;
+        let mut message = self.messages.remove(unknown);
+        message.uid = Some(uid);
+        let at = self.messages.iter().position(|message| message.uid.is_some_and(|known| known > uid));
+        let at = at.unwrap_or(self.messages.len());
+        self.messages.insert(at, message);
+        Some(at)
     }
 
     /// Takes in what a row says, which must not be older than what is known. `keeps_flags`: a modseq without flags is that of

@@ -33,6 +33,7 @@ impl Choice<'_> {
             2 if self.chance.once_in(2) => Order::Rename(self.mailbox(), self.mailbox()),
             3 | 4 if !client.qresync => Order::Enable("QRESYNC"),
             5 if !client.condstore => Order::Enable("CONDSTORE"),
+            5 if !client.uid_only && self.chance.once_in(3) => Order::Enable("UIDONLY"),
             6 | 7 if client.condstore => Order::Status(self.mailbox()),
             8..=11 => self.append(None),
             12 => Order::Noop,
@@ -86,7 +87,7 @@ impl Choice<'_> {
             14..=23 => self.fetch(client, belief),
             24..=43 => self.store(client, belief, is_large),
             44..=48 => Order::Search {
-                uid: self.chance.once_in(2),
+                uid: self.chance.once_in(2) || belief.uid_only,
                 key: self.key(client, belief, 2),
                 extended: self.chance.once_in(3),
             },
@@ -107,7 +108,7 @@ impl Choice<'_> {
 
     /// Learns what is not known yet.
     fn look(&mut self, client: &Client, belief: &Belief) -> Order {
-        let uid = self.chance.once_in(2);
+        let uid = self.chance.once_in(2) || belief.uid_only;
         let known = belief.messages.iter().take_while(|message| message.uid.is_some()).last().and_then(|last| last.uid);
         let first = if self.chance.once_in(3) { 1 } else { known.map_or(1, |last| last + 1) };
         let set = if uid { Set { uid, ranges: vec![(Some(first), None)] } } else { Set::all(uid) };
@@ -142,7 +143,7 @@ impl Choice<'_> {
         };
         let (mut flags, mut set) = (self.flags(), self.set(belief));
         if is_large && self.chance.once_in(2) {
-            (flags, set) = (Flags::from(["\\deleted".to_owned()]), Set::all(self.chance.once_in(2)));
+            (flags, set) = (Flags::from(["\\deleted".to_owned()]), Set::all(self.chance.once_in(2) || belief.uid_only));
             return Order::Store { set, change: Change::Add, silent: self.chance.once_in(2), since: None, flags };
         }
         if flags.is_empty() {
@@ -161,7 +162,7 @@ impl Choice<'_> {
     }
 
     fn set(&mut self, belief: &Belief) -> Set {
-        if self.chance.once_in(2) {
+        if self.chance.once_in(2) || belief.uid_only && !self.chance.once_in(30) {
             return self.uid_set(belief);
         }
         let len = belief.len() as usize;

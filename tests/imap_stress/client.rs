@@ -23,6 +23,8 @@ pub struct Client {
     pub selected: Option<Belief>,
     pub condstore: bool,
     pub qresync: bool,
+    /// Messages have no numbers but UIDs (RFC 9586).
+    pub uid_only: bool,
     /// In IDLE, and told so.
     pub idling: bool,
     /// By UIDVALIDITY: what it knew when it left.
@@ -52,6 +54,7 @@ impl Client {
             selected: None,
             condstore: false,
             qresync: false,
+            uid_only: false,
             idling: false,
             memories: BTreeMap::new(),
             next_tag: 0,
@@ -111,6 +114,7 @@ impl Client {
         self.remember();
         (self.stream, self.session, self.selected, self.doing) = (None, None, None, None);
         (self.condstore, self.qresync, self.idling, self.bye, self.ended) = (false, false, false, false, false);
+        self.uid_only = false;
         self.unread.clear();
         self.waiting.clear();
     }
@@ -134,10 +138,9 @@ impl Client {
     fn say(&mut self, text: &str) -> Result<(), String> {
         self.note(&format!("> {}", text.trim_end()));
         let Some(stream) = &mut self.stream else { return Err("not connected".to_owned()) };
-        match write_now(stream, text.as_bytes()) || self.bye {
-            true => Ok(()),
-            false => Err("what a client sends is not taken".to_owned()),
-        }
+        // The server may have said BYE and gone: that is heard next, or it is missed.
+        write_now(stream, text.as_bytes());
+        Ok(())
     }
 
     /// Sends these commands in one write.
@@ -177,10 +180,15 @@ impl Client {
         if doing.order.enables_condstore() && !doing.must_be_bad && !is_refused {
             self.condstore = true;
         }
-        if let Order::Enable("QRESYNC") = doing.order {
-            self.qresync = true;
+        match doing.order {
+            Order::Enable("QRESYNC") => self.qresync = true,
+            Order::Enable("UIDONLY") => self.uid_only = true,
+            _ => {}
         }
+        doing.must_be_bad |= self.uid_only && doing.order.counts_messages();
+        doing.uid_only = self.uid_only;
         if let Some(belief) = &mut self.selected {
+            belief.uid_only = self.uid_only;
             doing.uid_validity = Some(belief.uid_validity);
             doing.read_only = belief.read_only;
             if let Some(set) = doing.order.set() {
@@ -188,7 +196,9 @@ impl Client {
                 doing.must_be_bad |= targets.is_empty() && !set.uid && set.is_beyond(belief.len());
                 (doing.targets, doing.certain) = (targets.into_iter().collect(), certain);
             }
-            doing.must_be_bad &= !(belief.read_only && doing.order.writes());
+            // What the grammar forbids is refused before what the mailbox forbids.
+            let is_numbered = self.uid_only && doing.order.counts_messages();
+            doing.must_be_bad &= is_numbered || !(belief.read_only && doing.order.writes());
             if let Order::Store { silent: true, since: None, change, flags, .. } = &doing.order
                 && !(doing.must_be_bad || doing.read_only)
                 && doing.certain
@@ -286,7 +296,7 @@ impl Client {
             Response::Recent(recent) if opens => twice(doing.opening.recent.replace(recent).is_some())?,
             Response::Recent(_) => return Err("RECENT, of which there are never any".to_owned()),
             Response::Expunge(number) => {
-                if self.qresync || !doing.order.allows_expunge() {
+                if self.qresync || self.uid_only || !doing.order.allows_expunge() {
                     return Err("EXPUNGE must not be said now".to_owned());
                 }
                 self.belief()?.expunge(number)?;
@@ -308,7 +318,7 @@ impl Client {
                 _ => return Err("nobody asked what has vanished".to_owned()),
             },
             Response::Vanished { earlier: false, uids } => {
-                if !self.qresync || !doing.order.allows_expunge() {
+                if !(self.qresync || self.uid_only) || !doing.order.allows_expunge() {
                     return Err("VANISHED must not be said now".to_owned());
                 }
                 let belief = self.belief()?;
@@ -351,6 +361,7 @@ impl Client {
                 self.selected = None;
             }
             Code::None if matches!(doing.order, Order::Transfer { remove: true, .. }) => {}
+            Code::Word(word) if opens && word == "MAILBOXID" => {}
             Code::PermanentFlags(_) => {}
             Code::HighestModSeq(modseq) if opens => opening.highest = Some(modseq),
             Code::HighestModSeq(modseq) if self.condstore => doing.highest = Some(modseq),
@@ -378,10 +389,14 @@ impl Client {
             let mut belief = doing.opening.belief(mailbox, *read_only, Some(memory))?;
             // Not before all of it has been told (RFC 7162 section 6).
             belief.modseq = memory.modseq;
+            belief.uid_only = self.uid_only;
             self.selected = Some(belief);
             doing.uid_validity = doing.opening.uid_validity;
         }
         let (condstore, qresync) = (self.condstore, self.qresync);
+        if row.by_uid != self.uid_only {
+            return Err("a message is named in the other way".to_owned());
+        }
         let belief = self.belief()?;
         let at = belief.place(row)?;
         let handle = belief.messages[at].handle;
@@ -461,6 +476,9 @@ impl Client {
         }
         (doing.word, doing.code) = (word, code);
         self.end(&mut doing)?;
+        if let Some(belief) = &mut self.selected {
+            belief.uid_only = self.uid_only;
+        }
         if let Some(belief) = &mut self.selected
             && self.condstore
         {

@@ -18,6 +18,7 @@ pub struct Doing {
     pub must_be_bad: bool,
     /// Nothing can be stored: NO is to be expected.
     pub read_only: bool,
+    pub uid_only: bool,
     pub opening: Opening,
     pub highest: Option<u64>,
     pub modseq_max: u64,
@@ -62,6 +63,7 @@ impl Doing {
             last_answer: 0,
             must_be_bad: false,
             read_only: false,
+            uid_only: false,
             opening: Opening::default(),
             highest: None,
             modseq_max: 0,
@@ -81,6 +83,8 @@ impl Doing {
     /// Whether a row is of the shape that answers this command.
     pub fn wants(&self, row: &Row, condstore: bool) -> bool {
         let has = |wanted: bool, there: bool| wanted == there;
+        // The response names the UID itself then.
+        let uid = |wanted: bool| self.uid_only || wanted == row.uid.is_some();
         match &self.order {
             Order::Fetch { set, items, since, .. } => {
                 let modseq = items.modseq || since.is_some();
@@ -88,7 +92,7 @@ impl Doing {
                 let seen = items.body && row.flags.is_some();
                 has(items.body || items.subject, row.body.is_some())
                     && has(items.bytes, row.bytes.is_some())
-                    && (has(items.uid || set.uid, row.uid.is_some()) || seen && condstore)
+                    && (uid(items.uid || set.uid) || seen && condstore)
                     && (has(items.flags, row.flags.is_some()) || seen)
                     && (has(modseq, row.modseq.is_some()) || seen && condstore)
                     && since.is_none_or(|since| row.modseq.is_some_and(|modseq| modseq > since))
@@ -99,7 +103,7 @@ impl Doing {
                     && row.bytes.is_none()
                     && has(!silent, row.flags.is_some())
                     && has(condstore, row.modseq.is_some())
-                    && has(set.uid || condstore, row.uid.is_some())
+                    && uid(set.uid || condstore)
             }
             _ => false,
         }

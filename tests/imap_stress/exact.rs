@@ -74,6 +74,8 @@ impl Round<'_> {
         };
         let opening = &done.opening;
         let unseen = facts.iter().position(|fact| !fact.flags.contains("\\seen")).map(|at| at as u32 + 1);
+        // There are no message numbers then (RFC 9586).
+        let unseen = unseen.filter(|_| !done.uid_only);
         let told = (opening.exists, opening.uid_validity, opening.uid_next, opening.highest, opening.unseen);
         let count = Some(facts.len() as u32);
         let is =

@@ -107,6 +107,16 @@ pub enum Key {
 }
 
 impl Key {
+    /// Whether a message number stands in it.
+    pub fn counts_messages(&self) -> bool {
+        match self {
+            Key::Set(set) => !set.uid,
+            Key::Not(key) => key.counts_messages(),
+            Key::Or(one, other) | Key::And(one, other) => one.counts_messages() || other.counts_messages(),
+            _ => false,
+        }
+    }
+
     pub fn by_modseq(&self) -> bool {
         match self {
             Key::ModSeq(_) => true,
@@ -179,6 +189,16 @@ impl Order {
         }
     }
 
+    /// Whether it is about message numbers, which there are none of after UIDONLY (RFC 9586).
+    pub fn counts_messages(&self) -> bool {
+        match self {
+            Order::Fetch { set, .. } | Order::Store { set, .. } | Order::Transfer { set, .. } => !set.uid,
+            Order::Search { uid, key, .. } => !uid || key.counts_messages(),
+            Order::Select { memory: Some(memory), .. } => memory.says_uids && !memory.says_pairs.is_empty(),
+            _ => false,
+        }
+    }
+
     /// What EXAMINE forbids.
     pub fn writes(&self) -> bool {
         matches!(self, Order::Store { .. } | Order::Expunge(_) | Order::Transfer { remove: true, .. })
@@ -205,7 +225,7 @@ impl Order {
             Order::Store { since, .. } => since.is_some(),
             Order::Fetch { items, since, .. } => items.modseq || since.is_some(),
             Order::Search { key, .. } => key.by_modseq(),
-            Order::Enable(_) => true,
+            Order::Enable(what) => *what != "UIDONLY",
             _ => false,
         }
     }

@@ -206,6 +206,8 @@ impl Reader<'_> {
                 return Err("an item that stands there twice".to_owned());
             }
             if self.skip(")") {
+                // RFC 9586: the UID is said before all items.
+                row.uid = row.uid.or(by_uid.then_some(number));
                 return Ok(row);
             }
             self.need(" ")?;

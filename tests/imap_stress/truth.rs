@@ -79,6 +79,10 @@ impl Folder {
             return Ok(());
         }
         for (message, fact) in believed.iter().zip(&self.facts) {
+            let fact = match message.uid.filter(|_| belief.uid_only) {
+                Some(uid) => self.fact(uid).ok_or_else(|| format!("UID {uid} is believed and is not there"))?,
+                None => fact,
+            };
             let differs = |what: &str| Err(format!("the {what} of UID {}: {message:?} but {fact:?}", fact.uid));
             if message.uid.is_some_and(|uid| uid != fact.uid) {
                 return differs("UID");
