@@ -157,3 +157,5 @@ pub const METADATA_BYTES_PER_MAILBOX_MAX: usize = 128 << 10;
 pub const METADATA_ENTRIES_MAX: usize = 2000;
 /// Bytes of their names and values together, on the card.
 pub const METADATA_BYTES_MAX: usize = 1 << 20;
+/// Mailboxes that a session may watch by NOTIFY: of each it remembers what it has told, about 150 bytes and the name.
+pub const NOTIFY_MAILBOXES_MAX: usize = 1000;

@@ -42,8 +42,15 @@ impl Bells {
         hung.into_iter().for_each(|of| self.ring(of));
     }
 
-    /// Rings all bells of that thing.
+    /// Rings all bells of that thing, and those of all mailboxes when it belongs to them.
     pub fn ring(&self, of: Watched) {
+        self.ring_rope(of);
+        if matches!(of, Watched::Mailbox(_) | Watched::MailboxList | Watched::Metadata) {
+            self.ring_rope(Watched::Mailboxes);
+        }
+    }
+
+    fn ring_rope(&self, of: Watched) {
         let rope = self.ropes.lock().unwrap_or_else(PoisonError::into_inner).get(&of).and_then(Weak::upgrade);
         if let Some(rope) = rope {
             rope.rings.fetch_add(1, Ordering::SeqCst);
@@ -116,6 +123,18 @@ mod tests {
         bells.ring(Watched::Mailbox(MailboxId(9)));
         assert!(block_on(poll_once(bell.rung())).is_some());
         assert!(block_on(poll_once(bell.rung())).is_none(), "two rings are one return");
+    }
+
+    #[test]
+    fn one_bell_hears_of_all_mailboxes() {
+        let bells = Arc::new(Bells::default());
+        let mut bell = bells.hang(Watched::Mailboxes);
+        bells.ring(Watched::Queue);
+        assert!(!bell.take_ring());
+        for of in [Watched::Mailbox(MailboxId(9)), Watched::MailboxList, Watched::Metadata] {
+            bells.ring(of);
+            assert!(bell.take_ring(), "{of:?}");
+        }
     }
 
     #[test]

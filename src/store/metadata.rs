@@ -2,9 +2,12 @@
 //!
 //! So they follow a mailbox that is renamed, and go with it when it is deleted. Values are bytes; nothing here knows what they say.
 
+use super::tables::SETTINGS;
 use super::{Snapshot, Trouble};
-use crate::limits::METADATA_ENTRIES_PER_MAILBOX_MAX;
+use crate::limits::{METADATA_ENTRIES_MAX, METADATA_ENTRIES_PER_MAILBOX_MAX};
 use crate::mail::message::MailboxId;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What the keys of all annotations begin with.
 pub const METADATA_KEYS: &str = "metadata/";
@@ -19,11 +22,37 @@ pub fn metadata_keys(of: Option<MailboxId>) -> String {
 
 /// The mailbox that a setting annotates; `None`: it annotates none.
 pub fn annotated_mailbox(key: &str) -> Option<MailboxId> {
-    let (mailbox, _) = key.strip_prefix(METADATA_KEYS)?.split_once('/')?;
-    mailbox.parse().ok().map(MailboxId)
+    annotated(key)?.0
+}
+
+/// Whose annotation a key is, `None` being the server, and the name of its entry; `None`: it is none.
+pub fn annotated(key: &str) -> Option<(Option<MailboxId>, &str)> {
+    let inside = key.strip_prefix(METADATA_KEYS)?;
+    let (owner, entry) = inside.split_at(inside.find('/')?);
+    match owner {
+        "server" => Some((None, entry)),
+        mailbox => mailbox.parse().ok().map(|mailbox| (Some(MailboxId(mailbox)), entry)),
+    }
 }
 
 impl Snapshot {
+    /// A mark of each annotation, by key, that changes with its value: what tells a watcher which of them have changed. At most
+    /// [`METADATA_ENTRIES_MAX`].
+    pub fn metadata_marks(&self) -> Result<BTreeMap<String, u64>, Trouble> {
+        let mut marks = BTreeMap::new();
+        for row in self.table(SETTINGS.table)?.range(METADATA_KEYS..)? {
+            let (key, bytes) = row?;
+            let key = key.value();
+            if !key.starts_with(METADATA_KEYS) || marks.len() >= METADATA_ENTRIES_MAX {
+                break;
+            }
+            let mut hasher = DefaultHasher::new();
+            bytes.value().hash(&mut hasher);
+            marks.insert(key.to_owned(), hasher.finish());
+        }
+        Ok(marks)
+    }
+
     /// The annotations of a mailbox, or of the server, by name: at most [`METADATA_ENTRIES_PER_MAILBOX_MAX`].
     pub fn metadata(&self, of: Option<MailboxId>) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
         let keys = metadata_keys(of);
@@ -41,6 +70,7 @@ mod tests {
     fn keys_tell_whose_they_are() {
         assert_eq!(metadata_keys(Some(MailboxId(7))), "metadata/7");
         assert_eq!(annotated_mailbox("metadata/7/private/comment"), Some(MailboxId(7)));
+        assert_eq!(annotated("metadata/server/shared/admin"), Some((None, "/shared/admin")));
         for key in ["metadata/server/shared/comment", "metadata/7", "sts/7/x", "metadata/x/y"] {
             assert_eq!(annotated_mailbox(key), None, "{key}");
         }

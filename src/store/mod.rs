@@ -79,6 +79,7 @@ pub use disk::{Disk, DiskCounts, FileDisk, Part};
 pub use inspect::{Inspected, inspect};
 pub use intake::{BodyWriter, NewBody};
 pub use memory::{MemoryDisk, Replay};
+pub use metadata::annotated;
 pub use op::*;
 pub use overlay::{Overlay, ReadOnlyDisk};
 pub use salvage::{Lost, Partial, Salvaged, salvage};
@@ -337,6 +338,8 @@ pub enum Watched {
     MailboxList,
     /// Annotations of mailboxes and of the server.
     Metadata,
+    /// All of the above: anything in any mailbox, their list, their annotations.
+    Mailboxes,
     /// The relay queue.
     Queue,
     /// Who may log in, and what they may do.

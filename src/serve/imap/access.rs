@@ -117,7 +117,9 @@ impl Session {
             return Err(Failure::Bye(Code::None, "This device may no longer read mail"));
         }
         self.access = access;
-        self.heed_selected().await
+        self.heed_selected().await?;
+        // What may be looked up now, or no longer, is as if it had been made or deleted (RFC 5465 section 5.4).
+        Box::pin(self.tell_others()).await
     }
 
     /// RFC 4314 section 5.1.1: a mailbox that may no longer be read ends the session; other flags that can be changed are told.

@@ -152,11 +152,15 @@ impl Session {
             return Err(Trouble::Failed("an APPEND ended that had not begun".to_owned()).into());
         };
         arriving.end_message().await?;
-        let (uid_validity, replaces) = (arriving.uid_validity.0, arriving.replaced.is_some());
+        let (mailbox, uid_validity) = (arriving.mailbox, arriving.uid_validity.0);
+        let replaces = arriving.replaced.is_some();
         let uids = match arriving.is_sent {
             false => self.deliver(*arriving, Vec::new()).await?,
             true => self.file_as_sent(*arriving).await?,
         };
+        if let Some(selected) = self.selected.as_mut().filter(|selected| selected.mailbox == mailbox) {
+            uids.iter().for_each(|uid| selected.made.push(uid.0));
+        }
         let uids: NumberSet = uids.iter().map(|uid| uid.0).collect();
         let code = Code::AppendUid { uid_validity, uids: &uids };
         if !replaces {

@@ -34,7 +34,9 @@ impl Session {
             Command::Idle => {
                 self.conversation.begin_idle(tag, &mut self.line.out);
                 self.idling = true;
-                self.tell_news(true, false).await?;
+                if self.notified.tells_selected(true) {
+                    self.tell_news(true, false).await?;
+                }
             }
             Command::Namespace => {
                 response::namespace(&mut self.line.out);
@@ -60,6 +62,7 @@ impl Session {
             Command::Acl(command) => self.acl(tag, command).await,
             Command::GetQuota(root) => self.get_quota(tag, &root).await,
             Command::GetQuotaRoot(mailbox) => self.get_quota_root(tag, &mailbox).await,
+            Command::Notify(notify) => self.notify(tag, notify).await,
             Command::GetMetadata(get) => self.get_metadata(tag, get).await,
             Command::SetMetadata(set) => self.set_metadata(tag, set).await,
             command => self.carry_out_on_messages(tag, command).await,

@@ -148,6 +148,13 @@ pub(super) fn mailbox_id(mailbox: &Mailbox) -> ObjectId {
     ObjectId::mailbox(mailbox.uid_validity.0, mailbox.id.0)
 }
 
+/// The attributes of one name, whether there is a mailbox of it or not (RFC 5465 section 5.4).
+pub(super) fn line_of(mailboxes: &[Mailbox], name: &str) -> Vec<&'static str> {
+    let list = List { patterns: vec![name.to_owned()], return_subscribed: true, ..List::default() };
+    let line = listed(mailboxes, &list).into_iter().find(|listed| listed.name == name);
+    line.map_or_else(|| vec!["\\NonExistent"], |listed| listed.attributes)
+}
+
 /// The attribute of RFC 6154 that a mailbox has.
 fn special_use(mailbox: &Mailbox) -> Option<&'static str> {
     mailbox.special_use.and_then(SpecialUse::attribute)

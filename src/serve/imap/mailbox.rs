@@ -7,7 +7,7 @@ use super::list::mailbox_id;
 use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
 use crate::wire::imap::command::Tag;
-use crate::wire::imap::{Code, ListRow, MailboxName, SpecialUse, Status, response};
+use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, SpecialUse, Status, response};
 
 impl Session {
     /// CREATE (RFC 3501 section 6.3.3) with at most one special use (RFC 6154 section 3).
@@ -35,6 +35,7 @@ impl Session {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
         self.context.store.apply(Op::CreateMailbox { name: name.clone(), special_use: asked.or(free_use) }).await?;
+        self.knows_names(|other| is_above(other, &name)).await?;
         self.finish_created(tag, name, mailbox).await
     }
 
@@ -66,6 +67,7 @@ impl Session {
         }
         let selected_goes = self.selected.as_ref().is_some_and(|selected| selected.mailbox == id);
         self.context.store.apply(Op::DeleteMailbox { name: mailbox.as_str().to_owned() }).await?;
+        self.knows_names(|name| name == mailbox.as_str()).await?;
         if selected_goes {
             self.selected = None;
             self.conversation.unselected();
@@ -84,6 +86,8 @@ impl Session {
         self.check_new(to.as_str()).await?;
         let op = Op::RenameMailbox { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         self.context.store.apply(op).await?;
+        let (old, new) = (from.as_str(), to.as_str());
+        self.knows_names(|name| is_above(old, name) || is_above(new, name) || is_above(name, new)).await?;
         // RFC 9051 section 6.3.6: which is which, when a name was written in another way than it is kept.
         if from.as_given() != from.as_str() || to.as_given() != to.as_str() {
             self.tell_other_name(to.as_str(), from.as_given()).await?;
@@ -103,12 +107,19 @@ impl Session {
             }
             other => other?,
         };
+        let name = found.mailbox.name.clone();
         let op = Op::Subscribe { name: found.mailbox.name, subscribed: on };
         match self.context.store.apply(op).await {
             Ok(_) => {}
             Err(Trouble::NotFound) if !on => {}
             Err(trouble) => return Err(trouble.into()),
         }
+        self.knows_names(|other| other == name).await?;
         self.finish(tag, true, Code::None, if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }).await
     }
+}
+
+/// Whether the second name is the first one or lies below it.
+fn is_above(name: &str, other: &str) -> bool {
+    other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(DELIMITER))
 }

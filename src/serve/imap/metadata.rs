@@ -59,6 +59,7 @@ impl Session {
             }
         }
         let mailbox = found.map(|mailbox| mailbox.id);
+        let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
         let done = match self.context.store.apply(Op::SetMetadata(SetMetadata { mailbox, entries, special_use })).await
         {
             Err(Trouble::Refused(TOO_MANY_ENTRIES)) => {
@@ -69,6 +70,7 @@ impl Session {
             }
             done => done?,
         };
+        self.knows_annotations(mailbox, &keys).await?;
         if let Done::MetadataSet { use_lost_by: Some(name) } = done {
             metadata(&mut self.line.out, &name, &[(SPECIAL_USE_ENTRY, None)]);
         }

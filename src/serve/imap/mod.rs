@@ -18,6 +18,7 @@
 //! | [`list`] | LIST, LSUB, STATUS |
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
 //! | [`compress`] | COMPRESS |
+//! | [`watch`] | NOTIFY: what is told between commands |
 //! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`], [`catenate`] | APPEND, REPLACE |
@@ -57,6 +58,7 @@ mod sort;
 mod thread;
 mod transfer;
 mod updates;
+mod watch;
 
 use crate::limits::*;
 use crate::mail::access::Access;
@@ -110,6 +112,8 @@ struct Session {
     login_until: Duration,
     selected: Option<Selected>,
     enabled: Enabled,
+    /// What was said of being told unasked.
+    notified: watch::Notified,
     /// IDLE is going on.
     idling: bool,
     /// AUTHENTICATE is going on.
@@ -125,9 +129,12 @@ enum Woken {
     Input(usize),
     /// What came is no DEFLATE.
     Garbled,
+    /// Something happened to the selected mailbox.
     News,
     /// The rights of somebody who may log in have changed.
     Rights,
+    /// Something happened elsewhere.
+    NewsElsewhere,
     Stopping,
     TooLate,
 }
@@ -165,6 +172,7 @@ impl Session {
             login_until,
             selected: None,
             enabled: Enabled::default(),
+            notified: watch::Notified::default(),
             idling: false,
             authentication: None,
             arriving: None,
@@ -182,7 +190,7 @@ impl Session {
             let read = match woken {
                 Woken::Input(0) => return Ok("client"),
                 Woken::Input(read) => read,
-                Woken::News | Woken::Rights => match self.heed(matches!(woken, Woken::News)).await? {
+                Woken::News | Woken::NewsElsewhere | Woken::Rights => match self.heed(&woken).await? {
                     Some(why) => return Ok(why),
                     None => continue,
                 },
@@ -219,8 +227,16 @@ impl Session {
         }
     }
 
-    /// Waits for the client, and in IDLE for news of the mailbox too.
+    /// Waits for the client, and in IDLE and after NOTIFY for news too.
     async fn wait(&mut self, buffer: &mut [u8]) -> io::Result<Woken> {
+        let tells = self.arriving.is_none() && self.notified.tells_selected(self.idling);
+        if tells
+            && self.notified.tells_expunges(self.idling)
+            && self.selected.as_ref().is_some_and(|selected| selected.view.has_gone())
+        {
+            // What a command could not tell.
+            return Ok(Woken::News);
+        }
         let wait = match &self.login {
             _ if self.arriving.is_some() => Duration::from_secs(IMAP_APPEND_SECONDS_MAX),
             Some(_) => Duration::from_secs(IMAP_IDLE_SECONDS_MAX),
@@ -244,13 +260,13 @@ impl Session {
             self.context.stopping.asked().await;
             Ok(Woken::Stopping)
         };
-        let bell = self.selected.as_mut().filter(|_| self.idling).map(|selected| &mut selected.bell);
+        let selected = self.selected.as_mut().filter(|_| tells).map(|selected| &mut selected.bell);
+        let others = if self.arriving.is_none() { self.notified.bell() } else { None };
         let news = async {
-            match bell {
-                Some(bell) => bell.rung().await,
-                None => future::pending().await,
+            match watch::first_rung(selected, others).await {
+                true => Ok(Woken::News),
+                false => Ok(Woken::NewsElsewhere),
             }
-            Ok(Woken::News)
         };
         let login = self.login.as_mut().filter(|_| self.arriving.is_none());
         let rights = async {
@@ -264,10 +280,11 @@ impl Session {
     }
 
     /// Tells the news, or keeps to other rights; says why the session is over if it is.
-    async fn heed(&mut self, news: bool) -> io::Result<Option<&'static str>> {
-        let heeded = match news {
-            true => Box::pin(self.tell_news(true, true)).await,
-            false => Box::pin(self.heed_rights()).await,
+    async fn heed(&mut self, woken: &Woken) -> io::Result<Option<&'static str>> {
+        let heeded = match woken {
+            Woken::Rights => Box::pin(self.heed_rights()).await,
+            Woken::NewsElsewhere => Box::pin(self.tell_others()).await,
+            _ => Box::pin(self.tell_news(self.notified.tells_expunges(self.idling), true)).await,
         };
         match heeded {
             Ok(()) => Ok(None),

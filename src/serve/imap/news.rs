@@ -2,13 +2,15 @@
 
 use super::Session;
 use super::failure::Failure;
+use super::page::{Item, Plan};
 use crate::limits::NEWS_ROWS_MAX;
 use crate::mail::message::{Mailbox, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::view::{Arrived, News, UidMap};
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, FetchRow, Status, response};
+use crate::wire::imap::{Code, FetchItem, FetchRow, Status, response};
 use smol::future;
+use std::sync::Arc;
 
 /// The UIDs of a map as a set that responses can write.
 pub(super) fn number_set(map: &UidMap) -> NumberSet {
@@ -76,10 +78,22 @@ impl Session {
             other => other?,
         };
         let Some(now) = changes.mailbox else { return Err(deleted()) };
-        let (changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
+        let (mut changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
         let touched = match selected.updates.is_empty() {
             true => NumberSet::default(),
             false => touched(&changed, &fresh, &expunged),
+        };
+        let wish = self.notified.selected();
+        if wish.is_some_and(|wish| !wish.flags) {
+            // RFC 5465 section 5: an event that was left out is not told.
+            changed.clear();
+        }
+        let made = std::mem::take(&mut selected.made);
+        let arrived: NumberSet = match wish {
+            Some(wish) if !wish.fetch.is_empty() => {
+                fresh.iter().map(|uid| uid.0).filter(|uid| !made.contains(*uid)).collect()
+            }
+            _ => NumberSet::default(),
         };
         let news = selected.view.update(Arrived { changed, fresh, expunged, present, up_to }, expunge_allowed);
         self.tell_keywords(now.keywords);
@@ -88,6 +102,9 @@ impl Session {
         self.write_news(news).await?;
         if !touched.is_empty() {
             self.tell_updates(mailbox, &touched).await?;
+        }
+        if !arrived.is_empty() {
+            Box::pin(self.tell_arrived(mailbox, &arrived)).await?;
         }
         Ok(up_to < now.highest_modseq)
     }
@@ -100,6 +117,24 @@ impl Session {
         if !selected.read_only {
             self.tell_permanent_flags("Keywords that can be stored");
         }
+    }
+
+    /// What NOTIFY wants to know of new messages (RFC 5465 section 5.2).
+    async fn tell_arrived(&mut self, mailbox: MailboxId, uids: &NumberSet) -> Result<(), Failure> {
+        let Some(wish) = self.notified.selected() else { return Ok(()) };
+        let store = self.selected.as_ref().map_or(0, |selected| selected.store);
+        let asked = wish.fetch.iter().filter(|item| **item != FetchItem::Uid).map(|item| Item::new(item, store));
+        let uid = (!self.enabled.uid_only).then_some(Item::Uid);
+        let plan = Plan {
+            items: uid.into_iter().chain(asked).collect(),
+            changed_since: None,
+            sets_seen: false,
+            condstore: self.enabled.condstore,
+            dialect: self.line.out.dialect,
+            splices: self.line.compresses(),
+        };
+        self.tell_rows(mailbox, uids, Arc::new(plan)).await?;
+        Ok(())
     }
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {

@@ -31,6 +31,8 @@ pub(super) struct Selected {
     pub bell: Bell,
     /// What object identifiers begin with: which store they are of.
     pub store: u32,
+    /// UIDs of messages that this session has put there: nobody has to tell its client what they are.
+    pub made: NumberSet,
     /// What `$` means: the UIDs that the last SEARCH with SAVE found (RFC 5182). Those that went are still in it, and are
     /// passed over where it is used; no UID comes back.
     pub saved: NumberSet,
@@ -99,6 +101,7 @@ impl Session {
             keywords: mailbox.keywords.clone(),
             bell,
             store,
+            made: NumberSet::default(),
             saved: NumberSet::default(),
             updates: Vec::new(),
         });

@@ -47,6 +47,9 @@ impl Session {
         };
         let from: NumberSet = pairs.iter().map(|(from, _)| from.0).collect();
         let to: NumberSet = pairs.iter().map(|(_, to)| to.0).collect();
+        if let Some(selected) = self.selected.as_mut().filter(|selected| selected.mailbox == target.id) {
+            to.ranges().iter().for_each(|(first, last)| selected.made.push_range(*first, *last));
+        }
         let code = Code::CopyUid { uid_validity: uid_validity.0, from: &from, to: &to };
         if remove {
             // RFC 6851 section 4.3: before the expunges, so that a client knows where the messages are.

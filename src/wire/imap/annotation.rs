@@ -133,6 +133,17 @@ pub fn metadata(out: &mut Out, mailbox: &str, values: &[(&str, Option<&[u8]>)]) 
     push(out, ")\r\n");
 }
 
+/// `* METADATA mailbox entry ...`: these have changed (RFC 5464 section 4.4.2). There must be one at least.
+pub fn metadata_changed<'a>(out: &mut Out, mailbox: &str, entries: impl Iterator<Item = &'a str>) {
+    push(out, "* METADATA ");
+    push_mailbox(out, mailbox);
+    for entry in entries {
+        out.push(b' ');
+        push_entry(out, entry);
+    }
+    push(out, "\r\n");
+}
+
 /// An entry name as `astring`.
 fn push_entry(out: &mut Out, entry: &str) {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.!#$&'+,:;<=>?@^`|~".contains(&byte);

@@ -63,6 +63,7 @@ const AFTER_LOGIN: &[&str] = &[
     "LIST-MYRIGHTS",
     "METADATA",
     "LIST-METADATA",
+    "NOTIFY",
     "QUOTA",
     "QUOTA=RES-STORAGE",
 ];

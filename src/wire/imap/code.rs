@@ -63,6 +63,10 @@ pub enum Code<'a> {
     InUse,
     /// `LIMIT`
     Limit,
+    /// `BADEVENT` with the events of NOTIFY that are supported.
+    BadEvent,
+    /// `NOTIFICATIONOVERFLOW`: from here on nothing is told unasked.
+    NotificationOverflow,
     /// `METADATA LONGENTRIES`: bytes of the longest value that was left out (RFC 5464 section 4.2.1).
     MetadataLongEntries(u64),
     /// `METADATA MAXSIZE`: bytes that a value may have.
@@ -154,6 +158,11 @@ pub(super) fn push_code(out: &mut Vec<u8>, code: Code<'_>) {
             to.encode(out);
         }
         Code::Capability(list) => push(out, list),
+        Code::BadEvent => {
+            out.push(b'(');
+            push(out, super::notify::EVENTS);
+            out.push(b')');
+        }
         Code::BadUrl(url) => push_url(out, url),
         Code::HighestModSeq(number) | Code::MetadataLongEntries(number) | Code::MetadataMaxSize(number) => {
             push_number(out, number);
@@ -225,6 +234,8 @@ fn code_name(code: Code<'_>) -> &'static str {
         Code::InUse => "INUSE",
         Code::MailboxId(_) => "MAILBOXID ",
         Code::Limit => "LIMIT",
+        Code::BadEvent => "BADEVENT ",
+        Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
         Code::MetadataLongEntries(_) => "METADATA LONGENTRIES ",
         Code::MetadataMaxSize(_) => "METADATA MAXSIZE ",
         Code::MetadataTooMany => "METADATA TOOMANY",

@@ -9,6 +9,7 @@ use super::esearch::{PartialRange, SearchReturn};
 use super::flag::{Flags, SpecialUse, SystemFlags};
 use super::mailbox::MailboxName;
 use super::multisearch::MultiSearch;
+use super::notify::Notify;
 use super::object_id::ObjectId;
 use super::order::{Sort, Thread};
 use super::sequence::{SequenceNumber, SequenceSet};
@@ -107,6 +108,8 @@ pub enum Command {
     GetQuota(String),
     /// RFC 9208 section 4.1.2.
     GetQuotaRoot(MailboxName),
+    /// RFC 5465 section 3.1.
+    Notify(Notify),
     /// RFC 5464 section 4.2.
     GetMetadata(GetMetadata),
     /// RFC 5464 section 4.3.

@@ -25,6 +25,7 @@ mod grammar;
 mod language;
 pub mod mailbox;
 pub mod multisearch;
+pub mod notify;
 mod object_id;
 pub mod order;
 mod out;

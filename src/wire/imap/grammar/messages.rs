@@ -13,16 +13,7 @@ pub fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     cursor.space()?;
     let set = cursor.sequence_set()?;
     cursor.space()?;
-    let mut items = Vec::new();
-    match cursor.peek() {
-        Some(b'(') => {
-            cursor.list(|cursor| fetch_item(cursor, &mut items))?;
-        }
-        _ => fetch_item(cursor, &mut items)?,
-    }
-    if items.is_empty() {
-        return Err(Trouble::Bad("A fetch item is missing"));
-    }
+    let items = fetch_items(cursor)?;
     let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false, partial: None };
     if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
         cursor.list(|cursor| fetch_modifier(cursor, &mut fetch))?;
@@ -36,6 +27,18 @@ pub fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         return Err(Trouble::Bad("PARTIAL needs UID FETCH"));
     }
     Ok(Command::Fetch(fetch))
+}
+
+/// `fetch-att / "(" fetch-att *(SP fetch-att) ")"`, also a macro.
+pub fn fetch_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+    let mut items = Vec::new();
+    match cursor.peek() {
+        Some(b'(') => {
+            cursor.list(|cursor| fetch_item(cursor, &mut items))?;
+        }
+        _ => fetch_item(cursor, &mut items)?,
+    }
+    if items.is_empty() { Err(Trouble::Bad("A fetch item is missing")) } else { Ok(items) }
 }
 
 fn fetch_modifier(cursor: &mut Cursor<'_>, fetch: &mut Fetch) -> Parsed<()> {

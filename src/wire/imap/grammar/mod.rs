@@ -10,6 +10,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod multisearch;
+mod notify;
 mod order;
 mod search;
 
@@ -69,6 +70,7 @@ pub enum Verb {
     Move,
     Namespace,
     Noop,
+    Notify,
     Rename,
     Replace,
     Search,
@@ -117,6 +119,7 @@ const VERBS: &[(&str, Verb, Allowed)] = &[
     ("GETACL", Verb::GetAcl, Allowed::AfterLogin),
     ("LISTRIGHTS", Verb::ListRights, Allowed::AfterLogin),
     ("MYRIGHTS", Verb::MyRights, Allowed::AfterLogin),
+    ("NOTIFY", Verb::Notify, Allowed::AfterLogin),
     ("GETMETADATA", Verb::GetMetadata, Allowed::AfterLogin),
     ("SETMETADATA", Verb::SetMetadata, Allowed::AfterLogin),
     ("IDLE", Verb::Idle, Allowed::AfterLogin),
@@ -193,6 +196,7 @@ pub fn parse_arguments(verb: Verb, cursor: &mut Cursor<'_>) -> Parsed<Command> {
             cursor.space()?;
             Command::GetQuota(cursor.text()?)
         }
+        Verb::Notify => notify::notify(cursor)?,
         Verb::SetMetadata => metadata::set_metadata(cursor)?,
         Verb::Delete | Verb::Subscribe | Verb::Unsubscribe | Verb::GetQuotaRoot => {
             cursor.space()?;
