@@ -96,6 +96,12 @@ pub const FETCH_INLINE_BYTES_MAX: u64 = 64 << 10;
 pub const FETCH_PIECE_BYTES: u64 = 64 << 10;
 /// Encoded bytes of a part that BINARY decodes at once: a few milliseconds of a reader thread.
 pub const BINARY_PAGE_BYTES: u64 = 1 << 20;
+/// Characters of a preview: RFC 8970 section 3.3 says 200.
+pub const PREVIEW_CHARACTERS_MAX: usize = 200;
+/// First bytes of a message in which a preview is looked for: a header and the style sheet of most HTML fit.
+pub const PREVIEW_READ_BYTES: u64 = 64 << 10;
+/// Bytes read for previews that are not kept, after which a page of a FETCH ends: some milliseconds of a reader thread.
+pub const PREVIEW_PAGE_BYTES: u64 = 1 << 20;
 /// Bytes of a header that HEADER.FIELDS and SEARCH HEADER look at. Real headers have a few KiB.
 pub const FETCH_HEADER_BYTES_MAX: u64 = 256 << 10;
 /// Rows that SELECT looks at for the first unseen message before it leaves UNSEEN out.

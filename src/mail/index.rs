@@ -1,6 +1,7 @@
 //! What is decided once about a body, when it arrives, and kept with it.
 
 mod envelope;
+mod preview;
 mod references;
 pub mod signature;
 mod structure;
@@ -10,6 +11,7 @@ mod text;
 mod texts;
 
 pub use crate::wire::mime::TransferEncoding;
+pub use preview::preview;
 
 use crate::wire::date::parse_date_time;
 use crate::wire::mime::fact::Fact;
@@ -39,6 +41,8 @@ pub struct BodyIndex {
     /// The same for THREAD, exactly as RFC 5256 section 3 wants it: the ids of References as they stand, or else the first one of
     /// In-Reply-To. The last is the message that this one answers.
     pub ancestors: Vec<MessageIdHash>,
+    /// The first words of its text (RFC 8970), see [`preview`]; empty when it has none. `None` in rows from before it was kept.
+    pub preview: Option<String>,
     /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any. See [`signature::may_contain`].
     pub signature: Vec<u8>,
 }
@@ -99,10 +103,12 @@ pub enum PartKind {
 }
 
 /// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut. Memory is bounded by
-/// [`crate::limits::MIME_PARTS_MAX`] and [`crate::limits::MIME_FACTS_BYTES_MAX`], whatever the message.
+/// [`crate::limits::MIME_PARTS_MAX`], [`crate::limits::MIME_FACTS_BYTES_MAX`] and [`crate::limits::PREVIEW_READ_BYTES`], whatever the
+/// message.
 pub struct Indexer {
     scanner: Scanner,
     texts: Texts,
+    head: preview::Head,
 }
 
 impl Default for Indexer {
@@ -114,12 +120,13 @@ impl Default for Indexer {
 impl Indexer {
     /// Begins a message.
     pub fn new() -> Indexer {
-        Indexer { scanner: Scanner::new(), texts: Texts::new() }
+        Indexer { scanner: Scanner::new(), texts: Texts::new(), head: preview::Head::default() }
     }
 
     /// Takes the next bytes, any number of them.
     pub fn push(&mut self, bytes: &[u8]) {
         self.scanner.push(bytes);
+        self.head.push(bytes);
         self.texts.push(self.scanner.parts(), self.scanner.open(), self.scanner.settled(), bytes);
     }
 
@@ -142,6 +149,7 @@ impl Indexer {
         structure::write(&parts, true, &mut index.body_structure);
         structure::write(&parts, false, &mut index.body);
         index.parts = (0..parts.len()).filter_map(|at| Some(part_of(&parts, at, parts.get(at)?))).collect();
+        index.preview = Some(self.head.preview(&index.parts));
         index
     }
 }

@@ -125,8 +125,9 @@ impl HeaderDecoder {
     }
 }
 
-/// Decodes the body of one text part, piece by piece, into folded text.
+/// Decodes the body of one text part, piece by piece, into folded text, or into text as it was written.
 pub struct TextDecoder {
+    folds: bool,
     transfer: Decoder,
     charset: encoding_rs::Decoder,
     bytes: Vec<u8>,
@@ -137,11 +138,17 @@ impl TextDecoder {
     /// Begins a part of this transfer encoding and charset (empty or unknown: UTF-8).
     pub fn new(encoding: TransferEncoding, charset: &str) -> TextDecoder {
         TextDecoder {
+            folds: true,
             transfer: Decoder::new(encoding),
             charset: body_encoding(charset.as_bytes()).new_decoder_without_bom_handling(),
             bytes: Vec::new(),
             text: String::new(),
         }
+    }
+
+    /// The same, for text that is to be shown: letters stay as they are.
+    pub fn unfolded(encoding: TransferEncoding, charset: &str) -> TextDecoder {
+        TextDecoder { folds: false, ..TextDecoder::new(encoding, charset) }
     }
 
     /// Decodes the next bytes of the part and appends them to `folded`.
@@ -160,20 +167,21 @@ impl TextDecoder {
     }
 
     fn convert(&mut self, last: bool, folded: &mut String) {
+        let add = if self.folds { fold_into } else { |text: &str, out: &mut String| out.push_str(text) };
         // ASCII between whole characters is the common case. A UTF-8 decoder that holds part of a character says so here.
         if self.charset.encoding() == UTF_8
             && self.charset.latin1_byte_compatible_up_to(&self.bytes) == Some(self.bytes.len())
             && let Ok(ascii) = std::str::from_utf8(&self.bytes)
             && !last
         {
-            return fold_into(ascii, folded);
+            return add(ascii, folded);
         }
         let mut rest = &self.bytes[..];
         loop {
             self.text.clear();
             self.text.reserve(TEXT_PIECE_BYTES.min(3 * rest.len()) + 16);
             let (result, read, _) = self.charset.decode_to_string(rest, &mut self.text, last);
-            fold_into(&self.text, folded);
+            add(&self.text, folded);
             rest = rest.get(read..).unwrap_or_default();
             if result == CoderResult::InputEmpty {
                 return;

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 /// What may follow behind the fields that every row has; rows that were written before something was kept lack it.
 const TAIL_ANCESTORS: u8 = 1;
+const TAIL_PREVIEW: u8 = 2;
 
 /// As row bytes, the signature left out.
 pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
@@ -22,6 +23,7 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
         message_id,
         references,
         ancestors,
+        preview,
         signature: _,
     } = index;
     let mut row = vec![VERSION];
@@ -56,6 +58,10 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
     if ancestors != references {
         out.push(TAIL_ANCESTORS);
         put_hashes(out, ancestors);
+    }
+    if let Some(preview) = preview {
+        out.push(TAIL_PREVIEW);
+        put_bytes(out, preview.as_bytes());
     }
     row
 }
@@ -99,10 +105,11 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         _ => return Err(Malformed),
     };
     let references = read_hashes(&mut decoder)?;
-    let mut ancestors = None;
+    let (mut ancestors, mut preview) = (None, None);
     while !decoder.is_empty() {
         match decoder.byte()? {
             TAIL_ANCESTORS => ancestors = Some(read_hashes(&mut decoder)?),
+            TAIL_PREVIEW => preview = Some(decoder.text()?),
             _ => return Err(Malformed),
         }
     }
@@ -116,6 +123,7 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         message_id,
         ancestors: ancestors.unwrap_or_else(|| references.clone()),
         references,
+        preview,
         signature: Vec::new(),
     })
 }
@@ -214,6 +222,7 @@ mod tests {
             message_id: Some(MessageIdHash(7)),
             references: vec![MessageIdHash(u64::MAX), MessageIdHash(0)],
             ancestors: vec![MessageIdHash(u64::MAX)],
+            preview: Some("Grüße".into()),
             signature: Vec::new(),
         }
     }
@@ -233,6 +242,16 @@ mod tests {
         let row = encode_facts(&same);
         assert_eq!(encode_facts(&index()).len(), row.len() + 2 + 8);
         assert_eq!(decode_facts(&row), Ok(same));
+    }
+
+    #[test]
+    fn a_row_from_before_previews_were_kept_is_read() {
+        let (none, empty) =
+            (BodyIndex { preview: None, ..index() }, BodyIndex { preview: Some(String::new()), ..index() });
+        let row = encode_facts(&none);
+        assert_eq!(encode_facts(&empty).len(), row.len() + 2);
+        assert_eq!(decode_facts(&row), Ok(none));
+        assert_eq!(decode_facts(&encode_facts(&empty)), Ok(empty));
     }
 
     proptest! {

@@ -7,8 +7,9 @@
 use super::binary::{Binary, Coded, Measured, Told};
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX,
+    PREVIEW_PAGE_BYTES, PREVIEW_READ_BYTES,
 };
-use crate::mail::index::BodyIndex;
+use crate::mail::index::{BodyIndex, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::mail::section::{cut, locate};
 use crate::store::{Snapshot, Trouble};
@@ -49,6 +50,9 @@ pub(super) enum Item {
     EmailId(u32),
     ThreadId(u32),
     SaveDate,
+    Preview {
+        lazy: bool,
+    },
     Section(Section),
     Binary(Binary),
 }
@@ -83,6 +87,7 @@ impl Item {
             FetchItem::EmailId => Item::EmailId(store),
             FetchItem::ThreadId => Item::ThreadId(store),
             FetchItem::SaveDate => Item::SaveDate,
+            FetchItem::Preview { lazy } => Item::Preview { lazy: *lazy },
             FetchItem::InternalDate => Item::InternalDate,
             FetchItem::Rfc822Size => Item::Size,
             FetchItem::Envelope => Item::Envelope,
@@ -99,7 +104,7 @@ impl Item {
 
     fn needs_index(&self) -> bool {
         match self {
-            Item::Envelope | Item::Body | Item::BodyStructure | Item::Binary(_) => true,
+            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview { .. } | Item::Binary(_) => true,
             Item::Section(section) => !section.is_whole_message() && !section.is_own_header(),
             _ => false,
         }
@@ -236,8 +241,17 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let are_new = row.is_none() && keywords.len() > keywords_told;
     let news = are_new.then(|| keywords.clone());
     let (out, deflated) = (Out::new(plan.dialect), Vec::new());
-    let mut renderer =
-        Renderer { snapshot, plan: &plan, keywords, seen_now: &seen_now, measured, untold: None, out, deflated };
+    let mut renderer = Renderer {
+        snapshot,
+        plan: &plan,
+        keywords,
+        seen_now: &seen_now,
+        measured,
+        untold: None,
+        read: 0,
+        out,
+        deflated,
+    };
     let mut page =
         Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
@@ -275,7 +289,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
                 // A row is counted once, when it ends.
                 None => (place.item, page.told) = (0, page.told + 1),
             }
-            if renderer.out.len() >= FETCH_PAGE_BYTES {
+            if renderer.out.len() >= FETCH_PAGE_BYTES || renderer.read >= PREVIEW_PAGE_BYTES {
                 page.next = After::More(following(&stretches, place));
                 return Ok(renderer.finish(page));
             }
@@ -323,6 +337,8 @@ struct Renderer<'a> {
     seen_now: &'a NumberSet,
     measured: Option<Measured>,
     untold: Option<Untold>,
+    /// Bytes read for previews.
+    read: u64,
     out: Out,
     /// See [`Page::deflated`].
     deflated: Vec<Range<usize>>,
@@ -365,6 +381,11 @@ impl Renderer<'_> {
                     Ok(Told::Unmeasured(coded)) => return Some(After::Measure { coded, row: Some(row), place }),
                     Err(untold) => self.leave_out(untold),
                 },
+                Item::Preview { lazy } => {
+                    if let Err(trouble) = self.preview(&mut row, message, index.as_ref(), *lazy) {
+                        self.leave_out(trouble.into());
+                    }
+                }
                 Item::ThreadId(store) => match self.snapshot.body_thread(message.body) {
                     Ok(thread) => row.thread_id(&mut self.out, ObjectId::thread(*store, thread.0)),
                     Err(trouble) => self.leave_out(trouble.into()),
@@ -392,6 +413,26 @@ impl Renderer<'_> {
     ) -> Result<Told, Untold> {
         let Some(index) = index else { return Ok(Told::Whole) };
         binary.tell((self.snapshot, message, index), self.measured.take(), row, &mut self.out)
+    }
+
+    /// Of messages from before previews were kept it is made now, unless the client would rather not wait.
+    fn preview(
+        &mut self,
+        row: &mut FetchRow,
+        message: &MessageRow,
+        index: Option<&BodyIndex>,
+        lazy: bool,
+    ) -> Result<(), Trouble> {
+        let Some(BodyIndex { preview: kept, parts, .. }) = index else { return Ok(()) };
+        if kept.is_some() || lazy {
+            row.preview(&mut self.out, kept.as_deref());
+            return Ok(());
+        }
+        let bytes = message.bytes.min(PREVIEW_READ_BYTES);
+        self.read += bytes;
+        let head = read(self.snapshot, message.body, 0..bytes)?;
+        row.preview(&mut self.out, Some(&preview(parts, &head)));
+        Ok(())
     }
 
     fn begin(&mut self, message: &MessageRow, seq: u32) -> FetchRow {
@@ -428,6 +469,7 @@ impl Renderer<'_> {
             // Cannot happen: `Item::needs_index` names every item that needs one, and the others are told where they are read.
             (
                 Item::ThreadId(_)
+                | Item::Preview { .. }
                 | Item::Envelope
                 | Item::Body
                 | Item::BodyStructure
@@ -593,6 +635,47 @@ mod tests {
         let ended = page(Some(FetchRow::begin(&mut Out::default(), 1, 1))).unwrap();
         assert_eq!(ended.out, b")\r\n");
         assert!(matches!(ended.next, After::Failed(Trouble::NotFound)));
+    }
+
+    #[test]
+    fn a_preview_that_was_not_kept_is_made_unless_the_client_is_lazy() {
+        use crate::mail::index::Indexer;
+        use crate::store::{Deliver, MemoryDisk, Op, Options, Store, Target};
+        let store = Store::open_on(Arc::new(MemoryDisk::new()), Options::new("")).unwrap();
+        let message = b"Subject: old\r\n\r\nPreview text!\r\n";
+        let inbox = smol::block_on(store.read(|snapshot| snapshot.mailbox_named("INBOX"))).unwrap().unwrap().id;
+        let (mut writer, mut indexer) = (store.body_writer(), Indexer::new());
+        indexer.push(message);
+        smol::block_on(writer.write(message)).unwrap();
+        let index = BodyIndex { preview: None, ..indexer.finish() };
+        let body = smol::block_on(writer.finish(index)).unwrap();
+        let targets = vec![Target { mailbox: inbox, flags: crate::wire::imap::Flags::default() }];
+        let now = crate::wire::date::Timestamp(0);
+        smol::block_on(store.apply(Op::Deliver(Deliver { body, targets, internal_date: now, now }))).unwrap();
+        for (lazy, told) in
+            [(true, "* 1 FETCH (PREVIEW NIL)\r\n"), (false, "* 1 FETCH (PREVIEW \"Preview text!\")\r\n")]
+        {
+            let plan = Plan {
+                items: vec![Item::Preview { lazy }],
+                changed_since: None,
+                sets_seen: false,
+                condstore: false,
+                dialect: Dialect::default(),
+                splices: false,
+            };
+            let request = Request {
+                mailbox: inbox,
+                stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
+                plan: Arc::new(plan),
+                place: Place { stretch: 0, uid: 1, item: 0 },
+                row: None,
+                measured: None,
+                seen_now: Arc::default(),
+                keywords_told: 64,
+            };
+            let page = smol::block_on(store.read(move |snapshot| render(snapshot, request))).unwrap();
+            assert_eq!(String::from_utf8_lossy(&page.out), told);
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ const AFTER_LOGIN: &[&str] = &[
     "UNSELECT",
     "OBJECTID",
     "SAVEDATE",
+    "PREVIEW",
     "CHILDREN",
     "MOVE",
     "CONDSTORE",

@@ -469,6 +469,11 @@ pub enum FetchItem {
     ThreadId,
     /// `SAVEDATE` (RFC 8514)
     SaveDate,
+    /// `PREVIEW` or `PREVIEW (LAZY)` (RFC 8970)
+    Preview {
+        /// NIL is an answer when there is none at hand.
+        lazy: bool,
+    },
     /// `BODY[section]<partial>`
     Section(BodySection),
     /// `BINARY[section]<partial>` (RFC 3516, RFC 9051 section 6.4.5)

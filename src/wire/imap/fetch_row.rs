@@ -7,7 +7,7 @@ use super::command::{BinarySection, BodySection, Partial, SectionText};
 use super::flag::SystemFlags;
 use super::object_id::ObjectId;
 use super::out::Out;
-use super::response::{push_flags, push_literal_head, push_number, push_string};
+use super::response::{push_flags, push_literal_head, push_number, push_string, push_text};
 use crate::wire::date::Timestamp;
 
 /// One `* n FETCH (...)` under construction.
@@ -81,6 +81,15 @@ impl FetchRow {
     pub fn save_date(&mut self, out: &mut Vec<u8>, date: Timestamp) {
         self.item(out, b"SAVEDATE ");
         super::datetime::push_date_time(out, date);
+    }
+
+    /// `PREVIEW "..."`; without a text NIL (RFC 8970 section 3.2).
+    pub fn preview(&mut self, out: &mut Out, text: Option<&str>) {
+        self.item(out, b"PREVIEW ");
+        match text {
+            Some(text) => push_text(out, text),
+            None => out.extend_from_slice(b"NIL"),
+        }
     }
 
     /// `INTERNALDATE "..."`, in UTC.

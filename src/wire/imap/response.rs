@@ -269,6 +269,22 @@ pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// A `string` of text, which must hold no control characters: in UTF-8 quoted where the client has enabled that, else as
+/// [`push_string`].
+pub fn push_text(out: &mut Out, text: &str) {
+    if !out.dialect.utf8 || text.len() > 1024 {
+        return push_string(out, text.as_bytes());
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
 /// `{n}` and CRLF; n bytes must follow.
 pub fn push_literal_head(out: &mut Vec<u8>, bytes: u64) {
     out.push(b'{');

@@ -81,6 +81,7 @@ fn fetch_item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()>
         "EMAILID" => EmailId,
         "THREADID" => ThreadId,
         "SAVEDATE" => SaveDate,
+        "PREVIEW" => Preview { lazy: preview_is_lazy(cursor)? },
         "BODY" if cursor.peek() != Some(b'[') => Body,
         "BODY" | "BODY.PEEK" => Section(section(cursor, word == "BODY.PEEK")?),
         "BINARY" | "BINARY.PEEK" => {
@@ -91,6 +92,21 @@ fn fetch_item(cursor: &mut Cursor<'_>, items: &mut Vec<FetchItem>) -> Parsed<()>
         _ => return Err(Trouble::Bad("Unknown fetch item")),
     };
     add_items(items, [item])
+}
+
+/// `[SP "(" "LAZY" *(SP "LAZY") ")"]` (RFC 8970 section 6). Other words there are left: behind an item that is not in a list they may
+/// be modifiers of the FETCH.
+fn preview_is_lazy(cursor: &mut Cursor<'_>) -> Parsed<bool> {
+    let mut ahead = *cursor;
+    if !(ahead.eat(b' ') && ahead.eat(b'(') && ahead.eat_word("LAZY")) {
+        return Ok(false);
+    }
+    let _ = cursor.eat(b' ');
+    cursor.list(|cursor| match cursor.eat_word("LAZY") {
+        true => Ok(()),
+        false => Err(Trouble::Bad("Unknown preview modifier")),
+    })?;
+    Ok(true)
 }
 
 fn add_items(items: &mut Vec<FetchItem>, more: impl IntoIterator<Item = FetchItem>) -> Parsed<()> {

@@ -256,6 +256,24 @@ fn fetch_items_and_macros() {
 }
 
 #[test]
+fn previews() {
+    use FetchItem::*;
+    assert_eq!(fetch("FETCH 1 PREVIEW").items, [Preview { lazy: false }]);
+    assert_eq!(fetch("FETCH 1 preview (lazy)").items, [Preview { lazy: true }]);
+    assert_eq!(fetch("FETCH 1 (PREVIEW (LAZY LAZY) UID)").items, [Preview { lazy: true }, Uid]);
+    for asked in ["FETCH 1 PREVIEW (CHANGEDSINCE 5)", "FETCH 1 PREVIEW (LAZY) (CHANGEDSINCE 5)"] {
+        assert_eq!(fetch(asked).changed_since, Some(5), "{asked}");
+    }
+    all_bad(&[
+        "FETCH 1 PREVIEW (FOO)",
+        "FETCH 1 (PREVIEW (FOO))",
+        "FETCH 1 (PREVIEW ())",
+        "FETCH 1 PREVIEW (LAZY FOO)",
+    ]);
+    all_bad(&["FETCH 1 PREVIEW LAZY", "FETCH 1 (PREVIEW (LAZY)", "FETCH 1 PREVIEW(LAZY)", "FETCH 1 PREVIEW (LAZYX)"]);
+}
+
+#[test]
 fn body_sections() {
     // (as asked, as answered, whether it sets \Seen)
     for (asked, answered, seen) in [
