@@ -240,18 +240,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     // In the middle of a row nothing else can be told: the news will do it.
     let are_new = row.is_none() && keywords.len() > keywords_told;
     let news = are_new.then(|| keywords.clone());
-    let (out, deflated) = (Out::new(plan.dialect), Vec::new());
-    let mut renderer = Renderer {
-        snapshot,
-        plan: &plan,
-        keywords,
-        seen_now: &seen_now,
-        measured,
-        untold: None,
-        read: 0,
-        out,
-        deflated,
-    };
+    let mut renderer = Renderer::new(snapshot, &plan, keywords, &seen_now, measured);
     let mut page =
         Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
@@ -344,7 +333,18 @@ struct Renderer<'a> {
     deflated: Vec<Range<usize>>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        plan: &'a Plan,
+        keywords: Vec<String>,
+        seen_now: &'a NumberSet,
+        measured: Option<Measured>,
+    ) -> Renderer<'a> {
+        let (out, deflated) = (Out::new(plan.dialect), Vec::new());
+        Renderer { snapshot, plan, keywords, seen_now, measured, untold: None, read: 0, out, deflated }
+    }
+
     fn finish(mut self, page: Page) -> Page {
         Page { out: self.out.take(), deflated: self.deflated, untold: self.untold, ..page }
     }
