@@ -132,3 +132,73 @@ impl Draft<'_, '_> {
 fn too_many() -> Trouble {
     Trouble::Refused("a device has rights of its own on too many mailboxes")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::{DEVICE_MAILBOXES_MAX, DEVICES_MAX};
+    use crate::mail::access::{Access, Rights};
+    use crate::mail::credential::Verifier;
+    use crate::mail::message::{INBOX, MailboxId};
+    use crate::store::{Credential, Op, RightsChange, Store, Trouble};
+    use crate::wire::date::Timestamp;
+    use smol::block_on;
+
+    fn device(name: &str, access: Access) -> Op {
+        let owner = Verifier::new("x", [1; 16], 1);
+        Op::AddDevice(Credential::of_device(name, "y", &owner, Timestamp(5), access))
+    }
+
+    fn access(store: &Store, name: &str) -> Option<Access> {
+        let name = name.to_owned();
+        let found = block_on(store.read(move |snapshot| snapshot.device(&name))).expect("readable");
+        found.and_then(|credential| credential.device).map(|device| device.access)
+    }
+
+    #[test]
+    fn devices_are_kept_within_bounds() {
+        let store = Store::in_memory().expect("a store");
+        let apply = |op| block_on(store.apply(op));
+        let rules = vec![(INBOX, Rights::ALL), (INBOX, Rights::NONE), (MailboxId(99), Rights::ALL)];
+        apply(device("Phone", Access { base: Rights::ALL, rules, sends: true })).expect("added");
+        let wanted = Access { base: Rights::GRANTABLE, rules: vec![(INBOX, Rights::GRANTABLE)], sends: true };
+        assert_eq!(access(&store, "phone"), Some(wanted), "what can be granted, of what is there");
+        assert_eq!(apply(device("PHONE", Access::none())), Err(Trouble::Exists));
+        assert!(matches!(apply(device("a b", Access::none())), Err(Trouble::Refused(_))));
+        for number in 1..DEVICES_MAX {
+            apply(device(&format!("d{number}"), Access::none())).expect("added");
+        }
+        assert!(matches!(apply(device("more", Access::none())), Err(Trouble::Refused(_))));
+        apply(Op::RemoveCredential { login: Credential::device_login("pHONE") }).expect("removed");
+        assert_eq!(access(&store, "phone"), None);
+    }
+
+    #[test]
+    fn rules_follow_mailboxes_and_end_with_them() {
+        let store = Store::in_memory().expect("a store");
+        let apply = |op| block_on(store.apply(op));
+        apply(device("phone", Access::none())).expect("added");
+        let name = |name: &str| name.to_owned();
+        apply(Op::CreateMailbox { name: name("A/B"), special_use: None }).expect("made");
+        let id = |name: &'static str| block_on(store.read(move |snapshot| snapshot.mailbox_named(name)));
+        let id = |name| id(name).expect("readable").expect("there").id;
+        let (above, below) = (id("A"), id("A/B"));
+        let set = |mailbox, change, rights| {
+            apply(Op::SetDeviceRights { name: name("phone"), mailbox, change, rights }).map(|_| ())
+        };
+        set(above, RightsChange::Add, Rights::LOOKING).expect("set");
+        set(above, RightsChange::Remove, Rights::READ).expect("set");
+        let rules = || access(&store, "phone").expect("there").rules;
+        assert_eq!(rules(), [(above, Rights::LOOKUP)]);
+        apply(Op::RenameMailbox { from: name("A/B"), to: name("C") }).expect("renamed");
+        assert_eq!(rules(), [(above, Rights::LOOKUP), (below, Rights::LOOKUP)]);
+        apply(Op::DeleteMailbox { name: name("A") }).expect("deleted");
+        assert_eq!(rules(), [(below, Rights::LOOKUP)]);
+        assert_eq!(set(above, RightsChange::Add, Rights::READ), Err(Trouble::NotFound));
+        for number in 1..DEVICE_MAILBOXES_MAX {
+            apply(Op::CreateMailbox { name: format!("m{number}"), special_use: None }).expect("made");
+            let id = block_on(store.read(move |snapshot| snapshot.mailbox_named(&format!("m{number}"))));
+            set(id.expect("readable").expect("there").id, RightsChange::Add, Rights::READ).expect("set");
+        }
+        assert!(matches!(set(INBOX, RightsChange::Add, Rights::READ), Err(Trouble::Refused(_))));
+    }
+}
