@@ -209,6 +209,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("Unknown option of GETMETADATA", "Unbekannte Angabe von GETMETADATA"),
     ("Unknown parameter of CREATE", "Unbekannter Parameter von CREATE"),
     ("Unknown parameter of SELECT", "Unbekannter Parameter von SELECT"),
+    ("Unknown preview modifier", "Unbekannter Zusatz von PREVIEW"),
     ("Unknown return option", "Unbekannte Angabe von RETURN"),
     ("Unknown return option of LIST", "Unbekannte Rückgabe von LIST"),
     ("Unknown return option of SEARCH", "Unbekannte Rückgabe von SEARCH"),
