@@ -188,8 +188,9 @@ impl Belief {
             return Some(at);
         }
         let unknown = self.messages.iter().position(|message| message.uid.is_none())?;
-        let mut message = self.messages.remove(unknown);
-        message.uid = Some(uid);
+        let Message { handle, .. } = self.messages.remove(unknown);
+        // What was known of a number is not known of this UID.
+        let message = Message { handle, uid: Some(uid), flags: None, modseq: None, bytes: None, by: By::Asking };
         let at = self.messages.iter().position(|message| message.uid.is_some_and(|known| known > uid));
         let at = at.unwrap_or(self.messages.len());
         self.messages.insert(at, message);
