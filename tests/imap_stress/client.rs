@@ -1,6 +1,6 @@
 //! One client: its connection, what it has asked, and what it believes; every response is judged as it comes.
 
-use crate::belief::{Belief, By};
+use crate::belief::{Belief, By, Message};
 use crate::doing::Doing;
 use crate::imap_session::{Node, OWNER, PASSWORD, read_now, write_now};
 use crate::order::{Change, Memory, Order};
@@ -111,6 +111,13 @@ impl Client {
     }
 
     fn leave(&mut self) {
+        // Whether a change was made that nobody has answered is not known.
+        if let (Some(Doing { order: Order::Store { .. }, targets, .. }), Some(belief)) =
+            (&self.doing, &mut self.selected)
+        {
+            let is_meant = |message: &&mut Message| targets.contains(&message.handle);
+            belief.messages.iter_mut().filter(is_meant).for_each(|message| message.flags = None);
+        }
         self.remember();
         (self.stream, self.session, self.selected, self.doing) = (None, None, None, None);
         (self.condstore, self.qresync, self.idling, self.bye, self.ended) = (false, false, false, false, false);
