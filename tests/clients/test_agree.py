@@ -23,7 +23,6 @@ SEED, MESSAGES = 5256, 400
 # Searches in which we find all that Dovecot finds, and more: (pattern, reason).
 MORE = [
     (r"^BODY ", "RFC 3501 section 6.4.4, RFC 5322 section 2.1: the body is all behind the header, with the headers of parts and of messages inside"),
-    (r"[ßẞ]|(?i:ss)", "RFC 5051 keeps ß and SS apart, which are one letter in two cases (Unicode, full case folding): a search finds both"),
     (r'^(FROM|TO|CC|BCC) "o\'brien"', "RFC 3501 section 6.4.4: the string is in the field of the envelope, where both show it"),
 ]
 
@@ -89,7 +88,7 @@ SEARCHES = ["ALL", "SEEN", "UNSEEN", "FLAGGED NOT SEEN", "KEYWORD $Junk", "UNKEY
             "LARGER 600", "SMALLER 400", "BEFORE 10-Feb-2020", "ON 10-Feb-2020", "SINCE 10-Feb-2020", "UID 7:90", "NOT 3:400", "DRAFT",
             "HEADER Date 199 SENTBEFORE 2-Jan-1998", "HEADER Date 1 SENTON 1-Jan-1998", "SENTSINCE 1-Jan-1998 HEADER Date 1",
             'HEADER X-Spam-Status ""', 'HEADER X-Spam-Status "score=9"', 'HEADER Message-ID "m1"', 'HEADER References "gone"', 'HEADER Subject "fwd"']
-TEXTS = ["grüße", "GRÜSSE AUS", "привет", "テスト", "ångström", "żółw", "Σίσυφος", "über", "pat", "darya", "juergen@home", "o'brien", "müller", "multipart",
+TEXTS = ["grüße", "GRÜßE aus", "GRÜSSE AUS", "привет", "テスト", "ångström", "żółw", "Σίσυφος", "über", "pat", "darya", "juergen@home", "o'brien", "müller", "multipart",
          "friends", "x.example", "text/html", "zzz", "=?"] + [word.lower() for word in WORDS]
 for key in ("SUBJECT", "FROM", "TO", "CC", "BCC", "TEXT", "BODY"):
     SEARCHES += ['%s "%s"' % (key, text) for text in TEXTS]
@@ -142,8 +141,7 @@ class Pair:
             if any(re.search(pattern, search) for pattern, _ in MORE):
                 # More, but nothing that is not in the message at all.
                 anywhere = self.both[1].numbers(b"SEARCH CHARSET UTF-8 TEXT " + search.split(" ", 1)[1].encode())
-                sharp = re.search(MORE[1][0], search)
-                if set(theirs) <= set(ours) and (sharp or set(ours) <= set(anywhere) or "o'brien" in search):
+                if set(theirs) <= set(ours) and (set(ours) <= set(anywhere) or "o'brien" in search):
                     theirs = ours
             self.compare(("SEARCH", search), ours, theirs)
 

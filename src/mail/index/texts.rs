@@ -188,13 +188,12 @@ mod tests {
             Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nUXVva2th\r\n--a--\r\nepilogue\r\n";
         assert!(allows_all_of(message.as_bytes()));
         let signature = index(message.as_bytes(), 10).signature;
-        for there in
-            ["grüße aus zanzibar", "PLAIN\r\ntext", "soft grüsse ", "Привет", "X-INNER: koi", "application/pdf"]
+        for there in ["grüße aus zanzibar", "PLAIN\r\ntext", "soft grüße ", "Привет", "X-INNER: koi", "application/pdf"]
         {
             assert!(may_contain(&signature, fold(there).as_bytes()), "{there}");
         }
         for absent in ["preamble", "epilogue", "quokka", "text\r\n--a", "uxvva"] {
-            assert!(!may_contain(&signature, absent.as_bytes()), "{absent}");
+            assert!(!may_contain(&signature, fold(absent).as_bytes()), "{absent}");
         }
     }
 
