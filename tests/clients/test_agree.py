@@ -27,6 +27,21 @@ MORE = [
 ]
 
 
+# Classes of broken messages in which an RFC decides against Dovecot: (which answers, whether this pair is of the class, reason).
+OTHERS = [
+    (r"BODY|BODYSTRUCTURE", lambda ours, theirs: kind_of(theirs) == ("", "") and kind_of(ours) in (("text", "plain"), ("message", "rfc822")),
+     "RFC 2045 section 5.2: a Content-Type that cannot be read counts as none, text/plain; Dovecot shows two empty strings"),
+    (r"BODY|BODYSTRUCTURE", lambda ours, theirs: isinstance(theirs[0], list) and kind_of(ours) == ("text", "plain"),
+     "RFC 2045 section 5.2, RFC 2046 section 5.1.1: a multipart without a boundary is none; Dovecot shows it with a part that is not there"),
+    (r"BODY\[.*(MIME|FIELDS).*\]", lambda ours, theirs: ours[0] in (theirs[0] + "\r\n", theirs[0] + "\r\n\r\n"),
+     "RFC 3501 section 6.4.5: the empty line is part of the fields that are shown, even where the header of the message has none"),
+]
+
+
+def kind_of(body):
+    return tuple(str(lower(part)).lower() for part in body[:2])
+
+
 def lower(value):
     return value[0].lower() if isinstance(value, tuple) else value
 
@@ -189,13 +204,21 @@ class Agree(unittest.TestCase):
             pair = Pair(self.node, self.dovecot, b"corpus", messages)
             for ask in (pair.fetch, pair.search, pair.sort, pair.thread):
                 ask()
-            kinds = {}
+            kinds, others = {}, {}
+            for difference in list(pair.differ):
+                (what, *_), ours, theirs = difference
+                reason = next((why for answers, holds, why in OTHERS if re.fullmatch(answers, what) and ours and theirs and holds(ours, theirs)), None)
+                if reason:
+                    pair.differ.remove(difference)
+                    others[reason] = others.get(reason, 0) + 1
+            for reason, count in others.items():
+                print("  %d as they must: %s" % (count, reason))
             for what, ours, theirs in pair.differ:
                 kinds.setdefault(what[0], []).append((what[1:], ours, theirs))
             print("%d answers agree, %d do not" % (pair.agreed, len(pair.differ)))
             for kind, found in sorted(kinds.items()):
                 print("  %s: %d, such as %s" % (kind, len(found), " ".join(str(what) for what, _, _ in found[:3])))
-            self.assertGreater(pair.agreed, 30 * len(pair.differ))
+            self.assertGreater(pair.agreed, 100 * len(pair.differ))
 
 
 if __name__ == "__main__":
