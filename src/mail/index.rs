@@ -41,7 +41,7 @@ pub struct BodyIndex {
     /// The same for THREAD, exactly as RFC 5256 section 3 wants it: the ids of References as they stand, or else the first one of
     /// In-Reply-To. The last is the message that this one answers.
     pub ancestors: Vec<MessageIdHash>,
-    /// The first words of its text (RFC 8970), see [`preview`]; empty when it has none. `None` in rows from before it was kept.
+    /// The first words of its text (RFC 8970), see [`mod@preview`]; empty when it has none. `None` in rows from before it was kept.
     pub preview: Option<String>,
     /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any. See [`signature::may_contain`].
     pub signature: Vec<u8>,

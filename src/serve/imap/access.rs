@@ -87,7 +87,7 @@ pub(super) fn target(found: Option<Allowed>) -> Result<Allowed, Failure> {
     }
 }
 
-/// NO [NOPERM] (RFC 5530).
+/// NO `[NOPERM]` (RFC 5530).
 pub(super) fn denied() -> Failure {
     no(Code::NoPerm, "This login has no right to do that")
 }

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 pub enum Trouble {
     /// *Theirs*: BAD, with a sentence.
     Bad(&'static str),
-    /// *Theirs*: message numbers after ENABLE UIDONLY: BAD [UIDREQUIRED] (RFC 9586 section 3).
+    /// *Theirs*: message numbers after ENABLE UIDONLY: BAD `[UIDREQUIRED]` (RFC 9586 section 3).
     UidRequired,
     /// *No*: understood and refused.
     No(Code<'static>, &'static str),
