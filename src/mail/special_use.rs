@@ -5,7 +5,7 @@
 //! Sent. A mailbox that really has the name always comes first.
 
 use crate::mail::message::{Mailbox, SpecialUse};
-use crate::wire::imap::DELIMITER;
+use crate::wire::imap::{DELIMITER, is_in_subtree};
 
 /// What clients call each use when they make a mailbox for it, in English and German: Apple Mail and iOS, Outlook, Thunderbird
 /// and K-9 Mail, FairEmail, Gmail's apps, Roundcube.
@@ -58,11 +58,7 @@ pub fn use_of(name: &str) -> Option<SpecialUse> {
 pub fn stands_for(mailboxes: &[Mailbox], name: &str) -> Option<String> {
     let (first, rest) = name.split_at(name.find(DELIMITER).unwrap_or(name.len()));
     let special_use = use_of(first)?;
-    let is_there = |mailbox: &Mailbox| {
-        let below = mailbox.name.strip_prefix(first);
-        below.is_some_and(|below| below.is_empty() || below.starts_with(DELIMITER))
-    };
-    if mailboxes.iter().any(is_there) {
+    if mailboxes.iter().any(|mailbox| is_in_subtree(&mailbox.name, first)) {
         return None;
     }
     let has_it = mailboxes.iter().find(|mailbox| mailbox.special_use == Some(special_use))?;

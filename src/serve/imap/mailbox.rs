@@ -7,7 +7,7 @@ use super::list::mailbox_id;
 use crate::mail::access::Rights;
 use crate::store::{Op, Trouble};
 use crate::wire::imap::command::Tag;
-use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, SpecialUse, Status, response};
+use crate::wire::imap::{Code, ListRow, MailboxName, SpecialUse, Status, below, is_in_subtree, response};
 
 impl Session {
     /// CREATE (RFC 3501 section 6.3.3) with at most one special use (RFC 6154 section 3).
@@ -35,7 +35,7 @@ impl Session {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
         self.context.store.apply(Op::CreateMailbox { name: name.clone(), special_use: asked.or(free_use) }).await?;
-        self.knows_names(|other| is_above(other, &name)).await?;
+        self.knows_names(|other| is_in_subtree(&name, other)).await?;
         self.finish_created(tag, name, mailbox).await
     }
 
@@ -61,8 +61,7 @@ impl Session {
     /// DELETE (RFC 3501 section 6.3.4).
     pub(super) async fn delete(&mut self, tag: &Tag, mailbox: &MailboxName) -> Result<(), Failure> {
         let id = self.mailbox_named(mailbox, Rights::DELETE_MAILBOX).await?.mailbox.id;
-        let below = format!("{}/", mailbox.as_str());
-        if self.mailboxes().await?.iter().any(|other| other.mailbox.name.starts_with(&below)) {
+        if self.mailboxes().await?.iter().any(|other| below(&other.mailbox.name, mailbox.as_str()).is_some()) {
             return Err(no(Code::HasChildren, "There are mailboxes below this one"));
         }
         let selected_goes = self.selected.as_ref().is_some_and(|selected| selected.mailbox == id);
@@ -87,7 +86,8 @@ impl Session {
         let op = Op::RenameMailbox { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
         self.context.store.apply(op).await?;
         let (old, new) = (from.as_str(), to.as_str());
-        self.knows_names(|name| is_above(old, name) || is_above(new, name) || is_above(name, new)).await?;
+        self.knows_names(|name| is_in_subtree(name, old) || is_in_subtree(name, new) || is_in_subtree(new, name))
+            .await?;
         // RFC 9051 section 6.3.6: which is which, when a name was written in another way than it is kept.
         if from.as_given() != from.as_str() || to.as_given() != to.as_str() {
             self.tell_other_name(to.as_str(), from.as_given()).await?;
@@ -117,9 +117,4 @@ impl Session {
         self.knows_names(|other| other == name).await?;
         self.finish(tag, true, Code::None, if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }).await
     }
-}
-
-/// Whether the second name is the first one or lies below it.
-fn is_above(name: &str, other: &str) -> bool {
-    other.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(DELIMITER))
 }

@@ -14,7 +14,7 @@ use crate::wire::imap::command::Tag;
 use crate::wire::imap::esearch::{Correlators, Esearch, Results};
 use crate::wire::imap::multisearch::{MultiSearch, Source};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, DELIMITER, MailboxName};
+use crate::wire::imap::{Code, DELIMITER, MailboxName, below};
 
 impl Session {
     /// ESEARCH: an answer for each mailbox in which something is found, and none for the others (RFC 7377 section 2.1).
@@ -138,9 +138,9 @@ impl Session {
                         let named = self.named_source(name).await?;
                         named.iter().for_each(|mailbox| add(&mut found, mailbox));
                         let above = named.map_or(name.as_str().to_owned(), |mailbox| mailbox.name);
-                        let below = |allowed: &&Allowed| is_below(&allowed.mailbox.name, &above, *one_level);
-                        let below = visible.iter().filter(readable).filter(below);
-                        below.for_each(|allowed| add(&mut found, &allowed.mailbox));
+                        let is_meant = |allowed: &&Allowed| is_below(&allowed.mailbox.name, &above, *one_level);
+                        let meant = visible.iter().filter(readable).filter(is_meant);
+                        meant.for_each(|allowed| add(&mut found, &allowed.mailbox));
                     }
                 }
             }
@@ -160,8 +160,7 @@ impl Session {
 
 /// Whether a mailbox lies in another, at whatever depth or one level down.
 fn is_below(name: &str, above: &str, one_level: bool) -> bool {
-    let rest = name.strip_prefix(above).and_then(|rest| rest.strip_prefix(DELIMITER));
-    rest.is_some_and(|rest| !(one_level && rest.contains(DELIMITER)))
+    below(name, above).is_some_and(|rest| !(one_level && rest.contains(DELIMITER)))
 }
 
 #[cfg(test)]

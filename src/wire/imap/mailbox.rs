@@ -220,6 +220,16 @@ fn end_shift(bits: u32, held: u32, out: &mut Vec<u8>) {
     out.push(b'-');
 }
 
+/// What comes behind the delimiter when a name lies below another, at whatever depth.
+pub fn below<'n>(name: &'n str, above: &str) -> Option<&'n str> {
+    name.strip_prefix(above)?.strip_prefix(DELIMITER)
+}
+
+/// Whether a name is this one or lies below it.
+pub fn is_in_subtree(name: &str, top: &str) -> bool {
+    name == top || below(name, top).is_some()
+}
+
 /// Whether `name` matches a LIST pattern: `*` stands for any characters, `%` for any without the delimiter (RFC 3501
 /// section 6.3.8). INBOX as first level matches without regard to case.
 ///
@@ -316,6 +326,14 @@ mod tests {
         assert_eq!(name, MailboxName::new("Entwürfe/").unwrap());
         let made = name.to_create().unwrap();
         assert_eq!((made.as_str(), made.as_given()), ("Entwürfe", "Entwu\u{308}rfe"));
+    }
+
+    #[test]
+    fn names_below_others() {
+        assert_eq!(below("a/b/c", "a"), Some("b/c"));
+        assert_eq!((below("a", "a"), below("ab/c", "a"), below("b/a/c", "a")), (None, None, None));
+        let inside = |name| is_in_subtree(name, "a");
+        assert_eq!(["a", "a/b", "ab", "b/a"].map(inside), [true, true, false, false]);
     }
 
     #[test]

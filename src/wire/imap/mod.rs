@@ -44,7 +44,7 @@ pub use esearch::{Correlators, Esearch, PartialRange, Results, SearchReturn};
 pub use fetch_row::{FetchRow, push_binary_name, push_binary_size_name, push_section_name};
 pub use flag::{Flags, SpecialUse, SystemFlags};
 pub use language::Language;
-pub use mailbox::{BadName, DELIMITER, MailboxName, matches_pattern};
+pub use mailbox::{BadName, DELIMITER, MailboxName, below, is_in_subtree, matches_pattern};
 pub use object_id::ObjectId;
 pub use out::{Dialect, Out};
 pub use response::{Code, ListRow, Status, StatusValue};

@@ -1,7 +1,7 @@
 //! What a client wants to be told unasked (NOTIFY, RFC 5465), as values.
 
 use super::command::FetchItem;
-use super::mailbox::{DELIMITER, MailboxName};
+use super::mailbox::{MailboxName, is_in_subtree};
 
 /// The events that this server can tell of, as BADEVENT lists them (RFC 5465 section 8).
 pub const EVENTS: &str =
@@ -63,12 +63,10 @@ pub enum Filter {
 impl Filter {
     /// Whether a mailbox of this name, subscribed or not, is among them.
     pub fn has(&self, name: &str, subscribed: bool) -> bool {
-        let below =
-            |top: &str| name.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(DELIMITER));
         match self {
             Filter::Personal => true,
             Filter::Subscribed => subscribed,
-            Filter::Subtree(tops) => tops.iter().any(|top| below(top.as_str())),
+            Filter::Subtree(tops) => tops.iter().any(|top| is_in_subtree(name, top.as_str())),
             Filter::Mailboxes(names) => names.iter().any(|one| one.as_str() == name),
         }
     }
