@@ -66,6 +66,27 @@ pub struct Mailbox {
     pub expunged_floor: ModSeq,
 }
 
+impl Mailbox {
+    /// A mailbox that has just been made, subscribed and empty.
+    pub fn new(id: MailboxId, name: &str, uid_validity: UidValidity) -> Mailbox {
+        Mailbox {
+            id,
+            name: name.to_owned(),
+            uid_validity,
+            uid_next: Uid(1),
+            highest_modseq: ModSeq(1),
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            bytes: 0,
+            subscribed: true,
+            special_use: None,
+            keywords: Vec::new(),
+            expunged_floor: ModSeq(0),
+        }
+    }
+}
+
 /// What a mailbox knows of one message: small and hot. The body's own facts are in [`crate::mail::index::BodyIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRow {

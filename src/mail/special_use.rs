@@ -73,24 +73,10 @@ pub fn free_use(mailboxes: &[Mailbox], name: &str) -> Option<SpecialUse> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::message::{MailboxId, ModSeq, Uid, UidValidity};
+    use crate::mail::message::{MailboxId, UidValidity};
 
     fn mailbox(name: &str, special_use: Option<SpecialUse>) -> Mailbox {
-        Mailbox {
-            id: MailboxId(1),
-            name: name.to_owned(),
-            uid_validity: UidValidity(1),
-            uid_next: Uid(1),
-            highest_modseq: ModSeq(1),
-            messages: 0,
-            unseen: 0,
-            deleted: 0,
-            bytes: 0,
-            subscribed: true,
-            special_use,
-            keywords: Vec::new(),
-            expunged_floor: ModSeq(0),
-        }
+        Mailbox { special_use, ..Mailbox::new(MailboxId(1), name, UidValidity(1)) }
     }
 
     #[test]

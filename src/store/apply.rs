@@ -222,21 +222,7 @@ impl<'t> Tables<'t> {
         uid_validity: UidValidity,
         (special_use, subscribed): (Option<SpecialUse>, bool),
     ) -> Result<(), Trouble> {
-        let mailbox = Mailbox {
-            id,
-            name: name.to_owned(),
-            uid_validity,
-            uid_next: Uid(1),
-            highest_modseq: ModSeq(1),
-            messages: 0,
-            unseen: 0,
-            deleted: 0,
-            bytes: 0,
-            subscribed,
-            special_use,
-            keywords: Vec::new(),
-            expunged_floor: ModSeq(0),
-        };
+        let mailbox = Mailbox { special_use, subscribed, ..Mailbox::new(id, name, uid_validity) };
         self.names.insert(name, id.0)?;
         self.save(&MailboxState { mailbox, expunged: 0 })
     }

@@ -149,7 +149,7 @@ impl<'a> Rebuild<'a> {
             let named = self.gathered.names.get(&id).cloned().or(known.as_ref().map(|known| known.name.clone()));
             let name = self.free_name(id, named, &mut taken);
             let is_known = known.is_some();
-            let mailbox = known.unwrap_or_else(|| fresh_mailbox(id, self.next_uid_validity()));
+            let mailbox = known.unwrap_or_else(|| Mailbox::new(id, "", self.next_uid_validity()));
             if !is_known {
                 self.doubted.insert(id);
                 self.lost.push(Lost::other(format!(
@@ -389,22 +389,4 @@ pub fn known_bits(keywords: u32) -> u64 {
 
 pub fn rows_of(row: &BodyRow, index: &BodyIndex) -> BodyRows {
     BodyRows { body: row.encode(), facts: encode_facts(index), signature: index.signature.clone() }
-}
-
-fn fresh_mailbox(id: MailboxId, uid_validity: UidValidity) -> Mailbox {
-    Mailbox {
-        id,
-        name: String::new(),
-        uid_validity,
-        uid_next: Uid(1),
-        highest_modseq: ModSeq(1),
-        messages: 0,
-        unseen: 0,
-        deleted: 0,
-        bytes: 0,
-        subscribed: true,
-        special_use: None,
-        keywords: Vec::new(),
-        expunged_floor: ModSeq(0),
-    }
 }
