@@ -30,6 +30,7 @@
 //! | [`progress`] | what is said while a command takes long |
 //! | [`sort`] | SORT |
 //! | [`thread`] | THREAD |
+//! | [`rows`] | how SEARCH, SORT and THREAD read a mailbox in pages |
 //! | [`news`] | what is told of the selected mailbox unasked |
 
 mod access;
@@ -52,6 +53,7 @@ mod news;
 mod page;
 mod progress;
 mod quota;
+mod rows;
 mod search;
 mod select;
 mod sort;

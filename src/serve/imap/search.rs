@@ -5,6 +5,7 @@
 use super::Session;
 use super::failure::{Failure, no};
 use super::progress::Progress;
+use super::rows::{Place, beginning, read_rows};
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS, SEARCH_SAVED_RANGES_MAX,
 };
@@ -18,14 +19,15 @@ use crate::wire::imap::command::{Search, SearchKey, Tag};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, Correlators, Esearch, Results, SearchReturn, Status, response};
 use smol::future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One page: what was found, and where to go on: the index of a span and a UID in it.
+/// One page: what was found, and where to go on.
 struct Page {
     /// UID, modseq and, when asked for, the score.
     found: Vec<(Uid, ModSeq, Option<u8>)>,
-    next: Option<(usize, u32)>,
+    next: Option<Place>,
     /// Messages looked at.
     looked_at: u64,
 }
@@ -228,7 +230,7 @@ pub(super) async fn found_in(
 ) -> Result<Found, Trouble> {
     let spans: Arc<[Span]> = spans.into();
     let mut found = Found::default();
-    let mut next = spans.first().map(|(first, _)| (0, *first));
+    let mut next = beginning(&spans);
     while let Some(place) = next {
         let (query, spans) = (query.clone(), spans.clone());
         let page = store.read(move |snapshot| page(snapshot, mailbox, &spans, place, &query)).await?;
@@ -263,42 +265,16 @@ fn halves(spans: &[Span]) -> (Vec<Span>, Vec<Span>) {
     (one, other)
 }
 
-fn page(
-    snapshot: &Snapshot,
-    mailbox: MailboxId,
-    spans: &[(u32, u32)],
-    (mut span, mut uid): (usize, u32),
-    query: &Query,
-) -> Result<Page, Trouble> {
-    let mut page = Page { found: Vec::new(), next: None, looked_at: 0 };
-    let (mut rows_left, mut bytes_left) = (SEARCH_PAGE_ROWS, SEARCH_PAGE_BYTES);
-    while let Some((_, last)) = spans.get(span) {
-        let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)?;
-        rows_left -= rows.len();
-        for row in &rows {
-            page.looked_at += 1;
-            if let Some(score) = matches(snapshot, query, row, &mut bytes_left)? {
-                page.found.push((row.uid, row.modseq, query.is_scored().then_some(score)));
-            }
-            if bytes_left == 0 && row.uid.0 < *last {
-                page.next = Some((span, row.uid.0 + 1));
-                return Ok(page);
-            }
+fn page(snapshot: &Snapshot, mailbox: MailboxId, spans: &[Span], place: Place, query: &Query) -> Result<Page, Trouble> {
+    let (mut found, mut looked_at, mut bytes_left) = (Vec::new(), 0, SEARCH_PAGE_BYTES);
+    let next = read_rows(snapshot, mailbox, spans, place, SEARCH_PAGE_ROWS, |row| {
+        looked_at += 1;
+        if let Some(score) = matches(snapshot, query, row, &mut bytes_left)? {
+            found.push((row.uid, row.modseq, query.is_scored().then_some(score)));
         }
-        match rows.last() {
-            Some(row) if rows_left == 0 && row.uid.0 < *last => page.next = Some((span, row.uid.0 + 1)),
-            _ => {
-                span += 1;
-                page.next = spans.get(span).map(|(first, _)| (span, *first));
-                uid = page.next.map_or(0, |(_, first)| first);
-            }
-        }
-        if rows_left == 0 || bytes_left == 0 {
-            return Ok(page);
-        }
-    }
-    page.next = None;
-    Ok(page)
+        Ok(if bytes_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(Page { found, next, looked_at })
 }
 
 /// The score of a message if it matches, 100 when no scores are asked for. Reads what the query asks for, and takes it off

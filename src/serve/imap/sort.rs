@@ -2,16 +2,18 @@
 
 use super::Session;
 use super::failure::{Failure, no};
+use super::rows::{beginning, read_rows};
 use super::search::Found;
 use crate::limits::{SORT_NUMBERS_AT_ONCE, SORT_PAGE_ROWS};
 use crate::mail::index::BodyIndex;
-use crate::mail::message::{MailboxId, MessageRow, Uid};
+use crate::mail::message::Uid;
 use crate::mail::sort::{SortList, SortPlan};
 use crate::mail::view::Span;
-use crate::store::{Snapshot, Trouble};
+use crate::store::Snapshot;
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::order::{self, Sort};
 use crate::wire::imap::{Code, Correlators, Esearch, Results};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 impl Session {
@@ -72,12 +74,12 @@ impl Session {
         let scores: Arc<[(u32, u8)]> = found.uids.iter().zip(found.scores).collect();
         let plan = Arc::new(plan);
         let mut list = SortList::default();
-        let mut next = spans.first().map(|(first, _)| (0, *first));
+        let mut next = beginning(&spans);
         while let Some(place) = next {
             let (plan, spans, scores) = (plan.clone(), spans.clone(), scores.clone());
             let read = move |snapshot: &Snapshot| {
                 let mut page = SortList::default();
-                let next = read_page(snapshot, mailbox, &spans, place, |row| {
+                let next = read_rows(snapshot, mailbox, &spans, place, SORT_PAGE_ROWS, |row| {
                     let index = match plan.reads_index() {
                         true => snapshot.body_index(row.body)?,
                         false => BodyIndex::default(),
@@ -85,7 +87,7 @@ impl Session {
                     let known =
                         scores.binary_search_by_key(&row.uid.0, |(uid, _)| *uid).ok().and_then(|at| scores.get(at));
                     page.push(&plan, row, &index, known.map_or(0, |(_, score)| *score));
-                    Ok(())
+                    Ok(ControlFlow::Continue(()))
                 })?;
                 page.sort();
                 Ok((page, next))
@@ -108,30 +110,4 @@ impl Session {
             _ => uids.map(|uid| uid.0).collect(),
         }
     }
-}
-
-/// Gives the rows of one page of these spans, from a place on, to `take`; returns the place after it.
-pub(super) fn read_page(
-    snapshot: &Snapshot,
-    mailbox: MailboxId,
-    spans: &[Span],
-    (mut span, mut uid): (usize, u32),
-    mut take: impl FnMut(&MessageRow) -> Result<(), Trouble>,
-) -> Result<Option<(usize, u32)>, Trouble> {
-    let mut rows_left = SORT_PAGE_ROWS;
-    while let Some((_, last)) = spans.get(span) {
-        let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)?;
-        rows_left -= rows.len();
-        rows.iter().try_for_each(&mut take)?;
-        match rows.last() {
-            Some(row) if rows_left == 0 && row.uid.0 < *last => return Ok(Some((span, row.uid.0 + 1))),
-            _ => {
-                span += 1;
-                let next = spans.get(span).map(|(first, _)| (span, *first));
-                let Some((_, first)) = next.filter(|_| rows_left > 0) else { return Ok(next) };
-                uid = first;
-            }
-        }
-    }
-    Ok(None)
 }

@@ -2,8 +2,8 @@
 
 use super::Session;
 use super::failure::{Failure, no};
-use super::sort::read_page;
-use crate::limits::SORT_NUMBERS_AT_ONCE;
+use super::rows::{beginning, read_rows};
+use crate::limits::{SORT_NUMBERS_AT_ONCE, SORT_PAGE_ROWS};
 use crate::mail::thread::{Piece, Threader, Threads};
 use crate::mail::view::Span;
 use crate::store::Snapshot;
@@ -11,6 +11,7 @@ use crate::wire::imap::Code;
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::order::{Thread, ThreadAlgorithm, ThreadWriter};
 use crate::wire::imap::sequence::NumberSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 impl Session {
@@ -50,13 +51,13 @@ impl Session {
         let mailbox = selected.mailbox;
         let spans: Arc<[Span]> = found.ranges().into();
         let mut threader = Threader::new(algorithm);
-        let mut next = spans.first().map(|(first, _)| (0, *first));
+        let mut next = beginning(&spans);
         while let Some(place) = next {
             let spans = spans.clone();
             let read = move |snapshot: &Snapshot| {
-                let next = read_page(snapshot, mailbox, &spans, place, |row| {
+                let next = read_rows(snapshot, mailbox, &spans, place, SORT_PAGE_ROWS, |row| {
                     threader.add(row, &snapshot.body_index(row.body)?);
-                    Ok(())
+                    Ok(ControlFlow::Continue(()))
                 })?;
                 Ok((threader, next))
             };
