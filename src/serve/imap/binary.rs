@@ -6,8 +6,9 @@
 //! size needs a few pieces of memory.
 
 use super::Session;
+use super::body::{read, shorter};
 use super::failure::Failure;
-use super::page::{Untold, read};
+use super::page::Untold;
 use crate::limits::{BINARY_PAGE_BYTES, FETCH_HEADER_BYTES_MAX, FETCH_INLINE_BYTES_MAX, FETCH_PIECE_BYTES};
 use crate::mail::index::{BodyIndex, TransferEncoding, names_unknown_encoding};
 use crate::mail::message::{BodyId, MessageRow};
@@ -223,7 +224,7 @@ impl Progress {
         let end = coded.bytes.end.min(self.at + FETCH_PIECE_BYTES);
         let piece = snapshot.body_range(coded.body, self.at..end)?;
         if piece.is_empty() {
-            return Err(Trouble::Failed("a body is shorter than its message says".to_owned()));
+            return Err(shorter());
         }
         self.at += piece.len() as u64;
         let before = out.len();

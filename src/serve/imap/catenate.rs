@@ -2,16 +2,16 @@
 
 use super::Session;
 use super::access::named;
+use super::body::{read_fields, shorter};
 use super::failure::{Failure, no};
-use crate::limits::{FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES};
+use crate::limits::FETCH_PIECE_BYTES;
 use crate::mail::access::{Access, Rights};
 use crate::mail::message::{BodyId, MailboxId, Uid};
 use crate::mail::section::{cut, locate};
 use crate::store::{Snapshot, Trouble};
-use crate::wire::header;
-use crate::wire::imap::Code;
 use crate::wire::imap::command::SectionText;
 use crate::wire::imap::url::MessageUrl;
+use crate::wire::imap::{Code, Status};
 use std::ops::Range;
 
 /// What a URL means.
@@ -44,7 +44,7 @@ impl Session {
             Ok(false) => {
                 self.arriving = None;
                 let (code, text) = (Code::BadUrl(&url), "There is nothing by this URL");
-                self.conversation.refuse_append(crate::wire::imap::Status::No, code, text, &mut self.line.out);
+                self.conversation.refuse_append(Status::No, code, text, &mut self.line.out);
                 Ok(())
             }
             Err(failure) => self.refuse_arriving(failure),
@@ -81,7 +81,7 @@ impl Session {
                 other => other?,
             };
             if bytes.is_empty() {
-                return Err(Trouble::Failed("a body is shorter than its message says".to_owned()).into());
+                return Err(shorter().into());
             }
             at += bytes.len() as u64;
             self.take_in(&bytes).await?;
@@ -126,10 +126,5 @@ fn find(
         _ => return Ok(Some(Named::Stored(message.body, cut(range, url.partial)))),
     };
     let names: Vec<Vec<u8>> = names.iter().map(|name| name.clone().into_bytes()).collect();
-    let block =
-        super::page::read(snapshot, message.body, range.start..range.end.min(range.start + FETCH_HEADER_BYTES_MAX))?;
-    let mut fields = Vec::new();
-    header::select(&block, &names, wanted, &mut fields);
-    let told = cut(0..fields.len() as u64, url.partial);
-    Ok(Some(Named::Fields(fields.get(told.start as usize..told.end as usize).unwrap_or_default().to_vec())))
+    read_fields(snapshot, message.body, range, (&names, wanted), url.partial).map(|fields| Some(Named::Fields(fields)))
 }

@@ -1,9 +1,10 @@
 //! FETCH and UID FETCH: pages of rows, streamed literals, `\Seen`.
 
 use super::Session;
+use super::body::push_piece;
 use super::failure::{Failure, bad, no, words};
 use super::news::gone_since;
-use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, push_piece, render};
+use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, render};
 use super::select::{set_of, vanished_by_comparison};
 use crate::mail::access::Rights;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};

@@ -22,7 +22,7 @@
 //! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`], [`catenate`] | APPEND, REPLACE |
-//! | [`fetch`], [`page`], [`binary`] | FETCH |
+//! | [`fetch`], [`page`], [`binary`], [`body`] | FETCH |
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`], [`multisearch`] | SEARCH, ESEARCH |
@@ -37,6 +37,7 @@ mod access;
 mod acl;
 mod append;
 mod binary;
+mod body;
 mod catenate;
 mod compress;
 mod dispatch;

@@ -5,15 +5,15 @@
 //! fetched, and a literal larger than [`FETCH_INLINE_BYTES_MAX`] is left to be streamed.
 
 use super::binary::{Binary, Coded, Measured, Told};
+use super::body::{push_piece, push_without_nul, read, read_fields, shorter};
 use crate::limits::{
-    FETCH_HEADER_BYTES_MAX, FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX,
-    PREVIEW_PAGE_BYTES, PREVIEW_READ_BYTES,
+    FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX, PREVIEW_PAGE_BYTES,
+    PREVIEW_READ_BYTES,
 };
 use crate::mail::index::{BodyIndex, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::mail::section::{cut, locate};
 use crate::store::{Snapshot, Trouble};
-use crate::wire::header;
 use crate::wire::imap::command::{BodySection, FetchItem, Partial, SectionText};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Dialect, FetchRow, ObjectId, Out, push_section_name};
@@ -499,14 +499,9 @@ impl<'a> Renderer<'a> {
             return Ok(None);
         };
         if let Some((names, wanted)) = &section.fields {
-            let range = range.start..range.end.min(range.start + FETCH_HEADER_BYTES_MAX);
-            let block = read(self.snapshot, message.body, range)?;
-            let mut selected = Vec::new();
-            header::select(&block, names, *wanted, &mut selected);
-            let cut = cut(0..selected.len() as u64, section.partial);
-            let selected = selected.get(cut.start as usize..cut.end as usize).unwrap_or_default();
+            let selected = read_fields(self.snapshot, message.body, range, (names, *wanted), section.partial)?;
             row.literal(&mut self.out, &section.name, selected.len() as u64);
-            push_without_nul(&mut self.out, selected);
+            push_without_nul(&mut self.out, &selected);
             return Ok(None);
         }
         let range = cut(range, section.partial);
@@ -545,51 +540,6 @@ impl<'a> Renderer<'a> {
     }
 }
 
-fn shorter() -> Trouble {
-    Trouble::Failed("a body is shorter than its message says".to_owned())
-}
-
-/// Bytes of a body, all of them.
-pub(super) fn read(snapshot: &Snapshot, body: BodyId, range: Range<u64>) -> Result<Vec<u8>, Trouble> {
-    if range.is_empty() {
-        return Ok(Vec::new());
-    }
-    let bytes = snapshot.body_range(body, range.clone())?;
-    if (bytes.len() as u64) < range.end - range.start { Err(shorter()) } else { Ok(bytes) }
-}
-
-/// Appends the first bytes of a range of a body, see [`Snapshot::read_body`]; NUL leaves as another byte.
-pub(super) fn push_piece(
-    snapshot: &Snapshot,
-    body: BodyId,
-    range: Range<u64>,
-    out: &mut Vec<u8>,
-    mut deflated: Option<&mut Vec<Range<usize>>>,
-) -> Result<u64, Trouble> {
-    let (start, before) = (out.len(), deflated.as_ref().map_or(0, |deflated| deflated.len()));
-    let read = snapshot.read_body(body, range, out, deflated.as_deref_mut())?;
-    let mut at = start;
-    for place in deflated.iter().flat_map(|deflated| deflated.iter().skip(before)) {
-        replace_nul(out.get_mut(at..place.start).unwrap_or_default());
-        at = place.end;
-    }
-    replace_nul(out.get_mut(at..).unwrap_or_default());
-    Ok(read)
-}
-
-/// Appends bytes of a message. NUL, which a literal cannot carry (RFC 3501 section 9, CHAR8), leaves as 0x80.
-pub(super) fn push_without_nul(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(bytes);
-    replace_nul(out.get_mut(start..).unwrap_or_default());
-}
-
-fn replace_nul(bytes: &mut [u8]) {
-    if memchr::memchr(0, bytes).is_some() {
-        bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0x80);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -606,29 +556,34 @@ mod tests {
         assert_eq!(following(&highest, place(0, u32::MAX)), place(1, 0));
     }
 
+    /// For one item of the message with UID 1.
+    fn request(mailbox: MailboxId, item: Item, row: Option<FetchRow>) -> Request {
+        let plan = Plan {
+            items: vec![item],
+            changed_since: None,
+            sets_seen: false,
+            condstore: false,
+            dialect: Dialect::default(),
+            splices: false,
+        };
+        Request {
+            mailbox,
+            stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
+            plan: Arc::new(plan),
+            place: Place { stretch: 0, uid: 1, item: 0 },
+            row,
+            measured: None,
+            seen_now: Arc::default(),
+            keywords_told: 0,
+        }
+    }
+
     #[test]
     fn a_row_that_cannot_be_gone_on_with_is_ended() {
         let disk = std::sync::Arc::new(crate::store::MemoryDisk::new());
         let store = crate::store::Store::open_on(disk, crate::store::Options::new("")).unwrap();
         let page = |row: Option<FetchRow>| {
-            let plan = Plan {
-                items: vec![Item::Size],
-                changed_since: None,
-                sets_seen: false,
-                condstore: false,
-                dialect: Dialect::default(),
-                splices: false,
-            };
-            let request = Request {
-                mailbox: MailboxId(99),
-                stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
-                plan: Arc::new(plan),
-                place: Place { stretch: 0, uid: 1, item: 0 },
-                row,
-                measured: None,
-                seen_now: Arc::default(),
-                keywords_told: 0,
-            };
+            let request = request(MailboxId(99), Item::Size, row);
             smol::block_on(store.read(move |snapshot| render(snapshot, request)))
         };
         assert!(matches!(page(None), Err(Trouble::NotFound)));
@@ -655,33 +610,9 @@ mod tests {
         for (lazy, told) in
             [(true, "* 1 FETCH (PREVIEW NIL)\r\n"), (false, "* 1 FETCH (PREVIEW \"Preview text!\")\r\n")]
         {
-            let plan = Plan {
-                items: vec![Item::Preview { lazy }],
-                changed_since: None,
-                sets_seen: false,
-                condstore: false,
-                dialect: Dialect::default(),
-                splices: false,
-            };
-            let request = Request {
-                mailbox: inbox,
-                stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
-                plan: Arc::new(plan),
-                place: Place { stretch: 0, uid: 1, item: 0 },
-                row: None,
-                measured: None,
-                seen_now: Arc::default(),
-                keywords_told: 64,
-            };
+            let request = request(inbox, Item::Preview { lazy }, None);
             let page = smol::block_on(store.read(move |snapshot| render(snapshot, request))).unwrap();
             assert_eq!(String::from_utf8_lossy(&page.out), told);
         }
-    }
-
-    #[test]
-    fn nul_leaves_as_another_byte() {
-        let mut out = b"\0".to_vec();
-        push_without_nul(&mut out, b"a\0b");
-        assert_eq!(out, b"\0a\x80b");
     }
 }
