@@ -9,13 +9,14 @@
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
 //! | [`control`], [`queue`] | the control socket, and the commands that come over it |
-//! | [`settings`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
+//! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
 //! | [`supervise`], [`accept`], [`cores`] | a running node, from first connection to last |
 //! | [`log`], [`failure`] | what it tells its owner |
 
 pub mod accept;
+mod blank;
 pub mod check;
 pub mod command;
 pub mod compact;

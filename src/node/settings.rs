@@ -520,52 +520,6 @@ pub const KEYS: &[Key] = &[
 ];
 
 impl Settings {
-    /// Nothing yet: the start of reading a file. Not a valid configuration.
-    pub(super) fn blank() -> Settings {
-        Settings {
-            hostname: Domain::new(""),
-            addresses: Vec::new(),
-            domains: Vec::new(),
-            tag_separators: String::new(),
-            tag_mailboxes: false,
-            block_senders: Vec::new(),
-            user: String::new(),
-            group: String::new(),
-            sent_copy: false,
-            undo_send: Duration::ZERO,
-            submission_shows_client: false,
-            plaintext_login_on_loopback: false,
-            channel_binding: false,
-            log_level: LevelFilter::Info,
-            dns_server: None,
-            dnssec: false,
-            trust_anchor_file: PathBuf::new(),
-            listen: Listen::default(),
-            tls_cert: PathBuf::new(),
-            tls_key: PathBuf::new(),
-            dkim_keys: Vec::new(),
-            message_bytes_max: 0,
-            sessions: 0,
-            sessions_per_peer: 0,
-            relay: Relay {
-                server: SmarthostTable::new("").server,
-                route: None,
-                hello: None,
-                source_address: Vec::new(),
-                private_targets: false,
-                tls_reports: false,
-                retry_after: Vec::new(),
-                give_up_after: Duration::ZERO,
-                delay_notice_after: Duration::ZERO,
-            },
-            checkpoint_after: Duration::ZERO,
-            cache_bytes: 0,
-            journal_bytes: 0,
-            smarthosts: Vec::new(),
-            directory: Directory::default(),
-        }
-    }
-
     /// The owner's login: the main address in lower case.
     pub fn login(&self) -> Result<String, Failure> {
         let main = self.addresses.first().map(|address| address.to_string().to_lowercase());
