@@ -21,6 +21,9 @@ use std::time::Duration;
 
 // ---- every service
 
+/// Seconds that an armed timer may ring before the deadline asked for and be left as it is: a busy session arms its timer
+/// once in a minute, and one at rest is woken in vain once at most.
+pub const ALARM_EARLY_SECONDS_MAX: u64 = 60;
 /// Bytes one read from a socket may bring into a session.
 pub const READ_BUFFER_BYTES: usize = 4096;
 

@@ -127,8 +127,13 @@ pub const SORT_NUMBERS_AT_ONCE: usize = 2048;
 pub const THREAD_ABSENT_MAX: usize = 200_000;
 /// Steps up in threads that one THREAD takes to find loops: tens of milliseconds. No real mailbox needs a hundredth.
 pub const THREAD_STEPS_MAX: u32 = 10_000_000;
-/// Seconds without a command after which a session ends: RFC 3501 section 5.4 wants 30 minutes at least.
+/// Seconds from one answer to the next command after which a session ends that does not wait to be told of news: RFC 9051 section 5.4
+/// wants 30 minutes at least.
 pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
+/// Fewest seconds from one keep-alive to the next: no router forgets sooner, and each wakes a phone's radio.
+pub const IMAP_KEEPALIVE_SECONDS_MIN: u64 = 60;
+/// Most seconds from one keep-alive to the next: what RFC 2177 allows a client that keeps its connection open itself.
+pub const IMAP_KEEPALIVE_SECONDS_MAX: u64 = 29 * 60;
 /// Seconds from the greeting to a successful login.
 pub const IMAP_LOGIN_SECONDS_MAX: u64 = 120;
 /// Bytes that the messages of one APPEND wait in memory before those that follow wait on the disk.

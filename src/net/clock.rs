@@ -4,6 +4,7 @@
 //! ([`Clock::steady`]) only goes forward. Every wait is measured on the steady clock, so that setting the wall clock
 //! neither hurries nor stalls a session.
 
+use crate::limits::ALARM_EARLY_SECONDS_MAX;
 use crate::wire::date::Timestamp;
 use smol::Timer;
 use std::collections::BTreeMap;
@@ -98,8 +99,9 @@ impl rustls::time_provider::TimeProvider for Clock {
 /// A deadline that is moved at every call and almost never rings.
 ///
 /// Kept by its owner between calls: as long as the system timer that is armed rings no later than the deadline asked
-/// for, it is left alone, and when it rings too early it is armed again. A session that reads a thousand commands with
-/// half an hour of patience each so touches the reactor's timers once in half an hour, not a thousand times.
+/// for, and not much earlier, it is left alone, and when it rings too early it is armed again. A session that reads a
+/// thousand commands in a minute with half an hour of patience each so touches the reactor's timers once, not a thousand
+/// times; and one that waits for long is not woken in vain for a deadline that it had before.
 #[derive(Default)]
 pub(super) struct Alarm {
     timer: Option<Timer>,
@@ -131,7 +133,7 @@ impl Alarm {
             }
             let at = start.checked_add(deadline);
             let timer = match (&mut self.timer, at) {
-                (Some(timer), _) if timer.will_fire() && self.armed_for <= deadline => timer,
+                (Some(timer), _) if timer.will_fire() && is_near(self.armed_for, deadline) => timer,
                 (timer, Some(at)) => {
                     self.armed_for = deadline;
                     match timer {
@@ -157,6 +159,11 @@ impl Alarm {
     pub(super) fn stand_down(&mut self) {
         self.sleeper = None;
     }
+}
+
+/// Whether a timer that rings then may stay for this deadline.
+fn is_near(armed_for: Duration, deadline: Duration) -> bool {
+    armed_for <= deadline && deadline - armed_for <= Duration::from_secs(ALARM_EARLY_SECONDS_MAX)
 }
 
 /// The hand of a virtual clock: held by a test, which alone moves it.
@@ -302,6 +309,13 @@ mod tests {
         assert_eq!(smol::block_on(clock.within(Duration::ZERO, async { 7 })), Some(7));
         let never = std::future::pending::<()>();
         assert_eq!(smol::block_on(clock.within(Duration::ZERO, never)), None);
+    }
+
+    #[test]
+    fn a_timer_that_is_left_armed_rings_a_little_early_at_most() {
+        let seconds = Duration::from_secs;
+        assert!(is_near(seconds(100), seconds(100)) && is_near(seconds(100), seconds(160)));
+        assert!(!is_near(seconds(100), seconds(161)) && !is_near(seconds(101), seconds(100)));
     }
 
     #[test]

@@ -43,6 +43,13 @@ enum Channel {
     Tls(Box<TlsStream<Socket>>),
 }
 
+/// When a call gives up: at a moment on the steady clock, or so long after it first had to wait.
+#[derive(Clone, Copy)]
+enum Deadline {
+    At(Duration),
+    In(Duration),
+}
+
 /// What carries the bytes.
 pub(super) enum Socket {
     Tcp(Async<TcpStream>),
@@ -66,7 +73,16 @@ impl Stream {
     /// A peer that ends a TLS session without close_notify (many do) has ended the stream, too: 0, not an error. The
     /// protocols above mark the end of what they send themselves, so that a cut is never taken for an end.
     pub async fn read(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
-        match self.read_to_true_end(buffer, wait).await {
+        self.read_by(buffer, Deadline::In(wait)).await
+    }
+
+    /// As [`Stream::read`], until a moment on the steady clock.
+    pub async fn read_until(&mut self, buffer: &mut [u8], deadline: Duration) -> io::Result<usize> {
+        self.read_by(buffer, Deadline::At(deadline)).await
+    }
+
+    async fn read_by(&mut self, buffer: &mut [u8], deadline: Deadline) -> io::Result<usize> {
+        match self.by(deadline, |channel, task| channel.poll_read(task, buffer)).await {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             other => other,
         }
@@ -204,20 +220,31 @@ impl Stream {
         }
     }
 
-    /// Runs one poll function under a deadline. The work is polled first: a call that need not wait costs no timer.
     async fn within<T>(
         &mut self,
         wait: Duration,
+        work: impl FnMut(&mut Channel, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        self.by(Deadline::In(wait), work).await
+    }
+
+    /// Runs one poll function under a deadline. The work is polled first: a call that need not wait costs no timer.
+    async fn by<T>(
+        &mut self,
+        mut deadline: Deadline,
         mut work: impl FnMut(&mut Channel, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
         let Stream { channel, clock, alarm, .. } = self;
-        let mut deadline = None;
         let outcome = poll_fn(|task| {
             if let Poll::Ready(done) = work(channel, task) {
                 return Poll::Ready(done);
             }
-            let deadline = *deadline.get_or_insert_with(|| clock.steady().saturating_add(wait));
-            ready!(alarm.poll(clock, deadline, task));
+            let at = match deadline {
+                Deadline::At(at) => at,
+                Deadline::In(wait) => clock.steady().saturating_add(wait),
+            };
+            deadline = Deadline::At(at);
+            ready!(alarm.poll(clock, at, task));
             Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
         });
         let result = outcome.await;

@@ -36,6 +36,7 @@ impl Settings {
             message_bytes_max: 0,
             sessions: 0,
             sessions_per_peer: 0,
+            imap_keepalive: Duration::ZERO,
             relay: Relay {
                 server: SmarthostTable::new("").server,
                 route: None,

@@ -2,7 +2,7 @@
 //!
 //! Everything wrong in a file is refused with file, line, key and what was expected; nothing is guessed or passed over.
 
-use crate::limits::CONFIGURATION_BYTES_MAX;
+use crate::limits::{CONFIGURATION_BYTES_MAX, IMAP_KEEPALIVE_SECONDS_MIN};
 use crate::node::directory::{
     self, ADDRESS_KEYS, AddressTable, Alias, Contradiction, DOMAIN_KEYS, DomainTable, TableKey,
 };
@@ -321,6 +321,9 @@ fn check(settings: &Settings) -> Result<(), (&'static str, String)> {
     if settings.user.is_empty() && !settings.group.is_empty() {
         return Err(("group", "a group needs a user too".into()));
     }
+    if (1..IMAP_KEEPALIVE_SECONDS_MIN).contains(&settings.imap_keepalive.as_secs()) {
+        return Err(("imap.keepalive", "at least a minute (\"1m\"), or \"0s\" for none".into()));
+    }
     Ok(())
 }
 
@@ -447,6 +450,17 @@ mod tests {
         let plain = format!("{START}[relay]\nlogin = \"a\"\npassword_file = \"b\"\nsecurity = \"plain\"\n");
         assert_eq!(refused(&plain), "h.toml:6: relay.security: a password is not sent without TLS");
         assert!(refused(&format!("{START}[relay]\nlogin = \"a\"\n")).contains("needs relay.password_file"));
+    }
+
+    #[test]
+    fn keep_alives_come_every_1_to_29_minutes_or_never() {
+        let with = |wait: &str| format!("{START}[imap]\nkeepalive = \"{wait}\"\n");
+        for (wait, seconds) in [("1m", 60), ("29m", 29 * 60), ("0s", 0)] {
+            assert_eq!(parse("x", &with(wait)).unwrap().imap_keepalive.as_secs(), seconds);
+        }
+        assert_eq!(defaults().unwrap().imap_keepalive.as_secs(), 24 * 60);
+        assert_eq!(refused(&with("59s")), "h.toml:4: imap.keepalive: at least a minute (\"1m\"), or \"0s\" for none");
+        assert!(refused(&with("30m")).starts_with("h.toml:4: imap.keepalive: expected a duration"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! From [`KEYS`] the file is read and the sample is printed, so that neither can know a key that the other lacks.
 //! Not the configuration as sessions see it: that is [`crate::serve::Site`], made from this.
 
+use crate::limits::IMAP_KEEPALIVE_SECONDS_MAX;
 use crate::mail::addressbook::{GatewayTls, SenderPattern};
 use crate::mail::scope::DomainPattern;
 use crate::node::directory::Directory;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub sessions: u64,
     /// `limits.sessions_per_peer`
     pub sessions_per_peer: u64,
+    /// `imap.keepalive`; zero: none.
+    pub imap_keepalive: Duration,
     /// `relay.*`
     pub relay: Relay,
     /// `store.checkpoint_after`
@@ -412,6 +415,14 @@ pub const KEYS: &[Key] = &[
         "50",
         "Connections at once from one IPv4 address or one IPv6 /64 network, per service.",
         Slot::Count(|s| &mut s.sessions_per_peer, 1, 10_000),
+    ),
+    key(
+        "imap.keepalive",
+        r#""24m""#,
+        "A mail program that waits for news (IDLE) is told so often that it is still connected, all of them at the same\n\
+         moment, or its router would forget the connection; 1 to 29 minutes. Less where news stop coming after some\n\
+         silence. \"0s\": nothing is said, and whoever says nothing for 30 minutes is disconnected.",
+        Slot::Wait(|s| &mut s.imap_keepalive, 0, IMAP_KEEPALIVE_SECONDS_MAX),
     ),
     key(
         "relay.host",

@@ -50,6 +50,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         undo_send: settings.undo_send,
         submission_shows_client: settings.submission_shows_client,
         signing_keys: read_signing_keys(settings, base)?.into(),
+        imap_keepalive: Some(settings.imap_keepalive).filter(|every| !every.is_zero()),
         relay: RelayPolicy {
             route: route_policy(settings),
             smarthost: smarthosts.default,

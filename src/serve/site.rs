@@ -41,6 +41,9 @@ pub struct Site {
     pub submission_shows_client: bool,
     /// What signs the mail that leaves (DKIM), at most [`crate::limits::DKIM_KEYS_MAX`]; empty: it is not signed.
     pub signing_keys: Arc<[Key]>,
+    /// How often an IMAP session that waits for news hears that it is still connected; `None`: never, and it ends like any other
+    /// that is silent.
+    pub imap_keepalive: Option<Duration>,
     /// How mail leaves.
     pub relay: RelayPolicy,
     /// Sessions at once.

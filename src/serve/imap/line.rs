@@ -60,11 +60,12 @@ impl Line {
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reads at least one byte, or 0 at the end; cancel-safe. [`io::ErrorKind::InvalidData`]: it cannot be decompressed.
-    pub async fn read(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<usize> {
+    /// Reads at least one byte, or 0 at the end, until a moment on the steady clock; cancel-safe.
+    /// [`io::ErrorKind::InvalidData`]: it cannot be decompressed.
+    pub async fn read(&mut self, buffer: &mut [u8], until: Duration) -> io::Result<usize> {
         let Some(layer) = &mut self.layer else {
             if self.unread.is_empty() {
-                return self.stream()?.read(buffer, wait).await;
+                return self.stream()?.read_until(buffer, until).await;
             }
             let count = self.unread.len().min(buffer.len());
             let again = self.unread.drain(..count);
@@ -83,7 +84,7 @@ impl Line {
                 Ok(read) => return Ok(read),
                 Err(Garbled) => return Err(io::ErrorKind::InvalidData.into()),
             }
-            let read = stream.read(layer.inflow.room(), wait).await?;
+            let read = stream.read_until(layer.inflow.room(), until).await?;
             layer.inflow.came(read);
             if read == 0 {
                 return Ok(0);

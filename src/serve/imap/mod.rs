@@ -19,6 +19,7 @@
 //! | [`mailbox`] | CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE |
 //! | [`compress`] | COMPRESS |
 //! | [`watch`] | NOTIFY: what is told between commands |
+//! | [`rest`] | what is said, and how long is waited, while nothing happens |
 //! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`], [`catenate`] | APPEND, REPLACE |
@@ -54,6 +55,7 @@ mod news;
 mod page;
 mod progress;
 mod quota;
+mod rest;
 mod rows;
 mod search;
 mod select;
@@ -113,6 +115,7 @@ struct Session {
     access: Arc<Access>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
+    rest: rest::Rest,
     selected: Option<Selected>,
     enabled: Enabled,
     /// What was said of being told unasked.
@@ -139,6 +142,8 @@ enum Woken {
     /// Something happened elsewhere.
     NewsElsewhere,
     Stopping,
+    /// It is time to say that the connection still stands.
+    Quiet,
     TooLate,
 }
 
@@ -163,7 +168,8 @@ impl Session {
             channel_binding: site.channel_binding,
             append_bytes_max: site.message_bytes_max,
         };
-        let login_until = context.net.clock().steady() + Duration::from_secs(IMAP_LOGIN_SECONDS_MAX);
+        let now = context.net.clock().steady();
+        let login_until = now + Duration::from_secs(IMAP_LOGIN_SECONDS_MAX);
         Session {
             conversation: Conversation::new(terms),
             line,
@@ -173,6 +179,7 @@ impl Session {
             login: None,
             access: Arc::new(Access::none()),
             login_until,
+            rest: rest::Rest::new(now),
             selected: None,
             enabled: Enabled::default(),
             notified: watch::Notified::default(),
@@ -197,6 +204,10 @@ impl Session {
                     Some(why) => return Ok(why),
                     None => continue,
                 },
+                Woken::Quiet => {
+                    self.say_still_here();
+                    continue;
+                }
                 Woken::Garbled => {
                     response::bye(&mut self.line.out, Code::ClientBug, "This cannot be decompressed");
                     return Ok("garbled");
@@ -227,6 +238,7 @@ impl Session {
                     Next::End(why) => return Ok(why),
                 }
             }
+            self.rest = rest::Rest::new(self.context.net.clock().steady());
         }
     }
 
@@ -240,19 +252,15 @@ impl Session {
             // What a command could not tell.
             return Ok(Woken::News);
         }
-        let wait = match &self.login {
-            _ if self.arriving.is_some() => Duration::from_secs(IMAP_APPEND_SECONDS_MAX),
-            Some(_) => Duration::from_secs(IMAP_IDLE_SECONDS_MAX),
-            None => self.login_until.saturating_sub(self.context.net.clock().steady()),
-        };
-        if wait.is_zero() {
+        let (until, late) = self.rest_until();
+        if self.login.is_none() && self.context.net.clock().steady() >= until {
             // A read of what is there already takes no time, however often.
             return Ok(Woken::TooLate);
         }
         let read = async {
-            match self.line.read(buffer, wait).await {
+            match self.line.read(buffer, until).await {
                 Ok(read) => Ok(Woken::Input(read)),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Woken::TooLate),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(late),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData && self.line.compresses() => {
                     Ok(Woken::Garbled)
                 }

@@ -11,6 +11,7 @@ use super::Session;
 use super::access::{Allowed, visible};
 use super::failure::{Failure, no};
 use super::list::line_of;
+use super::rest::Rest;
 use crate::limits::NOTIFY_MAILBOXES_MAX;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
@@ -154,6 +155,14 @@ impl Notified {
         }
     }
 
+    /// Whether the client waits to be told of something, without a command.
+    pub fn waits(&self, idling: bool) -> bool {
+        match self {
+            Notified::Wishes(watch) => idling || watch.wishes.selected.is_some() || !watch.wishes.groups.is_empty(),
+            _ => idling,
+        }
+    }
+
     /// Whether an expunge may be told now, without a command (RFC 5465 section 6.1.2).
     pub fn tells_expunges(&self, idling: bool) -> bool {
         idling || !self.selected().is_some_and(|wish| wish.delayed)
@@ -234,6 +243,8 @@ impl Session {
         let now = self.look(&wishes).await?;
         if now.mailboxes.len() > NOTIFY_MAILBOXES_MAX {
             self.notified = Notified::Nothing;
+            // Its silence was allowed until now.
+            self.rest = Rest::new(self.context.net.clock().steady());
             let text = "There are too many mailboxes to watch";
             response::untagged(&mut self.line.out, Status::Ok, Code::NotificationOverflow, text);
             return Ok(());

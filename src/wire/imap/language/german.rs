@@ -131,6 +131,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("Some messages were changed by others", "Einige Nachrichten wurden von anderen geändert"),
     ("Some of the messages no longer exist", "Einige der Nachrichten gibt es nicht mehr"),
     ("Start TLS before you log in", "Vor der Anmeldung TLS beginnen"),
+    ("Still here", "Noch da"),
     ("Still working", "Noch in Arbeit"),
     ("TLS is not available", "TLS ist nicht verfügbar"),
     ("TLS is on already", "TLS ist schon eingeschaltet"),
