@@ -61,6 +61,15 @@ impl BodyIndex {
         self.signature.clear();
         self
     }
+
+    /// Whether it was made when [`PartKind::OtherMessage`] was not told from other leaves, and has some: its parts do not name all text.
+    /// May say so of one that names all.
+    pub fn lacks_texts(&self) -> bool {
+        const SHOWN: &[u8] = b"(\"message\" \"";
+        let shown = self.body_structure.windows(SHOWN.len()).filter(|found| found.eq_ignore_ascii_case(SHOWN)).count();
+        let messages = self.parts.iter().filter(|part| part.kind == PartKind::Message).count();
+        shown > messages && self.parts.iter().all(|part| part.kind != PartKind::OtherMessage)
+    }
 }
 
 /// The first 64 bits of the SHA-256 of a Message-ID without its angle brackets: enough to find the messages of a thread.
@@ -76,7 +85,7 @@ pub struct Part {
     pub kind: PartKind,
     /// Content-Transfer-Encoding.
     pub encoding: TransferEncoding,
-    /// The charset parameter of text parts, lower case.
+    /// The charset parameter of parts that SEARCH reads, lower case.
     pub charset: String,
     /// First byte of its header.
     pub header_start: u64,
@@ -100,6 +109,16 @@ pub enum PartKind {
     Multipart,
     /// `message/rfc822`: its one child is the inner message.
     Message,
+    /// Any other `message/*`: reports on deliveries (RFC 3464), pointers to messages and pieces of them (RFC 2046 section 5.2),
+    /// `message/global`. Text that SEARCH reads; no message that has parts, and no text that a person reads first.
+    OtherMessage,
+}
+
+impl PartKind {
+    /// Whether BODY and TEXT keys of SEARCH look into its body.
+    pub fn is_searched(self) -> bool {
+        matches!(self, PartKind::Text | PartKind::Html | PartKind::OtherMessage)
+    }
 }
 
 /// Makes the [`BodyIndex`] of a message in one pass over its bytes, however they are cut. Memory is bounded by
@@ -175,6 +194,7 @@ fn part_of(parts: &[ScannedPart], at: usize, part: &ScannedPart) -> Part {
             None => PartKind::Text,
             Some(content) if content.is(b"text", b"html") => PartKind::Html,
             Some(content) if structure::is_text(content) => PartKind::Text,
+            Some(content) if content.main.eq_ignore_ascii_case(b"message") => PartKind::OtherMessage,
             Some(_) => PartKind::Leaf,
         },
     };
@@ -184,9 +204,9 @@ fn part_of(parts: &[ScannedPart], at: usize, part: &ScannedPart) -> Part {
         kind,
         encoding: structure::encoding(parts, at)
             .map_or(TransferEncoding::Identity, |token| TransferEncoding::named(&token)),
-        charset: match kind {
-            PartKind::Text | PartKind::Html => String::from_utf8_lossy(charset).to_ascii_lowercase(),
-            _ => String::new(),
+        charset: match kind.is_searched() {
+            true => String::from_utf8_lossy(charset).to_ascii_lowercase(),
+            false => String::new(),
         },
         header_start: part.header_start,
         body_start: part.body_start,

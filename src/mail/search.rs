@@ -286,7 +286,7 @@ impl Test {
             },
             Test::Header { name, needle } => match facts.header {
                 Some(header) => is(header_contains(header, name, needle)),
-                None => unless_ruled_out(facts.signature, &header_texts(name, needle), Answer::NeedHeader),
+                None => unless_ruled_out(facts, &header_texts(name, needle), Answer::NeedHeader),
             },
             Test::Near(fields, word) => match facts.index {
                 Some(index) => {
@@ -300,7 +300,7 @@ impl Test {
                     let text = bare(&header_text(header, name));
                     is(words.iter().all(|word| fit(&text, word) != Fit::Not))
                 }
-                None => unless_ruled_out(facts.signature, &header_texts(name, ""), Answer::NeedHeader),
+                None => unless_ruled_out(facts, &header_texts(name, ""), Answer::NeedHeader),
             },
             Test::Body(needle) | Test::Text(needle) => {
                 let found = |hits: Hits| match self {
@@ -309,7 +309,7 @@ impl Test {
                 };
                 match (facts.hits, needles.get(*needle)) {
                     (Some(hits), _) => is(found(hits) >> needle & 1 == 1),
-                    (None, Some(needle)) => needle.unless_ruled_out(facts.signature),
+                    (None, Some(needle)) => needle.unless_ruled_out(facts),
                     (None, None) => Answer::No,
                 }
             }
@@ -319,20 +319,30 @@ impl Test {
 
 impl Needle {
     /// NeedHits, unless the signature is missing, or says that the needle is not in the message.
-    fn unless_ruled_out(&self, signature: Option<&[u8]>) -> Answer {
-        match (signature, &self.word) {
+    fn unless_ruled_out(&self, facts: &Facts) -> Answer {
+        match (facts.signature, &self.word) {
             (Some(signature), Some(word)) if may_contain_bare(signature, word) => Answer::NeedHits,
-            (Some(_), Some(_)) => Answer::No,
-            _ => unless_ruled_out(signature, &[self.text.needle()], Answer::NeedHits),
+            (Some(signature), Some(_)) => ruled_out(signature, facts, Answer::NeedHits),
+            _ => unless_ruled_out(facts, &[self.text.needle()], Answer::NeedHits),
         }
     }
 }
 
 /// `need`, unless the signature is missing, or says that one of these is not in the message.
-fn unless_ruled_out(signature: Option<&[u8]>, all_of: &[&[u8]], need: Answer) -> Answer {
-    match signature {
+fn unless_ruled_out(facts: &Facts, all_of: &[&[u8]], need: Answer) -> Answer {
+    match facts.signature {
         None => Answer::NeedSignature,
         Some(signature) if all_of.iter().all(|text| signature::may_contain(signature, text)) => need,
+        Some(signature) => ruled_out(signature, facts, need),
+    }
+}
+
+/// No; but `need` where the signature was made before all of the message's texts were read.
+fn ruled_out(signature: &[u8], facts: &Facts, need: Answer) -> Answer {
+    match facts.index {
+        _ if signature::is_current(signature) => Answer::No,
+        None => Answer::NeedIndex,
+        Some(index) if index.lacks_texts() => need,
         Some(_) => Answer::No,
     }
 }

@@ -65,7 +65,7 @@ fn part_at(parts: &[Part], path: &[u32]) -> Option<(usize, bool)> {
         part = match parts.get(part)?.kind {
             PartKind::Multipart => child(parts, part, *number)?,
             PartKind::Message => part_of_message(parts, inner_message(parts, part)?, *number)?,
-            PartKind::Leaf | PartKind::Text | PartKind::Html => return None,
+            PartKind::Leaf | PartKind::Text | PartKind::Html | PartKind::OtherMessage => return None,
         };
     }
     Some((part, false))

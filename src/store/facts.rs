@@ -166,6 +166,7 @@ fn encode_kind(kind: PartKind) -> u8 {
         PartKind::Html => 2,
         PartKind::Multipart => 3,
         PartKind::Message => 4,
+        PartKind::OtherMessage => 5,
     }
 }
 
@@ -176,6 +177,7 @@ fn decode_kind(byte: u8) -> Result<PartKind, Malformed> {
         2 => PartKind::Html,
         3 => PartKind::Multipart,
         4 => PartKind::Message,
+        5 => PartKind::OtherMessage,
         _ => return Err(Malformed),
     })
 }

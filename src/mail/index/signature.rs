@@ -3,7 +3,7 @@
 //!
 //! Receives folded text ([`crate::mail::text`]); hands on a signature, and what it says of a needle. Must always hold: a
 //! needle that is in the text is never said to be missing. An empty signature, and one of a version that this program
-//! does not know, may contain anything.
+//! does not know, may contain anything. One of the version before is right about what was text then: see [`is_current`].
 //!
 //! A signature is a byte for the version and then bits. Trigrams are kept as hashes of 16 bits until the end, and only then
 //! as many bits are made of them as they need.
@@ -11,12 +11,19 @@
 use crate::limits::{SIGNATURE_BITS_PER_TRIGRAM, SIGNATURE_BYTES_MAX, SIGNATURE_TRIGRAMS_MAX};
 
 /// To be changed with everything that decides which text a message has and which bits it sets: decoding, folding, hash.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The version of signatures that know nothing of what stood in `message/*` that is not `message/rfc822`.
+const VERSION_BEFORE: u8 = 2;
+
+/// Whether it says of all that is text now whether a message may contain it.
+pub fn is_current(signature: &[u8]) -> bool {
+    signature.first() == Some(&VERSION)
+}
 
 /// Whether a text with this signature may contain the needle, folded as the text was. A needle of less than three bytes
 /// may be anywhere.
 pub fn may_contain(signature: &[u8], folded_needle: &[u8]) -> bool {
-    let Some((&VERSION, bits)) = signature.split_first() else { return true };
+    let Some((&(VERSION | VERSION_BEFORE), bits)) = signature.split_first() else { return true };
     folded_needle.windows(3).all(|trigram| {
         let bit = bit_of(hash(trigram.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))), bits.len());
         bits.get(bit / 8).is_none_or(|byte| byte >> (bit % 8) & 1 == 1)
@@ -144,11 +151,14 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_may_contain_anything() {
-        for signature in [&b""[..], &[VERSION + 1, 0, 0], &[0]] {
+        for signature in [&b""[..], &[VERSION + 1, 0, 0], &[VERSION_BEFORE - 1, 0, 0], &[0]] {
             assert!(may_contain(signature, b"anything"));
         }
         // A text without trigrams.
-        assert!(!may_contain(&[VERSION, 0], b"anything"));
+        assert!(!may_contain(&[VERSION, 0], b"anything") && is_current(&[VERSION, 0]));
+        assert!(
+            !may_contain(&[VERSION_BEFORE, 0], b"anything") && !is_current(&[VERSION_BEFORE, 0]) && !is_current(b"")
+        );
     }
 
     #[test]

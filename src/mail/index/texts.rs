@@ -4,8 +4,8 @@
 //! bytes behind the scanner, because a line end may still turn out to belong to a boundary. Must always hold: what is read
 //! here are the stretches that SEARCH reads ([`crate::mail::search::stretches`]), through the same [`StretchDecoder`].
 
+use super::part_of;
 use super::signature::Trigrams;
-use super::{PartKind, part_of};
 use crate::limits::FETCH_HEADER_BYTES_MAX;
 use crate::mail::text::StretchDecoder;
 use crate::wire::mime::scan::{Open, ScannedPart};
@@ -78,7 +78,7 @@ impl Texts {
                     return;
                 }
                 let part = part_of(parts, self.part, part);
-                if matches!(part.kind, PartKind::Text | PartKind::Html) {
+                if part.kind.is_searched() {
                     self.decoder = StretchDecoder::text(part.encoding, &part.charset);
                     self.in_body = true;
                 }
@@ -185,11 +185,19 @@ mod tests {
             Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
             sof=\r\nt Gr=C3=BC=\r\n=C3=9Fe=20=\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nX-Inner: koi\r\n\
             Content-Type: text/plain; charset=koi8-r\r\nContent-Transfer-Encoding: base64\r\n\r\n8NLJ\r\n18XU\r\n--a\r\n\
+            Content-Type: message/delivery-status\r\n\r\nFinal-Recipient: zimmermann\r\n--a\r\n\
             Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nUXVva2th\r\n--a--\r\nepilogue\r\n";
         assert!(allows_all_of(message.as_bytes()));
         let signature = index(message.as_bytes(), 10).signature;
-        for there in ["grüße aus zanzibar", "PLAIN\r\ntext", "soft grüße ", "Привет", "X-INNER: koi", "application/pdf"]
-        {
+        for there in [
+            "grüße aus zanzibar",
+            "PLAIN\r\ntext",
+            "soft grüße ",
+            "Привет",
+            "X-INNER: koi",
+            "application/pdf",
+            "zimmermann",
+        ] {
             assert!(may_contain(&signature, fold(there).as_bytes()), "{there}");
         }
         for absent in ["preamble", "epilogue", "quokka", "text\r\n--a", "uxvva"] {
@@ -227,12 +235,11 @@ mod tests {
         let charset = "(; charset=(utf-8|iso-2022-jp|utf-16|koi8-r|x-none|us-ascii|gb18030|shift_jis))?";
         let encoding = "(Content-Transfer-Encoding: (base64|quoted-printable|8bit|x)\r\n)?";
         let lines = proptest::collection::vec(line(), 0..6);
-        let leaf = (field, charset, encoding, "(text/plain|text/html|text|a/b)", lines).prop_map(
-            |(field, charset, encoding, kind, lines)| {
+        let leaf = (field, charset, encoding, "(text/plain|text/html|text|a/b|message/global|message/x)", lines)
+            .prop_map(|(field, charset, encoding, kind, lines)| {
                 let header = format!("{field}Content-Type: {kind}{charset}\r\n{encoding}\r\n");
                 [header.into_bytes(), lines.concat()].concat()
-            },
-        );
+            });
         let blank = prop_oneof![9 => Just("\r\n"), 1 => Just("")];
         leaf.prop_recursive(3, 12, 4, move |part| {
             (

@@ -5,7 +5,7 @@
 
 use super::fuzzy::bare_into;
 use super::{Needle, Query};
-use crate::mail::index::{BodyIndex, PartKind};
+use crate::mail::index::BodyIndex;
 use crate::mail::text::StretchDecoder;
 use std::ops::Range;
 
@@ -35,12 +35,13 @@ impl Stretch {
     }
 }
 
-/// What there is to read of a message: its header, the headers of its parts, its text parts.
+/// What there is to read of a message: its header, the headers of its parts, its texts. All of them, unless the index
+/// [lacks texts](BodyIndex::lacks_texts).
 pub fn stretches(index: &BodyIndex) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for (at, part) in index.parts.iter().enumerate() {
         stretches.push(Stretch { bytes: part.header_start..part.body_start, part: at, is_header: true });
-        if matches!(part.kind, PartKind::Text | PartKind::Html) {
+        if part.kind.is_searched() {
             stretches.push(Stretch { bytes: part.body_start..part.body_end, part: at, is_header: false });
         }
     }

@@ -197,6 +197,37 @@ fn what_the_signature_rules_out_is_not_read() {
 }
 
 #[test]
+fn what_was_no_text_when_the_signature_was_made_is_looked_for() {
+    let message = b"Content-Type: multipart/report; boundary=a\r\n\r\n--a\r\nContent-Type: message/delivery-status\r\n\r\n\
+        Final-Recipient: rfc822; quokka@far.example\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: wombat\r\n--a--\r\n";
+    let mut indexer = Indexer::new();
+    indexer.push(message);
+    let now = indexer.finish();
+    // As rows were before: the report a leaf like others, the signature of the version before and without its text.
+    let mut before = now.clone();
+    before.parts[1].kind = PartKind::Leaf;
+    let plain =
+        BodyIndex { body_structure: b"(\"text\" \"plain\" (\"a\" \"(\\\"message\\\" \\\"\"))".to_vec(), ..index() };
+    assert_eq!([&now, &before, &plain].map(BodyIndex::lacks_texts), [false, true, false]);
+    let mut signature = vec![0; now.signature.len()];
+    signature[0] = now.signature[0] - 1;
+    let row = row();
+    let answer = |key: SearchKey, index: Option<&BodyIndex>, signature: &[u8]| {
+        let facts = Facts { row: &row, thread: None, index, signature: Some(signature), header: None, hits: None };
+        query(&key).decide(&facts)
+    };
+    let keys = [SearchKey::Body(text("quokka")), SearchKey::Fuzzy(Box::new(SearchKey::Body(text("quokka"))))];
+    for key in keys {
+        assert_eq!(answer(key.clone(), None, &signature), Answer::NeedIndex);
+        assert_eq!(answer(key.clone(), Some(&before), &signature), Answer::NeedHits);
+        assert_eq!(answer(key.clone(), Some(&plain), &signature), Answer::No);
+        signature[0] += 1;
+        assert_eq!(answer(key, None, &signature), Answer::No);
+        signature[0] -= 1;
+    }
+}
+
+#[test]
 fn fuzzy_finds_words_in_any_order_and_spelling() {
     use SearchKey::*;
     let fuzzy = |key: SearchKey| matches(Fuzzy(Box::new(key)));

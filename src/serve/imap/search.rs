@@ -9,7 +9,7 @@ use super::rows::{Place, beginning, read_rows};
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS, SEARCH_SAVED_RANGES_MAX,
 };
-use crate::mail::index::BodyIndex;
+use crate::mail::index::{BodyIndex, Indexer};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, Uid};
 use crate::mail::search::{Answer, Facts, Hits, Query, Sight, TextScan, TooManyStrings, stretches};
 use crate::mail::view::Span;
@@ -350,6 +350,14 @@ fn read_hits(
     query: &Query,
     bytes_left: &mut u64,
 ) -> Result<Hits, Trouble> {
+    let made_anew;
+    let index = match index.lacks_texts() {
+        true => {
+            made_anew = read_anew(snapshot, body, index, bytes_left)?;
+            &made_anew
+        }
+        false => index,
+    };
     let mut scan = TextScan::new(query);
     let wanted = stretches(index);
     let end_of_all = wanted.last().map_or(0, |stretch| stretch.bytes.end);
@@ -378,9 +386,54 @@ fn read_hits(
     Ok(scan.hits())
 }
 
+/// The index of a body as it would be made now. Of few bodies, or it would be kept.
+fn read_anew(snapshot: &Snapshot, body: BodyId, known: &BodyIndex, bytes_left: &mut u64) -> Result<BodyIndex, Trouble> {
+    let end = known.parts.first().map_or(0, |message| message.body_end);
+    let (mut indexer, mut at) = (Indexer::new(), 0);
+    while at < end {
+        let read = snapshot.body_range(body, at..end.min(at + FETCH_PIECE_BYTES))?;
+        if read.is_empty() {
+            return Err(Trouble::Failed("a body is shorter than its index says".to_owned()));
+        }
+        at += read.len() as u64;
+        *bytes_left = bytes_left.saturating_sub(read.len() as u64);
+        indexer.push(&read);
+    }
+    Ok(indexer.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::index::PartKind;
+    use crate::mail::view::UidMap;
+    use crate::store::{Deliver, MemoryDisk, Op, Options, Target};
+
+    #[test]
+    fn texts_that_a_row_of_before_does_not_name_are_found() {
+        let store = Store::open_on(Arc::new(MemoryDisk::new()), Options::new("")).unwrap();
+        let message =
+            b"Content-Type: multipart/report; boundary=a\r\n\r\n--a\r\nContent-Type: message/delivery-status\r\n\r\n\
+            Final-Recipient: rfc822; quokka@far.example\r\n--a--\r\n";
+        let inbox = smol::block_on(store.read(|snapshot| snapshot.mailbox_named("INBOX"))).unwrap().unwrap().id;
+        let (mut writer, mut indexer) = (store.body_writer(), Indexer::new());
+        indexer.push(message);
+        smol::block_on(writer.write(message)).unwrap();
+        let mut index = indexer.finish();
+        index.parts[1].kind = PartKind::Leaf;
+        index.signature = vec![index.signature[0] - 1, 0, 0];
+        let body = smol::block_on(writer.finish(index)).unwrap();
+        let targets = vec![Target { mailbox: inbox, flags: crate::wire::imap::Flags::default() }];
+        let deliver = Deliver { body, targets, internal_date: Timestamp(0), now: Timestamp(0) };
+        smol::block_on(store.apply(Op::Deliver(deliver))).unwrap();
+        let (map, saved) = (UidMap::new([Uid(1)]), NumberSet::default());
+        let sight = Sight { map: &map, saved: &saved, keywords: &[], store: 0 };
+        for (needle, wanted) in [("quokka@far", 1), ("wombat@far", 0)] {
+            let query = Query::new(&SearchKey::Body(needle.to_owned()), sight, Timestamp(0)).unwrap();
+            let found = found_in(&store, inbox, vec![(1, 1)], Arc::new(query), Arc::default());
+            assert_eq!(smol::block_on(found).unwrap().uids.iter().count(), wanted, "{needle}");
+        }
+    }
 
     #[test]
     fn halves_hold_every_message_once() {
