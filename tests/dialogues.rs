@@ -21,6 +21,8 @@ mod remote;
 mod script;
 #[path = "dialogues/stored.rs"]
 mod stored;
+#[path = "dialogues/time.rs"]
+mod time;
 #[path = "dialogues/web.rs"]
 mod web;
 #[path = "dialogues/world.rs"]

@@ -1,5 +1,6 @@
 //! What a node weighs and how fast it stands up: the size of the program, memory (PSS) idle, with 20 idle TLS IMAP
-//! connections and while a 25 MB message arrives, the time from exec to the first greeting, and how soon IDLE tells.
+//! connections and while a 25 MB message arrives, what 100 of them add and how often the node wakes with them, the time from
+//! exec to the first greeting, and how soon IDLE tells.
 //!
 //! `cargo bench --bench footprint`: one line per figure: name, value, unit, goal. Linux only (`/proc`).
 
@@ -8,8 +9,9 @@ use hauspost::mail::message::{Flags, INBOX};
 use hauspost::net::{Clock, tls};
 use hauspost::store::{Deliver, Op, Options, Store, Target};
 use rustls::{ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hauspost");
 const PASSWORD: &str = "benchpass";
 const PORT_BASE: u16 = 41_000;
+const IDLE_SESSIONS: usize = 100;
 const STORED_MESSAGES: usize = 100_000;
 const BIG_MESSAGE_BYTES: usize = 25_000_000;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
@@ -31,6 +34,7 @@ fn main() -> Outcome<()> {
     first_start(&folder.path().join("fresh"))?;
     memory(&folder.path().join("fresh"))?;
     wake(&folder.path().join("fresh"))?;
+    at_rest(&folder.path().join("fresh"))?;
     with_many_messages(&folder.path().join("many"))
 }
 
@@ -75,6 +79,13 @@ impl Node {
         pss_kib(self.child.id())
     }
 
+    /// How often its threads have been given a core in a minute.
+    fn runs_in_a_minute(&self) -> Outcome<f64> {
+        let before = runs(self.child.id())?;
+        std::thread::sleep(Duration::from_secs(60));
+        Ok(runs(self.child.id())?.saturating_sub(before) as f64)
+    }
+
     fn stop(mut self) -> Outcome<()> {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
@@ -96,6 +107,17 @@ fn pss_kib(pid: u32) -> u64 {
         .and_then(|text| text.lines().find(|line| line.starts_with("Pss:")).map(str::to_owned))
         .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
         .unwrap_or(0)
+}
+
+/// Context switches of all threads of a process so far.
+fn runs(pid: u32) -> Outcome<u64> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok());
+        sum += counts.sum::<u64>();
+    }
+    Ok(sum)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -184,6 +206,26 @@ fn wake(data: &Path) -> Outcome<()> {
         waits.push(ms(told.elapsed()));
     }
     figure("IDLE: 250 reply to EXISTS, median of 50", median(waits), "ms", "<= 10");
+    node.stop()
+}
+
+/// What 100 sessions add that have selected INBOX and idle, and how often the kernel lets a thread of the node run in a minute
+/// without news, and without sessions.
+fn at_rest(data: &Path) -> Outcome<()> {
+    let node = Node::start(data)?;
+    std::thread::sleep(Duration::from_secs(3));
+    let alone = node.pss_kib();
+    figure("threads run in a minute, no session", node.runs_in_a_minute()?, "", "(no goal)");
+    let mut held = Vec::new();
+    for i in 0..IDLE_SESSIONS {
+        // One address may have 50 of them.
+        held.push(Imaps::idle_from(if i % 2 == 0 { [127, 0, 0, 1] } else { [127, 0, 0, 2] }.into())?);
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    let added = node.pss_kib().saturating_sub(alone) as f64 / 1024.0;
+    figure("PSS that 100 idle TLS IMAP connections add", added, "MiB", "<= 6");
+    figure("threads run in a minute, 100 idle sessions", node.runs_in_a_minute()?, "", "as without");
+    drop(held);
     node.stop()
 }
 
@@ -287,7 +329,14 @@ struct Imaps {
 
 impl Imaps {
     fn idle() -> Outcome<Imaps> {
-        let socket = TcpStream::connect(("127.0.0.1", PORT_BASE + 993))?;
+        Imaps::idle_from(Ipv4Addr::LOCALHOST)
+    }
+
+    fn idle_from(source: Ipv4Addr) -> Outcome<Imaps> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source.into(), 0).into())?;
+        socket.connect(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT_BASE + 993).into())?;
+        let socket = TcpStream::from(socket);
         socket.set_nodelay(true)?;
         let connection = ClientConnection::new(tls::client_any(&Clock::system())?, "localhost".try_into()?)?;
         let mut imap = Imaps { stream: BufReader::new(StreamOwned::new(connection, socket)) };

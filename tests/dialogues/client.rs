@@ -32,6 +32,7 @@ enum Order {
     Write(Vec<u8>),
     StartTls(Arc<rustls::ClientConfig>),
     Compress(bool),
+    Take(bool),
     Abort,
 }
 
@@ -95,6 +96,11 @@ impl Client {
         let _ = self.orders.try_send(Order::Compress(on));
     }
 
+    /// Nothing is read any more; or all is again.
+    pub fn take(&self, all: bool) {
+        let _ = self.orders.try_send(Order::Take(all));
+    }
+
     /// The connection is lost.
     pub fn abort(&self) {
         let _ = self.orders.try_send(Order::Abort);
@@ -135,9 +141,15 @@ async fn run_client(
     }
     let mut buffer = vec![0u8; 16 << 10];
     let mut layer: Option<Layer> = None;
+    let mut takes = true;
     loop {
         let order = async { orders.recv().await.ok().map(Event::Order) };
-        let read = async { Some(Event::Read(stream.read(&mut buffer, PATIENCE).await)) };
+        let read = async {
+            match takes {
+                true => Some(Event::Read(stream.read(&mut buffer, PATIENCE).await)),
+                false => smol::future::pending().await,
+            }
+        };
         match smol::future::or(order, read).await {
             None => return,
             Some(Event::Read(Ok(0))) => return end("closed".to_owned()),
@@ -159,6 +171,7 @@ async fn run_client(
                 let compress = Compress::new(Compression::default(), false);
                 layer = Some(Layer { compress, decompress: Decompress::new(false) });
             }
+            Some(Event::Order(Order::Take(all))) => takes = all,
             Some(Event::Order(Order::Abort)) => {
                 stream.abort();
                 return end("dropped".to_owned());

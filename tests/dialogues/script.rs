@@ -70,6 +70,11 @@ pub enum What {
         client: String,
         on: bool,
     },
+    /// `A takes nothing`: it reads no more; `A takes all`: it does again.
+    Takes {
+        client: String,
+        all: bool,
+    },
     Drop(String),
     Advance(Duration),
     /// The wall clock alone jumps: forward, or back.
@@ -243,6 +248,8 @@ fn parse_step(line: &str) -> Result<What, String> {
         ["mailbox", name, ..] => What::Mailbox { name: name.to_string(), check: rest(2) },
         [client, "silent"] => What::Silent(client.to_string()),
         [client, "closed"] => What::Closed(client.to_string()),
+        [client, "takes", "nothing"] => What::Takes { client: client.to_string(), all: false },
+        [client, "takes", "all"] => What::Takes { client: client.to_string(), all: true },
         [client, "starttls"] => What::StartTls(client.to_string()),
         [client, "compress"] => What::Compress { client: client.to_string(), on: true },
         [client, "compress", "ends"] => What::Compress { client: client.to_string(), on: false },

@@ -43,8 +43,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const TRANSCRIPT_LINE_CHARS_MAX: usize = 300;
 /// Sessions of one dialogue.
 const SESSIONS_MAX: usize = 1_000;
-/// Sleepers woken in one `at`: more means that something wakes itself all the time.
-const WAKEUPS_MAX: usize = 200_000;
 
 pub type Outcome = Result<(), String>;
 
@@ -202,6 +200,10 @@ impl World {
             }
             What::Compress { client, on } => {
                 self.client(client)?.compress(*on);
+                self.settle()
+            }
+            What::Takes { client, all } => {
+                self.client(client)?.take(*all);
                 self.settle()
             }
             What::Drop(client) => {
@@ -390,24 +392,6 @@ impl World {
         };
         let done = smol::future::or(async { Some(work.await) }, hang);
         smol::block_on(self.executor.run(done)).ok_or_else(|| "the store does not answer".to_owned())
-    }
-
-    /// Moves the clock, stopping wherever somebody wants to be woken.
-    pub fn advance(&mut self, wait: Duration) -> Outcome {
-        self.settle()?;
-        let hand = self.twin.hand().clone();
-        let target = hand.steady() + wait;
-        for _ in 0..WAKEUPS_MAX {
-            match hand.next_sleeper() {
-                Some(at) if at <= target => hand.advance_to(at),
-                _ => {
-                    hand.advance_to(target);
-                    return self.settle();
-                }
-            }
-            self.settle()?;
-        }
-        Err("something wakes itself all the time".to_owned())
     }
 
     // ---- clients
