@@ -219,10 +219,12 @@ pub const POP3_REPLIES_BYTES: usize = 16 << 10;
 pub const POP3_PIECE_BYTES: u64 = 64 << 10;
 /// The same for TOP, which mostly wants the header.
 pub const POP3_TOP_PIECE_BYTES: u64 = 8 << 10;
-/// Messages of a maildrop; the oldest first, the others appear when these are gone. 24 bytes each: 6 MB.
+/// Messages of a maildrop; the oldest first, the others appear when these are gone. Some 4 bytes each: 1 MB.
 pub const POP3_MESSAGES_MAX: usize = 250_000;
-/// Rows that one read of the store returns while a maildrop is opened.
-pub const POP3_ROWS_PER_READ: usize = 2000;
+/// Rows that one read of the store returns while a maildrop is opened, some 72 bytes each.
+pub const POP3_ROWS_PER_READ: usize = 1000;
+/// Bodies that one such read looks into, of messages whose form was never noted: some 100 microseconds each.
+pub const POP3_FORMS_PER_READ: usize = 100;
 /// Commands that cannot be obeyed before the session is ended.
 pub const POP3_ERRORS_MAX: u32 = 20;
 /// Wrong passwords before the session is ended.

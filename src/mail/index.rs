@@ -45,6 +45,9 @@ pub struct BodyIndex {
     pub preview: Option<String>,
     /// Which trigrams its decoded, case-folded text may have, for SEARCH; empty: any. See [`signature::may_contain`].
     pub signature: Vec<u8>,
+    /// A header of the message or of a part of it has bytes above 127. Not kept with the facts: see
+    /// [`crate::mail::message::Form`].
+    pub beyond_ascii: bool,
 }
 
 impl BodyIndex {
@@ -151,12 +154,14 @@ impl Indexer {
 
     /// Ends the message.
     pub fn finish(self) -> BodyIndex {
+        let beyond_ascii = self.scanner.header_beyond_ascii();
         let parts = self.scanner.finish();
         let facts = parts.first().map(|part| part.facts.clone()).unwrap_or_default();
         let sent = facts.last(Fact::Date).and_then(parse_date_time);
         let message_id = references::message_id(&facts);
         let mut index = BodyIndex {
             message_id,
+            beyond_ascii,
             references: references::references(&facts, message_id),
             ancestors: references::ancestors(&facts),
             signature: self.texts.finish(&parts),

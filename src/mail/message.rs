@@ -87,6 +87,56 @@ impl Mailbox {
     }
 }
 
+/// What POP3 has to know of every message of a maildrop before it sends any: octets that are added at its end, and whether it can
+/// be sent as it is. Decided when the body comes; unknown of messages that came before it was kept, or by some rarer way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Form(u8);
+
+impl Form {
+    /// Nobody has looked yet.
+    pub const UNKNOWN: Form = Form(0);
+
+    const KNOWN: u8 = 0x80;
+    const BEYOND_ASCII: u8 = 0x04;
+    const MISSING: u8 = 0x03;
+
+    /// Of a message that ends with these bytes; two of them are enough. `beyond_ascii`: a header in it has bytes above 127.
+    pub fn new(end: &[u8], beyond_ascii: bool) -> Form {
+        let missing = match end {
+            [] | [.., b'\r', b'\n'] => 0,
+            [.., b'\r'] => 1,
+            _ => 2,
+        };
+        Form(Form::KNOWN | if beyond_ascii { Form::BEYOND_ASCII } else { 0 } | missing)
+    }
+
+    /// From what is kept; what cannot be one is unknown.
+    pub fn from_bits(bits: u8) -> Form {
+        let fits = bits & Form::KNOWN != 0 && bits & !(Form::KNOWN | Form::BEYOND_ASCII | Form::MISSING) == 0;
+        if fits && bits & Form::MISSING < 3 { Form(bits) } else { Form::UNKNOWN }
+    }
+
+    /// To be kept.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether anybody has looked.
+    pub fn is_known(self) -> bool {
+        self != Form::UNKNOWN
+    }
+
+    /// Octets that are added so that it ends with CRLF (RFC 1939 section 3: the last line of an answer ends like the others): 0 to 2.
+    pub fn missing_bytes(self) -> u64 {
+        u64::from(self.0 & Form::MISSING)
+    }
+
+    /// Whether a header in it has bytes above 127.
+    pub fn is_beyond_ascii(self) -> bool {
+        self.0 & Form::BEYOND_ASCII != 0
+    }
+}
+
 /// What a mailbox knows of one message: small and hot. The body's own facts are in [`crate::mail::index::BodyIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRow {
@@ -104,6 +154,26 @@ pub struct MessageRow {
     pub saved: Timestamp,
     /// RFC822.SIZE in bytes.
     pub bytes: u64,
+    /// See [`Form`].
+    pub form: Form,
     /// The body it shows.
     pub body: BodyId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_return_and_say_what_is_missing() {
+        let ends: [(&[u8], u64); 6] = [(b"", 0), (b"\r\n", 0), (b"\n", 2), (b"a\n", 2), (b"a\r", 1), (b"a", 2)];
+        for (end, missing) in ends {
+            for beyond in [false, true] {
+                let form = Form::new(end, beyond);
+                assert_eq!((form.is_known(), form.missing_bytes(), form.is_beyond_ascii()), (true, missing, beyond));
+                assert_eq!(Form::from_bits(form.bits()), form);
+            }
+        }
+        assert_eq!([0, 3, 0x83, 0x88, 0xff].map(Form::from_bits), [Form::UNKNOWN; 5]);
+    }
 }

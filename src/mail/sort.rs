@@ -206,6 +206,7 @@ mod tests {
                 internal_date: Timestamp((946_684_800 + 3600 * i64::from(number)) * 1000),
                 saved: Timestamp(0),
                 bytes: header.len() as u64,
+                form: crate::mail::message::Form::UNKNOWN,
                 body: BodyId(1),
             };
             let mut one = SortList::default();

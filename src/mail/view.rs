@@ -299,6 +299,7 @@ mod tests {
             internal_date: Timestamp(0),
             saved: Timestamp(0),
             bytes: 1,
+            form: crate::mail::message::Form::UNKNOWN,
             body: BodyId(u64::from(uid)),
         }
     }

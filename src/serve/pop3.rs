@@ -4,15 +4,17 @@
 //! nothing. Several sessions may be open at once and beside IMAP, so there is no [IN-USE]: nothing here depends on what
 //! others do, messages that they delete meanwhile are answered with an error.
 
+mod maildrop;
+
 use crate::limits::*;
 use crate::mail::access::Rights;
-use crate::mail::message::{BodyId, INBOX, Uid};
+use crate::mail::message::{BodyId, INBOX, MailboxId, Uid};
 use crate::net::Stream;
 use crate::serve::{
     Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, Who, authenticate,
 };
 use crate::store::{Expunge, Expungeable, Op, Trouble};
-use crate::wire::pop3::{LoginAnswer, Maildrop, Message, Server, Settings, Want};
+use crate::wire::pop3::{LoginAnswer, Maildrop, NotSent, Piece, Server, Settings, Want};
 use crate::wire::sasl::{Input, Password};
 use std::io;
 use std::sync::Arc;
@@ -37,6 +39,14 @@ struct Counts {
     deleted: usize,
 }
 
+/// A message that is being sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    uid: u32,
+    body: BodyId,
+    bytes: u64,
+}
+
 struct Session {
     context: Context,
     site: Arc<Site>,
@@ -46,6 +56,10 @@ struct Session {
     /// AUTH is going on.
     authentication: Option<Authentication>,
     login: Option<Standing>,
+    /// What the maildrop is of.
+    mailbox: MailboxId,
+    /// The message that is being sent.
+    sending: Option<Sent>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     out: Vec<u8>,
@@ -61,6 +75,8 @@ impl Session {
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
             channel_binding: site.channel_binding,
+            timestamp: None,
+            login_delay_seconds: 0,
         };
         let login_until = context.net.clock().steady() + Duration::from_secs(POP3_LOGIN_SECONDS_MAX);
         Session {
@@ -70,6 +86,8 @@ impl Session {
             server: Server::new(settings),
             authentication: None,
             login: None,
+            mailbox: INBOX,
+            sending: None,
             login_until,
             out: Vec::new(),
             counts: Counts::default(),
@@ -95,7 +113,8 @@ impl Session {
                 Want::Flush => self.flush().await?,
                 Want::Login(password) => self.log_in(password).await?,
                 Want::Sasl(input) => self.authenticate(input).await?,
-                Want::Piece { body, start, bytes } => self.send_piece(body, start, bytes).await,
+                Want::Piece { uid, start, bytes } => self.send_piece(uid, start, bytes).await,
+                Want::Apop { .. } => self.answer_verdict(Verdict::Wrong).await,
                 Want::Expunge(uids) => self.expunge(uids).await,
                 Want::StartTls => {
                     (start, end) = (0, 0);
@@ -218,7 +237,7 @@ impl Session {
             Verdict::Welcome(who) => match self.open_maildrop(&who).await {
                 Ok(Some(maildrop)) => {
                     self.login = Some(Standing::new(&self.context, who));
-                    LoginAnswer::Opened(maildrop)
+                    LoginAnswer::Opened { maildrop, login_delay_seconds: 0 }
                 }
                 Ok(None) => LoginAnswer::NotAllowed,
                 Err(trouble) => {
@@ -234,54 +253,53 @@ impl Session {
         self.server.answer_login(answer, &mut self.out);
     }
 
-    /// Reads all rows of INBOX, a page at a time. `None`: it may not be read.
+    /// `None`: it may not be read.
     async fn open_maildrop(&self, who: &Who) -> Result<Option<Maildrop>, Trouble> {
         let rights = who.access.own_rule(INBOX).unwrap_or(who.access.base);
         if !rights.contains(Rights::READ) {
             return Ok(None);
         }
-        let store = &self.context.store;
-        let inbox = store.read(|snapshot| snapshot.mailbox(INBOX)).await?.ok_or(Trouble::NotFound)?;
-        let mut messages: Vec<Message> = Vec::new();
-        let mut first = 1;
-        while messages.len() < POP3_MESSAGES_MAX {
-            let page = move |snapshot: &crate::store::Snapshot| {
-                snapshot.messages(INBOX, Uid(first), Uid(u32::MAX), POP3_ROWS_PER_READ)
-            };
-            let rows = store.read(page).await?;
-            let full = rows.len() == POP3_ROWS_PER_READ;
-            messages.extend(rows.iter().map(|row| Message {
-                uid: row.uid.0,
-                deleted: false,
-                body: row.body.0,
-                bytes: row.bytes,
-            }));
-            match messages.last().and_then(|last| last.uid.checked_add(1)) {
-                Some(next) if full => first = next,
-                _ => break,
-            }
-        }
-        messages.shrink_to_fit();
-        let maildrop = Maildrop::new(inbox.uid_validity.0, messages);
+        let maildrop = maildrop::open(&self.context.store, self.mailbox).await?;
         Ok(Some(if rights.contains(Rights::REMOVING) { maildrop } else { maildrop.for_reading() }))
     }
 
-    async fn send_piece(&mut self, body: u64, start: u64, bytes: u64) {
-        let range = start..start.saturating_add(bytes);
-        let piece = self.context.store.read(move |snapshot| snapshot.body_range(BodyId(body), range)).await;
-        match &piece {
-            Ok(_) => self.counts.sent += u64::from(start == 0),
+    async fn send_piece(&mut self, uid: u32, start: u64, bytes: u64) {
+        let (mailbox, range) = (self.mailbox, start..start.saturating_add(bytes));
+        let known = self.sending.take().filter(|sent| start > 0 && sent.uid == uid);
+        let read = self.context.store.read(move |snapshot| {
+            let sent = match known {
+                Some(sent) => sent,
+                None => {
+                    let row = snapshot.message(mailbox, Uid(uid))?.ok_or(Trouble::NotFound)?;
+                    Sent { uid, body: row.body, bytes: row.bytes }
+                }
+            };
+            let mut piece = Vec::new();
+            let read = snapshot.read_body(sent.body, range, &mut piece, None)?;
+            Ok((sent, piece, read))
+        });
+        let piece = match &read.await {
+            Ok((sent, bytes, read)) => {
+                let is_last = start.saturating_add(*read) >= sent.bytes;
+                self.counts.sent += u64::from(start == 0);
+                self.sending = Some(*sent).filter(|_| !is_last);
+                self.server.answer_piece(Ok(Piece { bytes, is_last }), &mut self.out);
+                return;
+            }
             // Somebody else has deleted the message.
-            Err(Trouble::NotFound) => {}
-            Err(trouble) => log::error!("event=body-unreadable body={body} trouble={trouble:?}"),
-        }
-        self.server.answer_piece(piece.ok().as_deref(), &mut self.out);
+            Err(Trouble::NotFound) => NotSent::Gone,
+            Err(trouble) => {
+                log::error!("event=body-unreadable uid={uid} trouble={trouble:?}");
+                NotSent::Unreadable
+            }
+        };
+        self.server.answer_piece(Err(piece), &mut self.out);
     }
 
     async fn expunge(&mut self, uids: Vec<u32>) {
         let count = uids.len();
         let which = Expungeable::These(uids.into_iter().map(Uid).collect());
-        let done = self.context.store.apply(Op::Expunge(Expunge { mailbox: INBOX, which })).await;
+        let done = self.context.store.apply(Op::Expunge(Expunge { mailbox: self.mailbox, which })).await;
         match &done {
             Ok(_) => self.counts.deleted = count,
             Err(trouble) => log::error!("event=expunge-failed trouble={trouble:?}"),

@@ -123,6 +123,7 @@ impl<'t> Tables<'t> {
                 self.save(&state)?;
             }
             Step::Flags { mailbox, modseq, rows } => self.apply_flags(*mailbox, *modseq, rows, rung)?,
+            Step::Forms { mailbox, rows } => self.apply_forms(*mailbox, rows)?,
             Step::Expunge { mailbox, modseq, uids } => {
                 for body in self.remove_messages(*mailbox, *modseq, uids, rung)? {
                     self.refer(body, -1, meta)?;
@@ -265,6 +266,15 @@ impl<'t> Tables<'t> {
         }
         self.save(&state)?;
         rung.push(Watched::Mailbox(mailbox));
+        Ok(())
+    }
+
+    fn apply_forms(&mut self, mailbox: MailboxId, rows: &[(Uid, Form)]) -> Result<(), Trouble> {
+        for (uid, form) in rows {
+            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
+            let key = message_key(mailbox, *uid);
+            self.messages.insert(key, &encode_message(key, &MessageRow { form: *form, ..row }))?;
+        }
         Ok(())
     }
 

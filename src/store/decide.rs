@@ -5,6 +5,7 @@
 
 mod append;
 mod devices;
+mod maildrop;
 mod metadata;
 mod outbox;
 mod queue;
@@ -114,6 +115,7 @@ impl<'a, 't> Draft<'a, 't> {
             Op::CopyWithin { copy, rights } => self.copy_within(copy, rights)?,
             Op::SetFlags(set) => self.set_flags(set)?,
             Op::Expunge(expunge) => self.expunge(expunge)?,
+            Op::NoteForms { mailbox, forms } => self.note_forms(mailbox, forms)?,
             Op::CreateMailbox { name, special_use } => self.create_mailbox(&name, special_use)?,
             Op::RenameMailbox { from, to } => self.rename_mailbox(&from, &to)?,
             Op::DeleteMailbox { name } => self.delete_mailbox(&name)?,
@@ -149,13 +151,7 @@ impl<'a, 't> Draft<'a, 't> {
                 self.steps.push(Step::SetCredential(credential));
                 Done::Applied
             }
-            Op::RemoveCredential { login } => {
-                if self.tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
-                    return Err(Trouble::NotFound);
-                }
-                self.steps.push(Step::RemoveCredential(login));
-                Done::Applied
-            }
+            Op::RemoveCredential { login } => self.remove_credential(login)?,
             Op::AddDevice(credential) => self.add_device(credential)?,
             Op::SetDeviceAccess { name, access } => self.set_device_access(&name, access)?,
             Op::SetDeviceRights { name, mailbox, change, rights } => {
@@ -228,9 +224,9 @@ impl<'a, 't> Draft<'a, 't> {
         Ok(bits)
     }
 
-    /// Admits a body; returns its id and size in bytes.
-    fn admit(&mut self, body: NewBody) -> Result<(BodyId, u64), Trouble> {
-        let NewBody { bytes, crc, chunks, message_id, references, facts, signature, source } = body;
+    /// Admits a body; returns its id, size in bytes and form.
+    fn admit(&mut self, body: NewBody) -> Result<(BodyId, u64, Form), Trouble> {
+        let NewBody { bytes, form, crc, chunks, message_id, references, facts, signature, source } = body;
         let stored_in_all = stored_bytes(&chunks);
         let (id, first_piece) = match &source {
             Source::Held(_) => (BodyId(self.next_body), first_piece(self.page_used, stored_in_all)),
@@ -260,13 +256,13 @@ impl<'a, 't> Draft<'a, 't> {
                 self.staged.push(staged);
             }
         }
-        Ok((id, bytes))
+        Ok((id, bytes, form))
     }
 
     fn place(
         &mut self,
         target: &Target,
-        (body, bytes): (BodyId, u64),
+        (body, bytes, form): (BodyId, u64, Form),
         internal_date: Timestamp,
         saved: Timestamp,
     ) -> Result<Delivered, Trouble> {
@@ -276,7 +272,7 @@ impl<'a, 't> Draft<'a, 't> {
         let uid = self.take_uids(id, 1)?;
         let modseq = self.next_modseq(id)?;
         let flags = target.flags.system;
-        let row = MessageRow { uid, modseq, flags, keywords, internal_date, saved, bytes, body };
+        let row = MessageRow { uid, modseq, flags, keywords, internal_date, saved, bytes, form, body };
         self.steps.push(Step::Place { mailbox: id, row });
         Ok(Delivered { mailbox: id, uid_validity: self.mailbox(id)?.uid_validity, uid })
     }

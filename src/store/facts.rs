@@ -25,6 +25,7 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
         ancestors,
         preview,
         signature: _,
+        beyond_ascii: _,
     } = index;
     let mut row = vec![VERSION];
     let out = &mut row;
@@ -125,6 +126,7 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         references,
         preview,
         signature: Vec::new(),
+        beyond_ascii: false,
     })
 }
 
@@ -225,6 +227,7 @@ mod tests {
             references: vec![MessageIdHash(u64::MAX), MessageIdHash(0)],
             ancestors: vec![MessageIdHash(u64::MAX)],
             preview: Some("Grüße".into()),
+            beyond_ascii: false,
             signature: Vec::new(),
         }
     }

@@ -11,7 +11,7 @@ use super::writer::{Job, StageJob};
 use super::{Front, InFlight, Shared, Trouble};
 use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX};
 use crate::mail::index::{BodyIndex, MessageIdHash};
-use crate::mail::message::BodyId;
+use crate::mail::message::{BodyId, Form};
 use std::sync::{Arc, PoisonError};
 
 /// A body whose pieces lie in the tables under a staged mark. Dropped, it gives them back.
@@ -61,6 +61,7 @@ pub enum Source {
 /// A finished body that no Op has taken yet. Dropping it gives the body up.
 pub struct NewBody {
     pub(super) bytes: u64,
+    pub(super) form: Form,
     pub(super) crc: u32,
     pub(super) chunks: Vec<Chunk>,
     pub(super) message_id: Option<MessageIdHash>,
@@ -92,6 +93,8 @@ pub struct BodyWriter {
     /// Not yet compressed; at most one chunk.
     raw: Vec<u8>,
     bytes: u64,
+    /// The last two bytes, or as many as came.
+    end: Vec<u8>,
     crc: crc32fast::Hasher,
     chunks: Vec<Chunk>,
     /// Compressed and not yet staged.
@@ -111,6 +114,7 @@ impl BodyWriter {
             front,
             raw: Vec::new(),
             bytes: 0,
+            end: Vec::new(),
             crc: crc32fast::Hasher::new(),
             chunks: Vec::new(),
             stored: Vec::new(),
@@ -127,6 +131,8 @@ impl BodyWriter {
         if let Some(trouble) = &self.broken {
             return Err(trouble.clone());
         }
+        self.end.extend_from_slice(bytes.get(bytes.len().saturating_sub(2)..).unwrap_or_default());
+        self.end.drain(..self.end.len().saturating_sub(2));
         while !bytes.is_empty() {
             let room = BODY_CHUNK_BYTES - self.raw.len();
             let (now, later) = bytes.split_at(bytes.len().min(room));
@@ -163,7 +169,7 @@ impl BodyWriter {
             self.stage(all).await?;
         }
         let facts = encode_facts(&index);
-        let BodyIndex { message_id, references, signature, .. } = index;
+        let BodyIndex { message_id, references, signature, beyond_ascii, .. } = index;
         self.stored.shrink_to_fit();
         let source = match self.staged {
             Some(staged) => Source::Staged(staged),
@@ -171,6 +177,7 @@ impl BodyWriter {
         };
         Ok(NewBody {
             bytes: self.bytes,
+            form: Form::new(&self.end, beyond_ascii),
             crc: self.crc.finalize(),
             chunks: self.chunks,
             message_id,

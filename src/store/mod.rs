@@ -52,6 +52,7 @@ mod damage;
 mod decide;
 mod disk;
 mod facts;
+mod form;
 mod inspect;
 mod intake;
 mod memory;

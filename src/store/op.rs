@@ -32,6 +32,13 @@ pub enum Op {
     SetFlags(SetFlags),
     /// EXPUNGE, UID EXPUNGE, POP3 QUIT.
     Expunge(Expunge),
+    /// What was found out of messages whose form was not known. Those that are gone are passed over.
+    NoteForms {
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// The messages.
+        forms: Vec<(Uid, Form)>,
+    },
     /// CREATE; missing parents are made too.
     CreateMailbox {
         /// UTF-8 name, levels parted by `/`.

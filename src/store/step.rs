@@ -4,7 +4,9 @@
 //! same steps are applied when the Op runs and when the journal is replayed. They decide nothing and touch no table.
 
 use super::code::*;
-use super::tables::{decode_credential, decode_queue_entry, encode_credential, encode_queue_entry};
+use super::tables::{
+    decode_credential, decode_queue_entry, encode_credential, encode_queue_entry, join_size, split_size,
+};
 use super::{Credential, QueueEntry};
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
@@ -33,6 +35,8 @@ pub enum Step {
     Keyword { mailbox: MailboxId, name: String },
     /// New flags of messages that are there.
     Flags { mailbox: MailboxId, modseq: ModSeq, rows: Vec<(Uid, SystemFlags, u64)> },
+    /// What was found out of messages that are there. Nobody is told: it is not a change of them.
+    Forms { mailbox: MailboxId, rows: Vec<(Uid, Form)> },
     /// Messages that are there go.
     Expunge { mailbox: MailboxId, modseq: ModSeq, uids: Vec<Uid> },
     /// Messages that are there are copied and get the UIDs from `first` on. Without `saved` they keep theirs.
@@ -83,6 +87,7 @@ impl Step {
     pub fn listed_rows(&self) -> usize {
         match self {
             Step::Flags { rows, .. } => rows.len(),
+            Step::Forms { rows, .. } => rows.len(),
             Step::Expunge { uids, .. } | Step::Copy { uids, .. } | Step::Move { uids, .. } => uids.len(),
             _ => 0,
         }
@@ -137,6 +142,12 @@ impl Step {
                 out.push(7);
                 put_copy(out, [*from, *to], uids, *first, *modseq, *saved);
                 put_varint(out, removed.0);
+            }
+            Step::Forms { mailbox, rows } => {
+                out.push(21);
+                put_ids(out, &[*mailbox]);
+                put_uids(out, &rows.iter().map(|(uid, _)| *uid).collect::<Vec<_>>());
+                out.extend(rows.iter().map(|(_, form)| form.bits()));
             }
             step => step.encode_rare(out),
         }
@@ -283,6 +294,11 @@ impl Step {
                 held: decoder.byte()? != 0,
             },
             20 => Step::SpecialUse { id: read_id(decoder)?, special_use: super::tables::decode_use(decoder.byte()?)? },
+            21 => {
+                let (mailbox, uids) = (read_id(decoder)?, read_uids(decoder)?);
+                let rows = uids.into_iter().map(|uid| Ok((uid, Form::from_bits(decoder.byte()?))));
+                Step::Forms { mailbox, rows: rows.collect::<Result<_, Malformed>>()? }
+            }
             _ => return Err(Malformed),
         })
     }
@@ -341,21 +357,17 @@ fn put_row(out: &mut Vec<u8>, row: &MessageRow) {
     put_varint(out, row.keywords);
     put_signed(out, row.internal_date.0);
     put_signed(out, row.saved.0);
-    put_varint(out, row.bytes);
+    put_varint(out, join_size(row.bytes, row.form));
     put_varint(out, row.body.0);
 }
 
 fn read_row(decoder: &mut Decoder<'_>) -> Result<MessageRow, Malformed> {
-    Ok(MessageRow {
-        uid: Uid(decoder.varint32()?),
-        modseq: ModSeq(decoder.varint()?),
-        flags: SystemFlags(decoder.byte()?),
-        keywords: decoder.varint()?,
-        internal_date: Timestamp(decoder.signed()?),
-        saved: Timestamp(decoder.signed()?),
-        bytes: decoder.varint()?,
-        body: BodyId(decoder.varint()?),
-    })
+    let (uid, modseq) = (Uid(decoder.varint32()?), ModSeq(decoder.varint()?));
+    let (flags, keywords) = (SystemFlags(decoder.byte()?), decoder.varint()?);
+    let (internal_date, saved) = (Timestamp(decoder.signed()?), Timestamp(decoder.signed()?));
+    let (bytes, form) = split_size(decoder.varint()?);
+    let body = BodyId(decoder.varint()?);
+    Ok(MessageRow { uid, modseq, flags, keywords, internal_date, saved, bytes, form, body })
 }
 
 #[cfg(test)]
@@ -385,6 +397,7 @@ mod tests {
                     internal_date: Timestamp(i64::MIN),
                     saved,
                     bytes: 6,
+                    form: Form::new(b"", true),
                     body: BodyId(u64::MAX),
                 },
             },
@@ -394,6 +407,7 @@ mod tests {
                 modseq,
                 rows: vec![(Uid(2), SystemFlags::DRAFT, 0), (Uid(900), SystemFlags(0), 1)],
             },
+            Step::Forms { mailbox: a, rows: vec![(Uid(2), Form::new(b"x", false)), (Uid(900), Form::UNKNOWN)] },
             Step::Expunge { mailbox: a, modseq, uids: uids.clone() },
             Step::Copy { from: a, to: b, uids: uids.clone(), first, modseq, saved: None },
             Step::Move { from: a, to: b, uids, first, modseq, saved: Some(saved), removed: ModSeq(2) },

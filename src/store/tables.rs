@@ -360,7 +360,8 @@ pub type MessageBytes = [u8; MESSAGE_BYTES + SEAL_BYTES];
 pub fn encode_message(key: u64, row: &MessageRow) -> MessageBytes {
     let mut out = [0; MESSAGE_BYTES + SEAL_BYTES];
     let (sealed, seal) = out.split_at_mut(MESSAGE_BYTES);
-    let numbers = [row.modseq.0, row.keywords, row.internal_date.0 as u64, row.saved.0 as u64, row.bytes, row.body.0];
+    let times = [row.internal_date.0 as u64, row.saved.0 as u64];
+    let numbers = [row.modseq.0, row.keywords, times[0], times[1], join_size(row.bytes, row.form), row.body.0];
     let (head, tail) = sealed.split_at_mut(2);
     head.copy_from_slice(&[VERSION, row.flags.0]);
     for (place, number) in tail.chunks_exact_mut(8).zip(numbers) {
@@ -379,16 +380,24 @@ pub fn read_message(key: u64, bytes: &MessageBytes) -> Result<MessageRow, Troubl
 /// A message row without its seal.
 pub fn decode_message(uid: Uid, row: &[u8]) -> Result<MessageRow, Malformed> {
     let mut decoder = versioned(row)?;
-    Ok(MessageRow {
-        uid,
-        flags: SystemFlags(decoder.byte()?),
-        modseq: ModSeq(decoder.u64()?),
-        keywords: decoder.u64()?,
-        internal_date: Timestamp(decoder.u64()? as i64),
-        saved: Timestamp(decoder.u64()? as i64),
-        bytes: decoder.u64()?,
-        body: BodyId(decoder.u64()?),
-    })
+    let flags = SystemFlags(decoder.byte()?);
+    let (modseq, keywords) = (ModSeq(decoder.u64()?), decoder.u64()?);
+    let (internal_date, saved) = (Timestamp(decoder.u64()? as i64), Timestamp(decoder.u64()? as i64));
+    let (bytes, form) = split_size(decoder.u64()?);
+    Ok(MessageRow { uid, modseq, flags, keywords, internal_date, saved, bytes, form, body: BodyId(decoder.u64()?) })
+}
+
+/// Where the form lies above a size: rows that were written before it was kept have 0 there.
+const FORM_SHIFT: u32 = 56;
+
+/// Size and form in one number.
+pub fn join_size(bytes: u64, form: Form) -> u64 {
+    bytes & ((1 << FORM_SHIFT) - 1) | u64::from(form.bits()) << FORM_SHIFT
+}
+
+/// The parts of it.
+pub fn split_size(joined: u64) -> (u64, Form) {
+    (joined & ((1 << FORM_SHIFT) - 1), Form::from_bits((joined >> FORM_SHIFT) as u8))
 }
 
 /// A thread's id with its seal.
@@ -613,7 +622,8 @@ mod tests {
                 keywords,
                 internal_date: Timestamp(internal_date as i64),
                 saved: Timestamp(saved as i64),
-                bytes,
+                bytes: bytes >> 8,
+                form: Form::from_bits(bytes as u8),
                 body: BodyId(body),
             };
             let key = message_key(MailboxId(mailbox), Uid(uid));

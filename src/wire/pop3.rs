@@ -1,25 +1,30 @@
-//! POP3, the server's side (RFC 1939, 2449, 2595, 3206, 5034).
+//! POP3, the server's side (RFC 1939, 2449, 2595, 3206, 5034, 6856).
 //!
 //! Receives a client's bytes, and answers to what it asks; hands on reply bytes and [`Want`]s. Stores nothing, checks no
-//! password: it asks. Not spoken: APOP, which needs readable passwords (RFC 1939 section 7), and LANG and UTF8
-//! (RFC 6856).
+//! password: it asks. AUTHORIZATION stands here, what follows in `transaction`.
 //!
 //! What always holds: a verb is obeyed only in the states that [`allowed`] names for it; nothing is deleted but by QUIT;
-//! nothing that was said before TLS is known after it (RFC 2595 section 4); what is kept of input and what waits as
-//! output is bounded.
+//! nothing that was said before TLS is known after it (RFC 2595 section 4) but the timestamp of the greeting, which is only said
+//! once; what is kept of input and what waits as output is bounded.
 
 mod command;
 mod dots;
 mod maildrop;
+mod sending;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod transaction;
 
 pub use maildrop::{Maildrop, Message};
+pub use sending::{NotSent, Piece};
 
 use crate::limits::*;
+use crate::wire::imap::Language;
 use crate::wire::sasl::{Input, Mechanism, Password, SaslTrouble};
 use command::{Command, LineFramer, Verb};
-use dots::DotStuffer;
+use sending::Sending;
+use texts::Text;
 
 /// What a session is told when it begins.
 #[derive(Clone, Debug)]
@@ -34,6 +39,10 @@ pub struct Settings {
     pub plaintext_login: bool,
     /// Over TLS logins may be bound to it (SCRAM-SHA-256-PLUS).
     pub channel_binding: bool,
+    /// APOP is offered: what its digests are made of, with its angle brackets. Never the same twice.
+    pub timestamp: Option<String>,
+    /// The longest time in seconds that any login has to wait between two sessions (RFC 2449 section 6.5).
+    pub login_delay_seconds: u32,
 }
 
 /// What the conversation needs next.
@@ -45,13 +54,20 @@ pub enum Want {
     Flush,
     /// Check this password and open the maildrop. [`Server::answer_login`]
     Login(Password),
+    /// Check this digest of the timestamp and a password (RFC 1939 section 7, APOP). [`Server::answer_login`]
+    Apop {
+        /// As given.
+        login: String,
+        /// MD5.
+        digest: [u8; 16],
+    },
     /// A client logs in by AUTH: what comes of this? At the end open the maildrop. [`Server::answer_login`]
     Sasl(Input),
-    /// Bytes of a body. [`Server::answer_piece`]
+    /// Octets of a message, as it is sent in this session. [`Server::answer_piece`]
     Piece {
-        /// [`Message::body`].
-        body: u64,
-        /// From this byte on,
+        /// Which message.
+        uid: u32,
+        /// From this octet on,
         start: u64,
         /// at most this many.
         bytes: u64,
@@ -64,17 +80,28 @@ pub enum Want {
     Close,
 }
 
-/// The answer to [`Want::Login`] and [`Want::Sasl`].
+/// The answer to [`Want::Login`], [`Want::Apop`] and [`Want::Sasl`].
 #[derive(Debug)]
 pub enum LoginAnswer {
     /// Say this, in base64; the client's answer is the next step.
     Challenge(String),
     /// Welcome: this is the maildrop.
-    Opened(Maildrop),
+    Opened {
+        /// What was in it.
+        maildrop: Maildrop,
+        /// The time in seconds that this login has to wait before its next session.
+        login_delay_seconds: u32,
+    },
     /// Wrong login or password.
     Wrong,
     /// The password of a device that may not read this maildrop.
     NotAllowed,
+    /// The mailbox that the device is set to has been deleted.
+    NoMailbox,
+    /// Another session of the device has the maildrop (RFC 2449 section 8.1.2).
+    InUse,
+    /// The device has to wait so many seconds more (RFC 2449 section 8.1.1).
+    TooSoon(u64),
     /// The password or the maildrop could not be read; may work later.
     Unavailable,
     /// The login was not looked at: too many were wrong before.
@@ -106,24 +133,13 @@ enum State {
     Closing,
 }
 
-/// A message on its way out.
-#[derive(Debug)]
-struct Sending {
-    message: Message,
-    /// First byte that was not asked for yet.
-    next: u64,
-    /// TOP: how many lines of the body are left to send.
-    lines_left: Option<u64>,
-    in_header: bool,
-    dots: DotStuffer,
-}
-
-/// Whether a verb may be used before login and after it (RFC 1939 sections 4 to 6, RFC 2449 section 5).
+/// Whether a verb may be used before login and after it (RFC 1939 sections 4 to 6, RFC 2449 section 5, RFC 6856).
 #[rustfmt::skip]
 fn allowed(verb: Verb, logged_in: bool) -> bool {
     let (authorization, transaction) = match verb {
-        Verb::Capa | Verb::Quit                       => (true,  true),
-        Verb::User | Verb::Pass | Verb::Auth | Verb::Stls => (true,  false),
+        Verb::Capa | Verb::Quit | Verb::Lang          => (true,  true),
+        Verb::User | Verb::Pass | Verb::Auth | Verb::Apop
+        | Verb::Stls | Verb::Utf8                     => (true,  false),
         Verb::Stat | Verb::List | Verb::Uidl | Verb::Retr | Verb::Top
         | Verb::Dele | Verb::Noop | Verb::Rset        => (false, true),
     };
@@ -136,6 +152,8 @@ pub struct Server {
     settings: Settings,
     state: State,
     line: LineFramer,
+    language: Language,
+    utf8: bool,
     errors: u32,
     logins_failed: u32,
 }
@@ -147,14 +165,23 @@ impl Server {
             settings,
             state: State::Authorization { name: None },
             line: LineFramer::default(),
+            language: Language::Default,
+            utf8: false,
             errors: 0,
             logins_failed: 0,
         }
     }
 
-    /// The greeting. Without a timestamp, which would announce APOP.
+    /// The greeting. A timestamp in it announces APOP.
     pub fn greet(&self, out: &mut Vec<u8>) {
-        ok(out, &format!("{} POP3 server ready", self.settings.hostname));
+        let timestamp = self.settings.timestamp.as_ref().map(|timestamp| format!(" {timestamp}"));
+        self.ok(&texts::READY, &[&self.settings.hostname, timestamp.as_deref().unwrap_or_default()], out);
+    }
+
+    /// Whether the client takes messages with UTF-8 in their headers (RFC 6856 section 2.1): what [`Message::bytes`] and
+    /// [`Want::Piece`] are to be answered with depends on it. It does not change after login.
+    pub fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// Takes input until something is wanted; tells how many bytes were used. Replies are appended to `out`.
@@ -168,7 +195,7 @@ impl Server {
                 State::Closing => return (used, Want::Close),
                 State::AwaitLogin | State::AwaitTls | State::Update => {
                     // The driver went on without an answer: nothing sensible can follow.
-                    self.close_with("[SYS/TEMP] internal error", out);
+                    self.close_with(&texts::INTERNAL_ERROR, out);
                 }
                 State::Listing { .. } => self.list_on(out),
                 State::Sending(_, sending) => return (used, sending.want()),
@@ -195,24 +222,27 @@ impl Server {
             return self.take_sasl_line(line, out);
         }
         let command = match line.map(Command::parse) {
-            Some(Ok(command)) => command,
-            Some(Err(complaint)) => return self.wrong(complaint, out),
-            None => return self.wrong("line too long", out),
+            Some(Some(command)) => command,
+            Some(None) => return self.wrong(&texts::UNKNOWN_COMMAND, out),
+            None => return self.wrong(&texts::LINE_TOO_LONG, out),
         };
         let logged_in = matches!(self.state, State::Transaction(_));
         if !allowed(command.verb, logged_in) {
-            let complaint = if logged_in { "you have logged in already" } else { "log in first" };
-            return self.wrong(complaint, out);
+            let complaint = if logged_in { texts::LOGGED_IN } else { texts::LOG_IN_FIRST };
+            return self.wrong(&complaint, out);
         }
         match command.verb {
             Verb::Capa => self.capabilities(logged_in, out),
+            Verb::Lang => return self.change_language(&command, out),
+            Verb::Utf8 => return self.begin_utf8(&command, out),
             Verb::Stls => return self.start_tls(out),
-            Verb::User | Verb::Pass | Verb::Auth if !self.may_log_in() => {
-                return self.wrong("[AUTH] use TLS before you log in", out);
-            }
+            // A digest is what APOP sends, so that it needs no TLS; it is offered only where the owner wanted that.
+            Verb::Apop => return self.take_apop(&command, out),
+            Verb::User | Verb::Pass | Verb::Auth if !self.may_log_in() => return self.wrong(&texts::USE_TLS, out),
             Verb::User => {
-                self.state = State::Authorization { name: Some(command.text()) };
-                ok(out, "send PASS");
+                let Some(name) = command.text() else { return self.wrong(&texts::NOT_UTF8, out) };
+                self.state = State::Authorization { name: Some(name.to_owned()) };
+                self.ok(&texts::SEND_PASS, &[], out);
             }
             Verb::Pass => return self.take_pass(&command, out),
             Verb::Auth => return self.begin_sasl(&command, out),
@@ -232,17 +262,28 @@ impl Server {
 
     /// RFC 2449 section 5. Lists what works at this moment.
     fn capabilities(&self, logged_in: bool, out: &mut Vec<u8>) {
-        ok(out, "capability list follows");
+        self.ok(&texts::CAPABILITIES, &[], out);
         let mechanisms = format!("SASL{}", Mechanism::names_offered(self.binding(), " "));
-        let mut lines = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
+        // Section 6.5: before login the longest there is, which may not be that of whoever logs in.
+        let delay = match (self.settings.login_delay_seconds, logged_in) {
+            (seconds @ 1.., false) => format!("LOGIN-DELAY {seconds} USER"),
+            (seconds, _) => format!("LOGIN-DELAY {seconds}"),
+        };
+        let mut lines = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", &delay];
         if logged_in || self.may_log_in() {
             lines.push("USER");
             lines.push(&mechanisms);
         }
-        if !logged_in && self.settings.stls && !self.settings.tls {
+        if !logged_in && self.settings.stls && !self.settings.tls && !self.utf8 {
             lines.push("STLS");
         }
-        lines.push("IMPLEMENTATION Hauspost");
+        lines.extend(["UTF8 USER", "LANG"]);
+        // Section 6.9: strangers need not know which version it is.
+        lines.push(if logged_in {
+            concat!("IMPLEMENTATION Hauspost-", env!("CARGO_PKG_VERSION"))
+        } else {
+            "IMPLEMENTATION Hauspost"
+        });
         for line in lines {
             out.extend_from_slice(line.as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -250,12 +291,43 @@ impl Server {
         out.extend_from_slice(b".\r\n");
     }
 
+    /// RFC 6856 section 3.
+    fn change_language(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
+        let Some(range) = command.words().next() else {
+            self.ok(&texts::LANGUAGES, &[], out);
+            out.extend_from_slice("en English\r\nde Deutsch\r\n.\r\n".as_bytes());
+            return None;
+        };
+        let range = String::from_utf8_lossy(range).into_owned();
+        match Language::first_of(&[range]) {
+            Some(language) => {
+                self.language = language;
+                self.ok(&texts::LANGUAGE_CHANGED, &[&language.tag().to_ascii_lowercase()], out);
+                None
+            }
+            None => self.wrong(&texts::NO_SUCH_LANGUAGE, out),
+        }
+    }
+
+    /// RFC 6856 section 2.1.
+    fn begin_utf8(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
+        if !command.is_bare() {
+            return self.wrong(&texts::NO_ARGUMENTS, out);
+        }
+        self.utf8 = true;
+        self.ok(&texts::UTF8_ON, &[], out);
+        None
+    }
+
     /// RFC 2595 section 4.
     fn start_tls(&mut self, out: &mut Vec<u8>) -> Option<Want> {
         if self.settings.tls || !self.settings.stls {
-            return self.wrong("TLS cannot be begun here", out);
+            return self.wrong(&texts::NO_TLS, out);
         }
-        ok(out, "begin TLS now");
+        if self.utf8 {
+            return self.wrong(&texts::TLS_BEFORE_UTF8, out);
+        }
+        self.ok(&texts::BEGIN_TLS, &[], out);
         self.state = State::AwaitTls;
         Some(Want::StartTls)
     }
@@ -263,15 +335,27 @@ impl Server {
     /// TLS has begun. Input that came before it must have been dropped.
     pub fn tls_started(&mut self) {
         self.settings.tls = true;
+        self.language = Language::Default;
         self.state = State::Authorization { name: None };
         self.line = LineFramer::default();
     }
 
     fn take_pass(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
-        let State::Authorization { name } = &mut self.state else { return self.wrong("log in first", out) };
-        let Some(login) = name.take() else { return self.wrong("send USER first", out) };
+        let State::Authorization { name } = &mut self.state else { return self.wrong(&texts::LOG_IN_FIRST, out) };
+        let Some(login) = name.take() else { return self.wrong(&texts::SEND_USER, out) };
+        let Some(password) = command.text() else { return self.wrong(&texts::NOT_UTF8, out) };
         self.state = State::AwaitLogin;
-        Some(Want::Login(Password { login, password: command.text() }))
+        Some(Want::Login(Password { login, password: password.to_owned() }))
+    }
+
+    /// RFC 1939 section 7.
+    fn take_apop(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
+        if self.settings.timestamp.is_none() {
+            return self.wrong(&texts::NO_APOP, out);
+        }
+        let Some((login, digest)) = command.name_and_digest() else { return self.wrong(&texts::APOP_FORM, out) };
+        self.state = State::AwaitLogin;
+        Some(Want::Apop { login: login.to_owned(), digest })
     }
 
     /// RFC 5034 section 4; without a mechanism the old question which there are (RFC 1734 left it open, mail programs
@@ -279,13 +363,13 @@ impl Server {
     fn begin_sasl(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
         let mut words = command.words();
         let Some(mechanism) = words.next() else {
-            out.extend_from_slice(b"+OK mechanisms follow");
-            out.extend_from_slice(Mechanism::names_offered(self.binding(), "\r\n").as_bytes());
+            self.ok(&texts::MECHANISMS, &[], out);
+            out.extend_from_slice(Mechanism::names_offered(self.binding(), "\r\n").trim_start().as_bytes());
             out.extend_from_slice(b"\r\n.\r\n");
             return None;
         };
         let Some(mechanism) = Mechanism::parse(mechanism, self.binding()) else {
-            return self.wrong("no such mechanism", out);
+            return self.wrong(&texts::NO_MECHANISM, out);
         };
         self.state = State::AwaitLogin;
         Some(Want::Sasl(Input::Begin { mechanism, initial: words.next().map(<[u8]>::to_vec) }))
@@ -299,187 +383,57 @@ impl Server {
             }
             None => {
                 self.state = State::Authorization { name: None };
-                self.wrong("line too long", out)
+                self.wrong(&texts::LINE_TOO_LONG, out)
             }
         }
     }
 
-    /// Answers [`Want::Login`] and [`Want::Sasl`].
+    /// Answers [`Want::Login`], [`Want::Apop`] and [`Want::Sasl`].
     pub fn answer_login(&mut self, answer: LoginAnswer, out: &mut Vec<u8>) {
         self.state = State::Authorization { name: None };
-        match answer {
+        // RFC 3206 section 4: what is wrong with the login itself, and what may work later.
+        let refusal = match answer {
             LoginAnswer::Challenge(text) => {
                 out.extend_from_slice(format!("+ {text}\r\n").as_bytes());
                 self.state = State::AwaitSasl;
+                return;
             }
-            LoginAnswer::Opened(maildrop) => {
-                let (messages, bytes) = maildrop.count();
-                ok(out, &format!("maildrop has {messages} messages ({bytes} octets)"));
+            LoginAnswer::Opened { maildrop, login_delay_seconds } => {
+                self.say_count(&texts::MAILDROP, maildrop.count(), out);
                 self.errors = 0;
+                self.settings.login_delay_seconds = login_delay_seconds;
                 self.state = State::Transaction(maildrop);
+                return;
             }
-            // RFC 3206 section 4.
-            LoginAnswer::Wrong => {
-                self.logins_failed += 1;
-                err(out, "[AUTH] wrong login or password");
-            }
-            LoginAnswer::NotAllowed => {
-                self.logins_failed += 1;
-                err(out, "[AUTH] this device may not read mail");
-            }
-            LoginAnswer::Unavailable => {
-                self.logins_failed += 1;
-                err(out, "[SYS/TEMP] try again later");
-            }
-            LoginAnswer::TooMany => self.close_with("[SYS/TEMP] too many failed logins, try again later", out),
+            LoginAnswer::TooMany => return self.close_with(&texts::TOO_MANY, out),
             LoginAnswer::Refused(trouble) => {
-                let complaint = match trouble {
-                    SaslTrouble::Cancelled => "cancelled",
-                    SaslTrouble::NotBase64 => "not base64",
-                    SaslTrouble::TooLong => "line too long",
-                    SaslTrouble::Malformed => "not a message of this mechanism",
-                    SaslTrouble::OtherIdentity => "[AUTH] you can only be yourself",
-                    SaslTrouble::NotAgreed => "[AUTH] bound to another connection, or in a way not known here",
-                };
-                self.wrong(complaint, out);
+                self.wrong(&refusal_of(trouble), out);
+                return;
             }
-        }
+            LoginAnswer::TooSoon(seconds) => {
+                self.err(&texts::TOO_SOON, &[&seconds.to_string()], out);
+                return self.count_failure();
+            }
+            LoginAnswer::Wrong => texts::WRONG,
+            LoginAnswer::NotAllowed => texts::NOT_ALLOWED,
+            LoginAnswer::NoMailbox => texts::NO_MAILBOX,
+            LoginAnswer::InUse => texts::IN_USE,
+            LoginAnswer::Unavailable => texts::UNAVAILABLE,
+        };
+        self.err(&refusal, &[], out);
+        self.count_failure();
+    }
+
+    fn count_failure(&mut self) {
+        self.logins_failed += 1;
         if self.logins_failed >= POP3_LOGINS_FAILED_MAX {
             self.state = State::Closing;
         }
     }
 
-    fn take_transaction(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Option<Want> {
-        let complaint = match self.transact(command, out) {
-            Ok(()) => return None,
-            Err(complaint) => complaint,
-        };
-        self.wrong(complaint, out)
-    }
-
-    /// RFC 1939 sections 5 and 7.
-    fn transact(&mut self, command: &Command<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let State::Transaction(maildrop) = &mut self.state else { return Err("log in first") };
-        let mut words = command.words();
-        let first = words.next();
-        // Whoever means two messages must not lose one of them to a guess.
-        if command.verb == Verb::Dele && command.words().nth(1).is_some() {
-            return Err("one message at a time");
-        }
-        match (command.verb, first) {
-            (Verb::Stat, _) => {
-                let (messages, bytes) = maildrop.count();
-                ok(out, &format!("{messages} {bytes}"));
-            }
-            (verb @ (Verb::List | Verb::Uidl), None) => {
-                let (messages, bytes) = maildrop.count();
-                ok(out, &format!("{messages} messages ({bytes} octets)"));
-                let maildrop = std::mem::take(maildrop);
-                self.state = State::Listing { maildrop, next: 0, verb };
-            }
-            (verb @ (Verb::List | Verb::Uidl), Some(number)) => {
-                let (index, _) = maildrop.find(number)?;
-                out.extend_from_slice(b"+OK ");
-                maildrop.write_line(index, verb == Verb::Uidl, out);
-            }
-            (Verb::Retr, Some(number)) => {
-                let (_, message) = maildrop.find(number)?;
-                self.send(message, None);
-            }
-            (Verb::Top, Some(number)) => {
-                let (_, message) = maildrop.find(number)?;
-                let lines = words.next().and_then(command::parse_number).ok_or("say how many lines")?;
-                self.send(message, Some(lines));
-            }
-            (Verb::Dele, Some(number)) => {
-                let (index, _) = maildrop.find(number)?;
-                maildrop.delete(index)?;
-                ok(out, "deleted");
-            }
-            (Verb::Rset, _) => {
-                maildrop.restore();
-                let (messages, bytes) = maildrop.count();
-                ok(out, &format!("maildrop has {messages} messages ({bytes} octets)"));
-            }
-            (Verb::Noop, _) => ok(out, "nothing done"),
-            _ => return Err("say which message"),
-        }
-        Ok(())
-    }
-
-    /// Writes lines of a LIST or UIDL until they are all there or enough has piled up.
-    fn list_on(&mut self, out: &mut Vec<u8>) {
-        let State::Listing { maildrop, next, verb } = &mut self.state else { return };
-        while out.len() < POP3_REPLIES_BYTES {
-            if *next >= maildrop.len() {
-                out.extend_from_slice(b".\r\n");
-                self.state = State::Transaction(std::mem::take(maildrop));
-                return;
-            }
-            maildrop.write_line(*next, *verb == Verb::Uidl, out);
-            *next += 1;
-        }
-    }
-
-    fn send(&mut self, message: Message, lines_left: Option<u64>) {
-        let State::Transaction(maildrop) = &mut self.state else { return };
-        let sending = Sending { message, next: 0, lines_left, in_header: true, dots: DotStuffer::default() };
-        self.state = State::Sending(std::mem::take(maildrop), sending);
-    }
-
-    /// Answers [`Want::Piece`]: bytes from where it said, at least one unless the body is empty. `None`: the body is gone
-    /// or cannot be read. Before the first byte that is an error reply; later only a lost connection can tell it.
-    pub fn answer_piece(&mut self, bytes: Option<&[u8]>, out: &mut Vec<u8>) {
-        let State::Sending(maildrop, sending) = &mut self.state else { return };
-        let bytes = bytes.filter(|bytes| !bytes.is_empty() || sending.message.bytes == 0);
-        let Some(bytes) = bytes else {
-            if sending.next == 0 {
-                self.state = State::Transaction(std::mem::take(maildrop));
-                err(out, "[SYS/TEMP] this message cannot be read now");
-            } else {
-                self.state = State::Closing;
-            }
-            return;
-        };
-        if sending.next == 0 {
-            match sending.lines_left {
-                None => ok(out, &format!("{} octets", sending.message.bytes)),
-                Some(_) => ok(out, "top of message follows"),
-            }
-        }
-        if sending.write(bytes, out) {
-            self.state = State::Transaction(std::mem::take(maildrop));
-        }
-    }
-
-    /// RFC 1939 section 6.
-    fn quit(&mut self, out: &mut Vec<u8>) -> Option<Want> {
-        let uids = match &self.state {
-            State::Transaction(maildrop) => maildrop.deleted_uids(),
-            _ => Vec::new(),
-        };
-        if uids.is_empty() {
-            ok(out, "good bye");
-            self.state = State::Closing;
-            return None;
-        }
-        self.state = State::Update;
-        Some(Want::Expunge(uids))
-    }
-
-    /// Answers [`Want::Expunge`]: whether all of them are gone now.
-    pub fn answer_expunge(&mut self, done: bool, out: &mut Vec<u8>) {
-        if done {
-            ok(out, "deleted, good bye");
-        } else {
-            err(out, "[SYS/TEMP] nothing was deleted, try again later");
-        }
-        self.state = State::Closing;
-    }
-
     /// Refuses what was said; too much of it ends the session.
-    fn wrong(&mut self, complaint: &str, out: &mut Vec<u8>) -> Option<Want> {
-        err(out, complaint);
+    fn wrong(&mut self, complaint: &Text, out: &mut Vec<u8>) -> Option<Want> {
+        self.err(complaint, &[], out);
         self.errors += 1;
         if self.errors >= POP3_ERRORS_MAX {
             self.state = State::Closing;
@@ -487,64 +441,31 @@ impl Server {
         None
     }
 
-    fn close_with(&mut self, complaint: &str, out: &mut Vec<u8>) {
-        err(out, complaint);
+    fn close_with(&mut self, complaint: &Text, out: &mut Vec<u8>) {
+        self.err(complaint, &[], out);
         self.state = State::Closing;
     }
-}
 
-impl Sending {
-    fn want(&self) -> Want {
-        let bytes = if self.lines_left.is_some() { POP3_TOP_PIECE_BYTES } else { POP3_PIECE_BYTES };
-        Want::Piece { body: self.message.body, start: self.next, bytes: bytes.min(self.message.bytes - self.next) }
+    fn ok(&self, text: &Text, filled: &[&str], out: &mut Vec<u8>) {
+        text.write("+OK", self.language, filled, out);
     }
 
-    /// Sends a piece; whether the message is finished.
-    fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
-        let room = self.message.bytes.saturating_sub(self.next);
-        let bytes = bytes.get(..usize::try_from(room).unwrap_or(bytes.len()).min(bytes.len())).unwrap_or(bytes);
-        self.next += bytes.len() as u64;
-        let mut finished = self.next >= self.message.bytes;
-        match self.lines_left {
-            None => self.dots.push(bytes, out),
-            Some(_) => finished |= self.write_lines(bytes, out),
-        }
-        if finished {
-            self.dots.finish(out);
-        }
-        finished
+    fn err(&self, text: &Text, filled: &[&str], out: &mut Vec<u8>) {
+        text.write("-ERR", self.language, filled, out);
     }
 
-    /// RFC 1939 section 7, TOP: the header, the empty line, then so many lines. Whether they are all sent.
-    fn write_lines(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> bool {
-        while !bytes.is_empty() {
-            if !self.in_header && self.lines_left == Some(0) {
-                return true;
-            }
-            let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
-            let (line, rest) = bytes.split_at(end);
-            let starts_line = self.dots.at_line_start();
-            let cr_so_far = self.dots.after_lone_cr();
-            self.dots.push(line, out);
-            bytes = rest;
-            if !line.ends_with(b"\n") {
-                continue;
-            }
-            if self.in_header {
-                let empty = starts_line && matches!(line, b"\n" | b"\r\n") || cr_so_far && line == b"\n";
-                self.in_header = !empty;
-            } else {
-                self.lines_left = self.lines_left.map(|lines| lines.saturating_sub(1));
-            }
-        }
-        !self.in_header && self.lines_left == Some(0)
+    fn say_count(&self, text: &Text, (messages, bytes): (usize, u64), out: &mut Vec<u8>) {
+        self.ok(text, &[&messages.to_string(), &bytes.to_string()], out);
     }
 }
 
-fn ok(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(format!("+OK {text}\r\n").as_bytes());
-}
-
-fn err(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(format!("-ERR {text}\r\n").as_bytes());
+fn refusal_of(trouble: SaslTrouble) -> Text {
+    match trouble {
+        SaslTrouble::Cancelled => texts::CANCELLED,
+        SaslTrouble::NotBase64 => texts::NOT_BASE64,
+        SaslTrouble::TooLong => texts::LINE_TOO_LONG,
+        SaslTrouble::Malformed => texts::MALFORMED,
+        SaslTrouble::OtherIdentity => texts::OTHER_IDENTITY,
+        SaslTrouble::NotAgreed => texts::NOT_AGREED,
+    }
 }

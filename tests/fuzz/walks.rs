@@ -249,6 +249,7 @@ pub fn pop3(data: &[u8]) {
 
 fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
     const MESSAGE: &[u8] = b"Subject: x\r\n\r\n.\r\n..two\r\nbare\nlf\rcr\r\nno end of line.";
+    const SENT_BYTES: u64 = MESSAGE.len() as u64 + 2;
     let (mut dice, mut cut) = (Dice::new(seed), Dice::new(seed));
     let settings = pop3::Settings {
         hostname: "mail.home.example".into(),
@@ -256,8 +257,11 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
         tls: dice.roll(2) == 0,
         plaintext_login: dice.roll(2) == 0,
         channel_binding: true,
+        timestamp: (dice.roll(2) == 0).then(|| "<0123456789abcdef@mail.home.example>".into()),
+        login_delay_seconds: dice.roll(2) as u32 * 60,
     };
     let login_possible = settings.tls || settings.plaintext_login;
+    let apop_possible = settings.timestamp.is_some();
     let mut server = pop3::Server::new(settings);
     let (mut out, mut said) = (Vec::new(), Vec::new());
     let (mut at, mut steps, mut tls) = (0, 0, false);
@@ -280,23 +284,36 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Vec<u8>> {
                 at += window.len();
             }
             pop3::Want::Flush => said.append(&mut out),
-            pop3::Want::Login(_) | pop3::Want::Sasl(_) => {
-                assert!(login_possible || tls, "no password in the clear");
-                let message = |uid| pop3::Message { uid, deleted: false, body: 7, bytes: MESSAGE.len() as u64 };
-                let answer = match dice.roll(6) {
+            want @ (pop3::Want::Login(_) | pop3::Want::Sasl(_) | pop3::Want::Apop { .. }) => {
+                let is_apop = matches!(want, pop3::Want::Apop { .. });
+                assert!(if is_apop { apop_possible } else { login_possible || tls }, "no password in the clear");
+                let answer = match dice.roll(10) {
                     0 => pop3::LoginAnswer::Wrong,
                     1 => pop3::LoginAnswer::Unavailable,
                     2 => pop3::LoginAnswer::Challenge("Y2hhbGxlbmdl".into()),
                     3 => pop3::LoginAnswer::Refused(SaslTrouble::Malformed),
-                    _ => pop3::LoginAnswer::Opened(pop3::Maildrop::new(9, (1..20).map(message).collect())),
+                    4 => pop3::LoginAnswer::InUse,
+                    5 => pop3::LoginAnswer::TooSoon(dice.roll(100)),
+                    6 => pop3::LoginAnswer::NoMailbox,
+                    _ => {
+                        let mut maildrop = pop3::Maildrop::new(9, 20);
+                        (1..20).for_each(|uid| assert!(maildrop.push(pop3::Message { uid, bytes: SENT_BYTES })));
+                        pop3::LoginAnswer::Opened { maildrop, login_delay_seconds: 0 }
+                    }
                 };
                 server.answer_login(answer, &mut out);
             }
-            pop3::Want::Piece { body, start, bytes } => {
-                assert!(body == 7 && start <= MESSAGE.len() as u64 && bytes > 0);
+            pop3::Want::Piece { uid, start, bytes } => {
+                assert!((1..20).contains(&uid) && start <= MESSAGE.len() as u64 && bytes > 0);
                 let rest = &MESSAGE[start as usize..];
                 let piece = &rest[..rest.len().min(1 + dice.roll(bytes) as usize)];
-                server.answer_piece((dice.roll(16) > 0).then_some(piece), &mut out);
+                let is_last = start as usize + piece.len() == MESSAGE.len();
+                let answer = match dice.roll(24) {
+                    0 => Err(pop3::NotSent::Gone),
+                    1 => Err(pop3::NotSent::NeedsUtf8),
+                    _ => Ok(pop3::Piece { bytes: piece, is_last }),
+                };
+                server.answer_piece(answer, &mut out);
             }
             pop3::Want::Expunge(uids) => {
                 assert!(!uids.is_empty() && uids.is_sorted() && uids.iter().all(|uid| (1..20).contains(uid)));

@@ -45,6 +45,7 @@ fn row() -> MessageRow {
         internal_date: Timestamp(1_057_109_460_000),
         saved: Timestamp(0),
         bytes: 4096,
+        form: crate::mail::message::Form::UNKNOWN,
         body: BodyId(1),
     }
 }

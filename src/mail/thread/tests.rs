@@ -16,6 +16,7 @@ fn row(uid: u32) -> MessageRow {
         internal_date: Timestamp(i64::from(uid) * 1000),
         saved: Timestamp(0),
         bytes: 1,
+        form: crate::mail::message::Form::UNKNOWN,
         body: BodyId(1),
     }
 }

@@ -31,6 +31,14 @@ impl Draft<'_, '_> {
         Ok(Done::Applied)
     }
 
+    pub(super) fn remove_credential(&mut self, login: String) -> Result<Done, Trouble> {
+        if self.tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
+            return Err(Trouble::NotFound);
+        }
+        self.steps.push(Step::RemoveCredential(login));
+        Ok(Done::Applied)
+    }
+
     pub(super) fn set_device_access(&mut self, name: &str, access: Access) -> Result<Done, Trouble> {
         let (credential, device) = self.device(name)?;
         let access = self.checked(access)?;

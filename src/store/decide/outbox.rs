@@ -68,7 +68,8 @@ impl Draft<'_, '_> {
         }
         let (uid, modseq) = (self.take_uids(outbox, 1)?, self.next_modseq(outbox)?);
         let (internal_date, saved) = (entry.queued, entry.queued);
-        let row = MessageRow { uid, modseq, flags, keywords: 0, internal_date, saved, bytes, body };
+        let form = Form::UNKNOWN;
+        let row = MessageRow { uid, modseq, flags, keywords: 0, internal_date, saved, bytes, form, body };
         self.steps.push(Step::Place { mailbox: outbox, row });
         if let Some(old) = old {
             self.remove_row(outbox, old.uid)?;
@@ -147,11 +148,11 @@ impl Draft<'_, '_> {
         let mut pairs = Vec::new();
         for uid in ascending(uids) {
             let Some(row) = self.tables.message(from, uid)? else { continue };
-            let original = self.original(&row)?;
+            let (body, bytes) = self.original(&row)?;
             let seen = SystemFlags(row.flags.0 & SystemFlags::SEEN.0);
             let system = if is_drafts { seen.union(SystemFlags::DRAFT) } else { seen };
             let target = Target { mailbox: to, flags: Flags { system, keywords: Vec::new() } };
-            let placed = self.place(&target, original, row.internal_date, now)?;
+            let placed = self.place(&target, (body, bytes, Form::UNKNOWN), row.internal_date, now)?;
             pairs.push((uid, placed.uid));
         }
         if pairs.is_empty() {

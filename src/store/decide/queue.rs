@@ -30,7 +30,7 @@ impl Draft<'_, '_> {
     fn queue(
         &mut self,
         outgoing: Outgoing,
-        (body, bytes): (BodyId, u64),
+        (body, bytes, _): (BodyId, u64, Form),
         now: Timestamp,
         sent_copy: Option<(MailboxId, Uid)>,
     ) -> Result<QueueId, Trouble> {
@@ -95,7 +95,7 @@ impl Draft<'_, '_> {
         if !file.is_empty() || !forward.is_empty() {
             self.tables.check_body(entry.body)?;
         }
-        let body = (entry.body, entry.bytes);
+        let body = (entry.body, entry.bytes, Form::UNKNOWN);
         for target in &file {
             self.place(target, body, now, now)?;
         }

@@ -225,6 +225,7 @@ fn stray_row(uid: Uid, body: BodyId, bytes: u64, meta: &Meta) -> MessageRow {
         internal_date: meta.latest_time,
         saved: meta.latest_time,
         bytes,
+        form: Form::UNKNOWN,
         body,
     }
 }

@@ -76,6 +76,15 @@ impl Fit<'_, '_, '_> {
             }
             Step::Place { mailbox, row } => self.place(mailbox, row),
             Step::Flags { mailbox, modseq, rows } => self.flags(mailbox, modseq, rows),
+            Step::Forms { mailbox, mut rows } => {
+                let mut fitting = Vec::with_capacity(rows.len());
+                for (uid, form) in rows.drain(..) {
+                    if self.message(mailbox, uid)?.is_some() {
+                        fitting.push((uid, form));
+                    }
+                }
+                if fitting.is_empty() { Ok(()) } else { self.pass(&Step::Forms { mailbox, rows: fitting }) }
+            }
             Step::Expunge { mailbox, modseq, uids } => self.expunge(mailbox, modseq, uids),
             Step::Copy { from, to, ref uids, first, .. } | Step::Move { from, to, ref uids, first, .. } => {
                 for (uid, new) in uids.iter().zip(first.0..) {

@@ -115,6 +115,8 @@ pub struct Scanner {
     line_end: u64,
     /// The last byte read.
     last: u8,
+    /// A header has had bytes above 127.
+    beyond_ascii: bool,
     field: FieldBuffer,
     line_marks: memchr::memmem::Finder<'static>,
 }
@@ -139,6 +141,7 @@ impl Scanner {
             lines: 0,
             line_end: 0,
             last: b'\n',
+            beyond_ascii: false,
             field: FieldBuffer::default(),
             line_marks: memchr::memmem::Finder::new(b"\n--"),
         };
@@ -179,6 +182,11 @@ impl Scanner {
     /// Offset before which no byte changes its part any more: a line end may still turn out to be that of a boundary.
     pub fn settled(&self) -> u64 {
         self.position.saturating_sub(2)
+    }
+
+    /// Whether a header read so far has bytes above 127.
+    pub fn header_beyond_ascii(&self) -> bool {
+        self.beyond_ascii || self.place == Place::HeaderStart && !self.head.is_ascii()
     }
 
     /// Ends the message.
@@ -268,6 +276,7 @@ impl Scanner {
         let length = end.map_or(rest.len(), |end| end + 1);
         let line = rest.get(..length).unwrap_or(rest);
         self.field.push(line);
+        self.beyond_ascii |= !line.is_ascii();
         if let Some(end) = end {
             self.end_line(rest, end);
             self.place = Place::HeaderStart;

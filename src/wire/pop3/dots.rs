@@ -40,9 +40,11 @@ impl DotStuffer {
         (self.before_last, self.last, self.begun) = (before_last, last, true);
     }
 
-    /// Ends the answer: a line end if the text has none at its end, then the dot.
+    /// Ends the answer: CRLF if the text does not end with it, then the dot. Also behind a bare LF: a client that knows no other line
+    /// end than CRLF would wait for ever, one that does gets an empty line more. Who counts octets counts these.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if self.begun && self.last != b'\n' {
+        let ends_whole = !self.begun || (self.before_last, self.last) == (b'\r', b'\n');
+        if !ends_whole {
             out.extend_from_slice(if self.last == b'\r' { b"\n" } else { b"\r\n" });
         }
         out.extend_from_slice(b".\r\n");
@@ -67,6 +69,7 @@ mod tests {
         assert_eq!(stuffed(b"a\n.\nb", 99), b"a\n..\nb\r\n.\r\n");
         assert_eq!(stuffed(b"", 1), b".\r\n");
         assert_eq!(stuffed(b"a\r", 1), b"a\r\n.\r\n");
+        assert_eq!(stuffed(b"a\n", 1), b"a\n\r\n.\r\n");
     }
 
     proptest! {
@@ -77,7 +80,7 @@ mod tests {
             let lines = whole.strip_suffix(b".\r\n").unwrap().split_inclusive(|byte| *byte == b'\n');
             let plain: Vec<u8> = lines.flat_map(|line| line.strip_prefix(b".").unwrap_or(line).to_vec()).collect();
             let missing = match text.as_bytes() {
-                [] | [.., b'\n'] => "",
+                [] | [.., b'\r', b'\n'] => "",
                 [.., b'\r'] => "\n",
                 _ => "\r\n",
             };

@@ -10,8 +10,15 @@ struct Fake {
     settings: Settings,
 }
 
-const PLAIN: Settings =
-    Settings { hostname: String::new(), stls: true, tls: false, plaintext_login: true, channel_binding: true };
+const PLAIN: Settings = Settings {
+    hostname: String::new(),
+    stls: true,
+    tls: false,
+    plaintext_login: true,
+    channel_binding: true,
+    timestamp: None,
+    login_delay_seconds: 0,
+};
 
 impl Fake {
     fn new() -> Fake {
@@ -20,13 +27,16 @@ impl Fake {
     }
 
     fn maildrop(&self) -> Maildrop {
-        let messages = self.bodies.iter().zip(1..).map(|(body, uid)| Message {
-            uid: uid * 10,
-            deleted: false,
-            body: u64::from(uid) - 1,
-            bytes: body.len() as u64,
-        });
-        Maildrop::new(7, messages.collect())
+        let mut maildrop = Maildrop::new(7, self.bodies.len());
+        for (body, uid) in self.bodies.iter().zip(1..) {
+            let missing = if body.ends_with(b"\r\n") { 0 } else { 2 };
+            maildrop.push(Message { uid: uid * 10, bytes: body.len() as u64 + missing });
+        }
+        maildrop
+    }
+
+    fn opened(&self) -> LoginAnswer {
+        LoginAnswer::Opened { maildrop: self.maildrop(), login_delay_seconds: 60 }
     }
 
     /// All replies to `input`, cut into pieces of this many bytes.
@@ -43,7 +53,7 @@ impl Fake {
                     Want::Flush => out = std::mem::take(&mut out),
                     Want::Login(given) => {
                         let right = given.login == "me" && given.password == "pa ss";
-                        let answer = if right { LoginAnswer::Opened(self.maildrop()) } else { LoginAnswer::Wrong };
+                        let answer = if right { self.opened() } else { LoginAnswer::Wrong };
                         server.answer_login(answer, &mut out);
                     }
                     Want::Sasl(input) => {
@@ -59,18 +69,22 @@ impl Fake {
                         let answer = match step {
                             Step::Challenge(challenge) => LoginAnswer::Challenge(challenge),
                             Step::Refused(trouble) => LoginAnswer::Refused(trouble),
-                            Step::Ask(Question::Password(given)) if right(&given) => {
-                                LoginAnswer::Opened(self.maildrop())
-                            }
+                            Step::Ask(Question::Password(given)) if right(&given) => self.opened(),
                             _ => LoginAnswer::Wrong,
                         };
                         server.answer_login(answer, &mut out);
                     }
-                    Want::Piece { body, start, bytes } => {
-                        let body = self.bodies.get(body as usize);
+                    Want::Apop { login, digest } => {
+                        let right = login == "me" && digest == [0xab; 16];
+                        let answer = if right { self.opened() } else { LoginAnswer::Wrong };
+                        server.answer_login(answer, &mut out);
+                    }
+                    Want::Piece { uid, start, bytes } => {
+                        let body = self.bodies[uid as usize / 10 - 1];
                         // As little as the store may give at a time.
-                        let end = (start + bytes.min(3)) as usize;
-                        server.answer_piece(body.map(|body| &body[start as usize..end]), &mut out);
+                        let end = body.len().min((start + bytes.min(3)) as usize);
+                        let piece = Piece { bytes: &body[start as usize..end], is_last: end == body.len() };
+                        server.answer_piece(Ok(piece), &mut out);
                     }
                     Want::Expunge(uids) => {
                         self.expunged = uids;
@@ -103,7 +117,7 @@ impl Fake {
 }
 
 const LOGIN: &str = "USER me\r\nPASS pa ss\r\n";
-const WELCOME: [&str; 2] = ["+OK send PASS", "+OK maildrop has 2 messages (40 octets)"];
+const WELCOME: [&str; 2] = ["+OK send PASS", "+OK maildrop has 2 messages (42 octets)"];
 
 #[test]
 fn the_session_of_the_rfc() {
@@ -111,10 +125,10 @@ fn the_session_of_the_rfc() {
     let mut fake = Fake::new();
     let input = format!("{LOGIN}STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n");
     let rest = [
-        "+OK 2 40",
-        "+OK 2 messages (40 octets)",
+        "+OK 2 42",
+        "+OK 2 messages (42 octets)",
         "1 26",
-        "2 14",
+        "2 16",
         ".",
         "+OK 26 octets",
         "A: 1",
@@ -124,7 +138,7 @@ fn the_session_of_the_rfc() {
         "three",
         ".",
         "+OK deleted",
-        "+OK 14 octets",
+        "+OK 16 octets",
         "B: 2",
         "",
         "no end",
@@ -144,20 +158,20 @@ fn listings_leave_out_what_is_deleted_and_rset_brings_it_back() {
         "{LOGIN}UIDL\r\nDELE 1\r\nLIST\r\nUIDL 2\r\nLIST 1\r\nRETR 1\r\nDELE 1\r\nSTAT\r\nRSET\r\nlist 1\r\nQUIT\r\n"
     );
     let rest = [
-        "+OK 2 messages (40 octets)",
+        "+OK 2 messages (42 octets)",
         "1 7.10",
         "2 7.20",
         ".",
         "+OK deleted",
-        "+OK 1 messages (14 octets)",
-        "2 14",
+        "+OK 1 messages (16 octets)",
+        "2 16",
         ".",
         "+OK 2 7.20",
         "-ERR this message is deleted",
         "-ERR this message is deleted",
         "-ERR this message is deleted",
-        "+OK 1 14",
-        "+OK maildrop has 2 messages (40 octets)",
+        "+OK 1 16",
+        "+OK maildrop has 2 messages (42 octets)",
         "+OK 1 26",
         "+OK good bye",
         "<closed>",
@@ -217,7 +231,9 @@ fn nothing_but_tls_without_tls() {
     let refused = "-ERR [AUTH] use TLS before you log in";
     fake.says("USER me\r\nPASS x\r\nAUTH PLAIN AG1lAHBhIHNz\r\n", &[refused; 3]);
     let capabilities = fake.talk("CAPA\r\n", 1);
-    assert!(capabilities.contains("\r\nSTLS\r\n") && !capabilities.contains("USER") && !capabilities.contains("SASL"));
+    assert!(
+        capabilities.contains("\r\nSTLS\r\n") && !capabilities.contains("\r\nUSER") && !capabilities.contains("SASL")
+    );
 }
 
 #[test]
@@ -256,15 +272,21 @@ fn a_body_that_cannot_be_read_is_an_error_and_later_a_lost_connection() {
     let mut server = Server::new(PLAIN);
     let mut out = Vec::new();
     server.step(LOGIN.as_bytes(), &mut out);
-    server.answer_login(LoginAnswer::Opened(Fake::new().maildrop()), &mut out);
-    out.clear();
-    assert!(matches!(server.step(b"RETR 1\r\n", &mut out), (8, Want::Piece { body: 0, start: 0, bytes: 26 })));
-    server.answer_piece(None, &mut out);
-    assert_eq!(out, b"-ERR [SYS/TEMP] this message cannot be read now\r\n");
+    server.answer_login(Fake::new().opened(), &mut out);
+    for (why, said) in [
+        (NotSent::Unreadable, "-ERR [SYS/TEMP] this message cannot be read now\r\n"),
+        (NotSent::Gone, "-ERR this message is gone: somebody else has deleted or moved it\r\n"),
+        (NotSent::NeedsUtf8, "-ERR [UTF8] this message needs UTF8 mode\r\n"),
+    ] {
+        out.clear();
+        assert!(matches!(server.step(b"RETR 1\r\n", &mut out), (8, Want::Piece { uid: 10, start: 0, .. })));
+        server.answer_piece(Err(why), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), said);
+    }
     assert!(matches!(server.step(b"RETR 1\r\n", &mut out), (8, Want::Piece { .. })));
-    server.answer_piece(Some(b"A: 1\r\n"), &mut out);
-    assert!(matches!(server.step(b"", &mut out), (0, Want::Piece { start: 6, bytes: 20, .. })));
-    server.answer_piece(None, &mut out);
+    server.answer_piece(Ok(Piece { bytes: b"A: 1\r\n", is_last: false }), &mut out);
+    assert!(matches!(server.step(b"", &mut out), (0, Want::Piece { start: 6, .. })));
+    server.answer_piece(Err(NotSent::Gone), &mut out);
     assert_eq!(server.step(b"", &mut out), (0, Want::Close));
     assert!(out.ends_with(b"A: 1\r\n"));
 }
@@ -274,8 +296,9 @@ fn a_long_listing_is_written_in_pieces() {
     let mut server = Server::new(PLAIN);
     let mut out = Vec::new();
     server.step(LOGIN.as_bytes(), &mut out);
-    let messages = (1..=20_000).map(|uid| Message { uid, deleted: false, body: 0, bytes: 1 });
-    server.answer_login(LoginAnswer::Opened(Maildrop::new(1, messages.collect())), &mut out);
+    let mut maildrop = Maildrop::new(1, 20_000);
+    (1..=20_000).for_each(|uid| assert!(maildrop.push(Message { uid, bytes: 1 })));
+    server.answer_login(LoginAnswer::Opened { maildrop, login_delay_seconds: 0 }, &mut out);
     let (mut input, mut lines) = (&b"UIDL\r\n"[..], 0);
     loop {
         let (used, want) = server.step(input, &mut out);
@@ -289,4 +312,67 @@ fn a_long_listing_is_written_in_pieces() {
         assert_eq!(want, Want::Flush);
     }
     assert_eq!(lines, 20_000 + 4);
+}
+
+#[test]
+fn apop_is_there_only_with_a_timestamp() {
+    let mut fake = Fake::new();
+    fake.settings.plaintext_login = false;
+    let right = "APOP me abababababababababababababababab\r\n";
+    fake.says(right, &["-ERR APOP is not offered here"]);
+    fake.settings.timestamp = Some("<1@x>".to_owned());
+    let server = Server::new(fake.settings.clone());
+    let mut greeting = Vec::new();
+    server.greet(&mut greeting);
+    assert_eq!(greeting, b"+OK  POP3 server ready <1@x>\r\n");
+    fake.says(right, &[WELCOME[1]]);
+    fake.says("APOP me 00000000000000000000000000000000\r\n", &["-ERR [AUTH] wrong login or password"]);
+    fake.says("APOP me\r\n", &["-ERR APOP is a name and a digest of 32 hexadecimal digits"]);
+    fake.says("USER me\r\n", &["-ERR [AUTH] use TLS before you log in"]);
+}
+
+#[test]
+fn languages_are_chosen_in_both_states() {
+    let mut fake = Fake::new();
+    let input = format!("LANG\r\nLANG de-AT\r\nNOOP\r\n{LOGIN}LANG mul\r\nSTAT\r\nLANG *\r\nNOOP\r\n");
+    fake.says(
+        &input,
+        &[
+            "+OK languages follow",
+            "en English",
+            "de Deutsch",
+            ".",
+            "+OK de ab hier auf Deutsch",
+            "-ERR zuerst anmelden",
+            "+OK jetzt PASS",
+            "+OK das Postfach hat 2 Nachrichten (42 Oktette)",
+            "-ERR diese Sprache gibt es nicht",
+            "+OK 2 42",
+            "+OK en this is English",
+            "+OK nothing done",
+        ],
+    );
+}
+
+#[test]
+fn utf8_is_chosen_before_login_and_after_tls() {
+    let mut fake = Fake::new();
+    let input = format!("UTF8 x\r\nUTF8\r\nSTLS\r\n{LOGIN}UTF8\r\n");
+    let rest = ["-ERR this command takes no arguments", "+OK messages come in UTF-8", "-ERR STLS comes before UTF8"];
+    fake.says(&input, &[&rest[..], &WELCOME, &["-ERR you have logged in already"]].concat());
+}
+
+#[test]
+fn capabilities_say_what_holds_for_whom() {
+    let mut fake = Fake::new();
+    fake.settings.login_delay_seconds = 600;
+    let before = fake.talk("CAPA\r\n", 99);
+    assert!(before.contains("\r\nLOGIN-DELAY 600 USER\r\n") && before.contains("\r\nIMPLEMENTATION Hauspost\r\n"));
+    let after = fake.talk(&format!("{LOGIN}CAPA\r\n"), 99);
+    assert!(after.contains("\r\nLOGIN-DELAY 60\r\n") && after.contains("\r\nIMPLEMENTATION Hauspost-"), "{after}");
+    for always in
+        ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG", "USER"]
+    {
+        assert!([&before, &after].iter().all(|told| told.contains(&format!("\r\n{always}\r\n"))), "{always}");
+    }
 }
