@@ -29,6 +29,11 @@ const AFTER_LOGIN: &[&str] = &[
     "NAMESPACE",
     "UIDPLUS",
     "UIDONLY",
+    // In one thing not as RFC 6855 section 4 says: an APPEND of a header with 8 bits by a client that has not enabled it is taken
+    // like any other, not refused. Old mail that an owner moves in has such headers, and those who move it (imapsync, mbsync,
+    // offlineimap) would leave it behind; the same message is taken at port 25. Nor is a message downgraded for such a client
+    // (section 7): it is told as it is, 8 bits in literals alone.
+    "UTF8=ACCEPT",
     "UNSELECT",
     "OBJECTID",
     "SAVEDATE",

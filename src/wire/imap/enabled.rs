@@ -20,6 +20,12 @@ pub struct Enabled {
 impl Enabled {
     /// The dialect that follows from it; what else the client has chosen stays.
     pub fn dialect(&self, chosen: Dialect) -> Dialect {
-        Dialect { utf8: self.rev2 || self.utf8, no_charset: self.utf8, uid_only: self.uid_only, ..chosen }
+        Dialect {
+            utf8: self.rev2 || self.utf8,
+            utf7_too: self.utf8 && !self.rev2,
+            no_charset: self.utf8,
+            uid_only: self.uid_only,
+            ..chosen
+        }
     }
 }

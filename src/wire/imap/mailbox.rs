@@ -146,6 +146,11 @@ pub fn decode_utf7(wire: &[u8]) -> Result<String, BadName> {
     Ok(name)
 }
 
+/// What a name or pattern of 7 bits stands for that has an `&` and is modified UTF-7; `None`: it stands for itself.
+pub fn read_as_utf7(text: &str) -> Option<String> {
+    decode_utf7(text.as_bytes()).ok().filter(|_| text.contains('&'))
+}
+
 /// Decodes what stands between `&` and `-`: UTF-16 in big-endian order, in modified base64 without padding.
 fn decode_shifted(encoded: &[u8], name: &mut String) -> Option<()> {
     let mut bits = 0u32;
@@ -281,6 +286,13 @@ mod tests {
         let mut out = Vec::new();
         encode_utf7(name, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn names_of_7_bits_are_modified_utf_7_only_where_they_can_be() {
+        assert_eq!(read_as_utf7("Entw&APw-rfe").as_deref(), Some("Entwürfe"));
+        assert_eq!(read_as_utf7("R&-D").as_deref(), Some("R&D"));
+        assert_eq!(["R&D", "Sent", "Entwürfe", "a&-ü", "&", "&AGE-"].map(read_as_utf7), [const { None }; 6]);
     }
 
     #[test]

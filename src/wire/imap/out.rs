@@ -8,6 +8,12 @@ use std::ops::{Deref, DerefMut};
 pub struct Dialect {
     /// Quoted strings and mailbox names are UTF-8 (ENABLE IMAP4rev2, RFC 9051 section 4.3; UTF8=ACCEPT, RFC 6855 section 3).
     pub utf8: bool,
+    /// But a name of 7 bits that is valid modified UTF-7 is still taken for that, and a name that would be taken for another is written
+    /// in it (UTF8=ACCEPT without IMAP4rev2).
+    ///
+    /// RFC 6855 section 6 has only servers of UTF8=ONLY refuse modified UTF-7, and Thunderbird for Android writes all names in it though
+    /// it has enabled UTF8=ACCEPT.
+    pub utf7_too: bool,
     /// SEARCH takes no CHARSET: strings are UTF-8 (UTF8=ACCEPT, RFC 6855 section 3).
     pub no_charset: bool,
     /// Messages are named by UID alone (ENABLE UIDONLY, RFC 9586).

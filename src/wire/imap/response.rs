@@ -12,7 +12,7 @@ use super::code::push_code;
 use super::command::{StatusItem, Tag};
 use super::flag::SystemFlags;
 use super::language::Language;
-use super::mailbox::{DELIMITER, encode_utf7};
+use super::mailbox::{DELIMITER, encode_utf7, read_as_utf7};
 use super::object_id::ObjectId;
 use super::out::Out;
 use super::sequence::NumberSet;
@@ -296,7 +296,8 @@ pub fn push_literal_head(out: &mut Vec<u8>, bytes: u64) {
 /// quoted.
 pub fn push_mailbox(out: &mut Out, name: &str) {
     let start = out.len();
-    match out.dialect.utf8 {
+    let dialect = out.dialect;
+    match dialect.utf8 && !(dialect.utf7_too && read_as_utf7(name).is_some()) {
         true => push(out, name),
         false => encode_utf7(name, out),
     }

@@ -3,7 +3,7 @@
 //! Always: a token either is read whole or is a [`Trouble`]; nothing is read twice.
 
 use super::super::flag::{Flags, SystemFlags};
-use super::super::mailbox::{MailboxName, decode_utf7, normalized};
+use super::super::mailbox::{MailboxName, decode_utf7, normalized, read_as_utf7};
 use super::super::out::Dialect;
 use super::super::response::Code;
 use super::super::sequence::{SequenceNumber, SequenceSet};
@@ -249,10 +249,17 @@ impl<'a> Cursor<'a> {
     pub fn mailbox(&mut self) -> Parsed<MailboxName> {
         let wire = self.astring()?;
         let name = match self.dialect.utf8 {
-            true => MailboxName::new(&utf8(wire)?),
+            true => MailboxName::new(&self.name_in_utf8(wire)?),
             false => MailboxName::decode(&wire),
         };
         name.map_err(|bad| Trouble::No(Code::Cannot, bad.0))
+    }
+
+    /// A name or pattern of a client that has enabled UTF-8.
+    fn name_in_utf8(&self, wire: Cow<'_, [u8]>) -> Parsed<String> {
+        let text = utf8(wire)?;
+        let decoded = if self.dialect.utf7_too { read_as_utf7(&text) } else { None };
+        Ok(decoded.unwrap_or(text))
     }
 
     /// `mailbox` of CREATE and RENAME.
@@ -273,7 +280,7 @@ impl<'a> Cursor<'a> {
             return Err(Trouble::No(Code::Limit, "Mailbox pattern is too long"));
         }
         let pattern = match self.dialect.utf8 {
-            true => utf8(wire)?,
+            true => self.name_in_utf8(wire)?,
             false => decode_utf7(&wire).map_err(|bad| Trouble::No(Code::Cannot, bad.0))?,
         };
         Ok(normalized(&pattern).into_owned())

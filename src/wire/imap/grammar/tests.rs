@@ -523,6 +523,12 @@ fn names_in_utf_8() {
     assert_eq!(mailbox("\"Entwürfe\"".as_bytes()), Ok(name("Entwürfe")));
     assert_eq!(mailbox(b"Entw&APw-rfe"), Ok(name("Entw&APw-rfe")));
     assert_eq!(mailbox(b"&"), Ok(name("&")));
+    let both = Dialect { utf7_too: true, ..dialect };
+    let lenient = |wire: &[u8]| Cursor::in_dialect(wire, both).mailbox();
+    assert_eq!(lenient(b"Entw&APw-rfe"), Ok(name("Entwürfe")));
+    assert_eq!(lenient("\"Entwürfe\"".as_bytes()), Ok(name("Entwürfe")));
+    assert_eq!(lenient(b"R&D"), Ok(name("R&D")));
+    assert_eq!(Cursor::in_dialect(b"Entw&APw-%", both).pattern(), Ok("Entwü%".to_owned()));
     assert!(matches!(mailbox(b"\"\xfc\""), Err(Trouble::Bad(_))));
     assert!(matches!(mailbox(b"{1}\r\n\xfc"), Err(Trouble::Bad(_))));
     assert!(matches!(Cursor::new("\"Entwürfe\"".as_bytes()).mailbox(), Err(Trouble::No(Code::Cannot, _))));
