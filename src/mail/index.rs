@@ -73,6 +73,16 @@ impl BodyIndex {
         let messages = self.parts.iter().filter(|part| part.kind == PartKind::Message).count();
         shown > messages && self.parts.iter().all(|part| part.kind != PartKind::OtherMessage)
     }
+
+    /// Whether a signature of the version before may say wrongly that something is not in the message: it lacks texts, or UTF-7 was
+    /// read as if it were ASCII. May say so of one that was read as now. Words in UTF-7 in fields of which nothing is known here are
+    /// passed over.
+    pub fn was_read_otherwise(&self) -> bool {
+        const WORD: &[u8] = b"utf-7?";
+        let has_words = self.envelope.windows(WORD.len()).any(|found| found.eq_ignore_ascii_case(WORD));
+        let is_utf7 = |part: &Part| ["utf-7", "utf7"].iter().any(|name| part.charset.contains(name));
+        has_words || self.parts.iter().any(is_utf7) || self.lacks_texts()
+    }
 }
 
 /// The first 64 bits of the SHA-256 of a Message-ID without its angle brackets: enough to find the messages of a thread.

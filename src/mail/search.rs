@@ -342,7 +342,7 @@ fn ruled_out(signature: &[u8], facts: &Facts, need: Answer) -> Answer {
     match facts.index {
         _ if signature::is_current(signature) => Answer::No,
         None => Answer::NeedIndex,
-        Some(index) if index.lacks_texts() => need,
+        Some(index) if index.was_read_otherwise() => need,
         Some(_) => Answer::No,
     }
 }

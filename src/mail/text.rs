@@ -6,15 +6,11 @@
 //! were cut.
 
 use crate::mail::casemap::casemap_char;
-use crate::wire::charset::body_encoding;
+use crate::wire::charset::BodyDecoder;
 use crate::wire::header::encoded_word::decode_text;
 use crate::wire::header::fields;
 use crate::wire::mime::TransferEncoding;
 use crate::wire::mime::decode::Decoder;
-use encoding_rs::{CoderResult, UTF_8};
-
-/// Bytes converted at once: bounds the buffer between charset and folding.
-const TEXT_PIECE_BYTES: usize = 16 << 10;
 
 /// Appends `text` so that what i;unicode-casemap (RFC 5051, RFC 5255 section 4.2) takes for the same becomes the same bytes, and
 /// nothing else does: letters of either case, composed or not, in compatible forms.
@@ -121,7 +117,7 @@ impl HeaderDecoder {
 pub struct TextDecoder {
     folds: bool,
     transfer: Decoder,
-    charset: encoding_rs::Decoder,
+    charset: BodyDecoder,
     bytes: Vec<u8>,
     text: String,
 }
@@ -132,7 +128,7 @@ impl TextDecoder {
         TextDecoder {
             folds: true,
             transfer: Decoder::new(encoding),
-            charset: body_encoding(charset.as_bytes()).new_decoder_without_bom_handling(),
+            charset: BodyDecoder::new(charset.as_bytes()),
             bytes: Vec::new(),
             text: String::new(),
         }
@@ -160,25 +156,7 @@ impl TextDecoder {
 
     fn convert(&mut self, last: bool, folded: &mut String) {
         let add = if self.folds { fold_into } else { |text: &str, out: &mut String| out.push_str(text) };
-        // ASCII between whole characters is the common case. A UTF-8 decoder that holds part of a character says so here.
-        if self.charset.encoding() == UTF_8
-            && self.charset.latin1_byte_compatible_up_to(&self.bytes) == Some(self.bytes.len())
-            && let Ok(ascii) = std::str::from_utf8(&self.bytes)
-            && !last
-        {
-            return add(ascii, folded);
-        }
-        let mut rest = &self.bytes[..];
-        loop {
-            self.text.clear();
-            self.text.reserve(TEXT_PIECE_BYTES.min(3 * rest.len()) + 16);
-            let (result, read, _) = self.charset.decode_to_string(rest, &mut self.text, last);
-            add(&self.text, folded);
-            rest = rest.get(read..).unwrap_or_default();
-            if result == CoderResult::InputEmpty {
-                return;
-            }
-        }
+        self.charset.decode(&self.bytes, last, &mut self.text, |text| add(text, folded));
     }
 }
 
@@ -237,6 +215,7 @@ mod tests {
             (QuotedPrintable, "utf-8", b"Gr=C3=BC=\r\n=C3=9Fe =3D", "grüße ="),
             (Base64, "utf-8", b"R3LD\r\nvMOf ZQ==", "grüße"),
             (Base64, "utf-16le", b"RwByAPwA", "grü"),
+            (QuotedPrintable, "utf-7", b"gr+APw=\r\nA3w-e =2BACI-", "grüße \""),
         ] {
             for piece in [1, 2, 3, 5, 1000] {
                 assert_eq!(decode_in_pieces(encoding, charset, raw, piece), fold(text), "{charset} {piece}");
@@ -263,11 +242,11 @@ mod tests {
             raw in proptest::collection::vec(any::<u8>(), 0..80),
             piece in 1usize..9,
             which in 0usize..3,
-            charset in 0usize..5,
+            charset in 0usize..6,
         ) {
             use TransferEncoding::*;
             let encoding = [Identity, Base64, QuotedPrintable][which];
-            let charset = ["", "utf-8", "iso-2022-jp", "gb18030", "utf-16"][charset];
+            let charset = ["", "utf-8", "iso-2022-jp", "gb18030", "utf-16", "utf-7"][charset];
             let whole = decode_in_pieces(encoding, charset, &raw, 1000);
             prop_assert_eq!(decode_in_pieces(encoding, charset, &raw, piece), whole);
         }

@@ -40,6 +40,8 @@ impl DateTime {
 }
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// More than a time has: `hh:mm:ss`.
+const CLOCK_BYTES_MAX: usize = 16;
 /// The julian day number of 1970-01-01.
 const EPOCH_JULIAN_DAY: i64 = 2_440_588;
 /// 0001-01-01 and 9999-12-31 23:59:59: times outside are written as the nearest of the two.
@@ -50,7 +52,9 @@ const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// Parses the value of a Date field (RFC 5322 section 3.3 and the obsolete forms of section 4.3), and what software
 /// has made of it: no weekday, full month names, month before day, two- and three-digit years, no seconds, dots for
-/// colons, zones by name, no zone (then UTC), comments anywhere. `None` when no date can be read from it.
+/// colons, AM and PM, zones by name, the year behind the time or the zone, comments anywhere. As RFC 5256 section 2.2 wants
+/// it, a zone that cannot be read is UTC and a time that cannot be read is the beginning of the day. `None` when no date can be
+/// read, or none that RFC 5322 section 3.3 allows: software writes the year 1 where it knows of no date.
 pub fn parse_date_time(value: &[u8]) -> Option<DateTime> {
     let mut words = Words { rest: value };
     let mut word = words.next()?;
@@ -61,27 +65,45 @@ pub fn parse_date_time(value: &[u8]) -> Option<DateTime> {
         Some(month) => (number(words.next()?)?, month),
         None => (number(word)?, month_number(words.next()?)?),
     };
-    let mut year_word = words.next()?;
-    let mut clock = words.next();
-    // asctime puts the time before the year: "Thu Feb 13 21:26:31 1997".
-    if year_word.contains(&b':') {
-        let year = clock.filter(|word| word.len() == 4 && number(word).is_some())?;
-        clock = Some(std::mem::replace(&mut year_word, year));
+    let mut year = None;
+    // asctime and date put the year behind the time or the zone: "Thu Feb 13 21:26:31 PST 1997".
+    if !words.clone().next()?.contains(&b':') {
+        year = Some(parse_year(words.next()?)?);
     }
-    let mut year = i64::from(number(year_word)?);
-    // RFC 5322 section 4.3: two digits are 1950..2049, three digits count from 1900.
-    year += match year_word.len() {
-        1 | 2 if year < 50 => 2000,
-        1..=3 => 1900,
-        _ => 0,
+    let mut time_seconds = words.clock().unwrap_or(0);
+    let mut zone = words.next();
+    if let Some(half @ (b"AM" | b"PM")) = zone.map(<[u8]>::to_ascii_uppercase).as_deref() {
+        let hours = time_seconds / 3600 % 12 + if half == b"PM" { 12 } else { 0 };
+        time_seconds = hours * 3600 + time_seconds % 3600;
+        zone = words.next();
+    }
+    let year = match year {
+        Some(year) => year,
+        None => {
+            let is_year = |word: &&[u8]| word.len() == 4 && number(word).is_some();
+            match zone.filter(is_year) {
+                Some(word) => {
+                    zone = words.next();
+                    parse_year(word)?
+                }
+                None => parse_year(words.next().filter(is_year)?)?,
+            }
+        }
     };
-    let time_seconds = match clock {
-        Some(word) => clock_seconds(word)?,
-        None => 0,
-    };
-    let zone_minutes = words.next().map_or(0, zone_minutes);
+    let zone_minutes = zone.map_or(0, zone_minutes);
     let seconds = days(year, month, day)? * DAY_SECONDS + time_seconds - i64::from(zone_minutes) * 60;
     Some(DateTime { seconds, zone_minutes })
+}
+
+/// RFC 5322 section 4.3: two digits are 1950..2049, three digits count from 1900. Section 3.3: 1900 or later.
+fn parse_year(word: &[u8]) -> Option<i64> {
+    let year = i64::from(number(word)?);
+    let year = match word.len() {
+        1 | 2 if year < 50 => year + 2000,
+        1..=3 => year + 1900,
+        _ => year,
+    };
+    (year >= 1900).then_some(year)
 }
 
 /// Formats the value of a Date field (RFC 5322 section 3.3): `Tue, 1 Jul 2003 10:52:37 +0200`.
@@ -137,8 +159,30 @@ pub fn parse_search_date(text: &[u8]) -> Option<i64> {
 }
 
 /// Cuts a date into words: parted by white space and commas, comments left out (RFC 5322 section 3.2.2).
+#[derive(Clone)]
 struct Words<'a> {
     rest: &'a [u8],
+}
+
+impl Words<'_> {
+    /// Takes the words of a time, between which there may be comments and white space (RFC 5322 section 4.3): its seconds if it
+    /// makes sense. Takes nothing when there is none.
+    fn clock(&mut self) -> Option<i64> {
+        let mut clock = Vec::new();
+        let mut ahead = self.clone();
+        while let Some(word) = ahead.next() {
+            let goes_on = match clock.last() {
+                None => word.first().is_some_and(u8::is_ascii_digit),
+                Some(last) => *last == b':' || word.starts_with(b":"),
+            };
+            if !goes_on || clock.len() > CLOCK_BYTES_MAX {
+                break;
+            }
+            clock.extend_from_slice(word);
+            *self = ahead.clone();
+        }
+        clock_seconds(&clock)
+    }
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -202,7 +246,15 @@ fn clock_seconds(word: &[u8]) -> Option<i64> {
 /// Minutes east of UTC; what cannot be read counts as UTC (RFC 5322 section 4.3).
 fn zone_minutes(word: &[u8]) -> i16 {
     if let Some((sign @ (b'+' | b'-'), digits)) = word.split_first() {
-        let Some(value) = number(digits).filter(|value| value / 100 < 24 && value % 100 < 60) else { return 0 };
+        // RFC 3339 has a colon in it, ISO 8601 sometimes hours alone.
+        let value = match digits {
+            [hours @ .., b':', _, _] if hours.len() <= 2 => {
+                number(&digits.iter().copied().filter(|b| *b != b':').collect::<Vec<_>>())
+            }
+            [_] | [_, _] => number(digits).map(|hours| hours * 100),
+            _ => number(digits),
+        };
+        let Some(value) = value.filter(|value| value / 100 < 24 && value % 100 < 60) else { return 0 };
         let minutes = i16::try_from(value / 100 * 60 + value % 100).unwrap_or(0);
         return if *sign == b'-' { -minutes } else { minutes };
     }
@@ -280,7 +332,7 @@ mod tests {
             Some((-27_723_480, -210))
         );
         assert_eq!(parsed("21 Nov 97 09:55:06 GMT"), Some((880_106_106, 0)));
-        assert_eq!(parsed("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600"), None);
+        assert_eq!(parsed("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600"), Some((880_127_706, -360)));
     }
 
     #[test]
@@ -301,15 +353,61 @@ mod tests {
         assert_eq!(parsed("Fri, 21 Nov 1997 11:55:06+0200"), Some((880_106_106, 120)));
         assert_eq!(parsed("Fri, 21 Nov 1997 11:55:06-0200"), Some((880_120_506, -120)));
         assert_eq!(parsed("21 Nov 1997"), Some((880_070_400, 0)));
-        for text in ["", "Fri", "yesterday at noon", "31 Feb 1997 09:55:06", "21 Nov 1997 25:00:00", "(21 Nov 1997"] {
+        for text in [
+            "",
+            "Fri",
+            "yesterday at noon",
+            "31 Feb 1997 09:55:06",
+            "(21 Nov 1997",
+            "Pn, 29 paX 2007 21:13:00 +0100",
+            "21 Nov",
+        ] {
             assert_eq!(parsed(text), None, "{text}");
         }
     }
 
     #[test]
+    fn odd_dates_are_read_as_far_as_they_go() {
+        let at = |hour: i64| Some(880_070_400 + hour * 3600);
+        let sent = |text: &str| parsed(text).map(|(seconds, _)| seconds);
+        for (text, wanted) in [
+            // RFC 5256 section 2.2: without a zone that makes sense UTC, without such a time the beginning of the day.
+            ("21 Nov 1997 01:00:00 +9999", at(1)),
+            ("21 Nov 1997 01:00:00 +01x0", at(1)),
+            ("21 Nov 1997 01:00:00 Q", at(1)),
+            ("21 Nov 1997 25:00:00 +0000", at(0)),
+            ("21 Nov 1997 soon", at(0)),
+            ("21 Nov 1997 01:61 -0100", at(1)),
+            // As software writes them.
+            ("Fri Nov 21 01:00:00 EST 1997", at(6)),
+            ("Fri Nov 21 01:00:00 1997 -0500", at(6)),
+            ("Nov 21, 1997 1:00 PM", at(13)),
+            ("21 Nov 97 12:00:00 am -0100", at(1)),
+            ("21 Nov 1997 12:00 PM", at(12)),
+            ("21 Nov 1997 01:00+0000", at(1)),
+            ("21 Nov 1997 01:00:00 -05:00", at(6)),
+            ("21 Nov 1997 01:00:00 +01", at(0)),
+        ] {
+            assert_eq!(sent(text), wanted, "{text}");
+        }
+        // RFC 5322 section 3.3: 1900 or later. Before 1970 there were days, too, and software with years of 32 bits is not here.
+        assert_eq!(sent("Thu, 13 Feb 1969 23:32:54 -0330"), Some(-27_723_426));
+        assert_eq!(sent("Mon, 30 Jun 3609 15:33:50 +0600"), Some(51_737_477_630));
+        assert_eq!(sent("1 Jan 1900 00:00:00 +0000"), Some(-2_208_988_800));
+        for text in ["Mon, 01 Jan 0001 00:00:00 +0000", "31 Dec 1899 23:59:59 +0000", "1 Jan 20170 00:00:00 +0000"] {
+            assert_eq!(sent(text), None, "{text}");
+        }
+        // RFC 5322 section 4.3.
+        assert_eq!(
+            [sent("1 Jan 49"), sent("1 Jan 50"), sent("1 Jan 100")],
+            [Some(2_493_072_000), Some(-631_152_000), Some(946_684_800)]
+        );
+    }
+
+    #[test]
     fn dates_come_back_as_they_were_written() {
         for text in
-            ["Fri, 21 Nov 1997 09:55:06 -0600", "Thu, 29 Feb 2024 23:59:59 +1245", "Sat, 1 Jan 0001 00:00:00 +0000"]
+            ["Fri, 21 Nov 1997 09:55:06 -0600", "Thu, 29 Feb 2024 23:59:59 +1245", "Mon, 1 Jan 1900 00:00:00 +0000"]
         {
             let date = parse_date_time(text.as_bytes()).unwrap();
             assert_eq!(parse_date_time(encode_date_time(date).as_bytes()), Some(date));

@@ -12,7 +12,8 @@ use crate::limits::{SIGNATURE_BITS_PER_TRIGRAM, SIGNATURE_BYTES_MAX, SIGNATURE_T
 
 /// To be changed with everything that decides which text a message has and which bits it sets: decoding, folding, hash.
 const VERSION: u8 = 3;
-/// The version of signatures that know nothing of what stood in `message/*` that is not `message/rfc822`.
+/// The version of signatures that know nothing of what stood in `message/*` that is not `message/rfc822`, nor of UTF-7: see
+/// [`super::BodyIndex::was_read_otherwise`].
 const VERSION_BEFORE: u8 = 2;
 
 /// Whether it says of all that is text now whether a message may contain it.

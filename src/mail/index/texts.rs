@@ -232,7 +232,7 @@ mod tests {
     /// A part, or a message, of well-formed and ill-formed pieces.
     fn part() -> impl Strategy<Value = Vec<u8>> {
         let field = "((Subject|X-a|To): (=\\?(utf-8|koi8-r)\\?(q|b)\\?[=A-Za-z0-9]{0,9}\\?= ?){0,2}[a-zA-Zé ]{0,8}(\r\n|\n)(\t[a-zé]{1,3}\r\n)?)?";
-        let charset = "(; charset=(utf-8|iso-2022-jp|utf-16|koi8-r|x-none|us-ascii|gb18030|shift_jis))?";
+        let charset = "(; charset=(utf-8|utf-7|iso-2022-jp|utf-16|koi8-r|x-none|us-ascii|gb18030|shift_jis))?";
         let encoding = "(Content-Transfer-Encoding: (base64|quoted-printable|8bit|x)\r\n)?";
         let lines = proptest::collection::vec(line(), 0..6);
         let leaf = (field, charset, encoding, "(text/plain|text/html|text|a/b|message/global|message/x)", lines)

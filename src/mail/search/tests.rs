@@ -210,6 +210,10 @@ fn what_was_no_text_when_the_signature_was_made_is_looked_for() {
     let plain =
         BodyIndex { body_structure: b"(\"text\" \"plain\" (\"a\" \"(\\\"message\\\" \\\"\"))".to_vec(), ..index() };
     assert_eq!([&now, &before, &plain].map(BodyIndex::lacks_texts), [false, true, false]);
+    let mut utf7 = plain.clone();
+    utf7.parts[0].charset = "unicode-1-1-utf-7".to_owned();
+    let word = BodyIndex { envelope: b"(NIL \"=?UTF-7?Q?M+APw-?=\" NIL)".to_vec(), ..plain.clone() };
+    assert_eq!([&plain, &utf7, &word].map(BodyIndex::was_read_otherwise), [false, true, true]);
     let mut signature = vec![0; now.signature.len()];
     signature[0] = now.signature[0] - 1;
     let row = row();

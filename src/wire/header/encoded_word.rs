@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(decode_text(b"x=?utf-8?q?a b?=y"), "xa by");
         // RFC 2047 section 5: in a charset with escapes each word begins and ends in ASCII.
         assert_eq!(decode_text(b"=?iso-2022-jp?B?GyRCRnwbKEI=?= =?ISO-2022-JP?B?GyRCS1wbKEI=?="), "日本");
+        assert_eq!(decode_text(b"=?utf-7?Q?M+APw-ll?= =?UTF-7?Q?er_+AP?="), "Müller ");
         assert_eq!(decode_text(b"=?utf-8?q?end_?="), "end ");
         assert_eq!(decode_text("roh: grüße".as_bytes()), "roh: grüße");
         assert_eq!(decode_text(b"latin: \xfc"), "latin: ü");
