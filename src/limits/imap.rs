@@ -88,6 +88,8 @@ pub const IMAP_OUT_BYTES_KEPT: usize = 512;
 pub const FETCH_PAGE_BYTES: usize = 96 << 10;
 /// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken.
 pub const FETCH_PAGE_ROWS_MAX: usize = 512;
+/// Rows read first for a page of a FETCH, then twice as many each time: bodies fill it long before that bound.
+pub const FETCH_ROWS_FIRST: usize = 16;
 /// Messages that FETCH gives `\Seen` at once, before it tells their bodies.
 pub const FETCH_SEEN_ROWS_MAX: usize = 64;
 /// Bytes of a literal that is read whole into its page; larger ones are streamed.

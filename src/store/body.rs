@@ -9,7 +9,7 @@ use super::code::*;
 use super::facts::{put_hashes, read_hashes};
 use super::pieces::pieces;
 use super::tables::{VERSION, versioned};
-use crate::limits::BODY_CHUNK_BYTES;
+use crate::limits::{BODY_CHUNK_BYTES, BODY_PLAIN_HEADER_BYTES_MAX};
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::{BodyId, ThreadId};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -44,6 +44,18 @@ impl Chunk {
     /// Whether it may be sent as it lies.
     pub fn may_lie(&self) -> bool {
         self.stored_crc.is_some()
+    }
+
+    /// Whether these bytes of it are those of [`store_header`].
+    pub fn is_plain_header(&self, stored: &[u8]) -> bool {
+        self.bytes as usize <= BODY_PLAIN_HEADER_BYTES_MAX && self.plain(stored).is_some()
+    }
+
+    /// Its message bytes, if it is kept as it is.
+    fn plain<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
+        let (head, bytes) = stored.split_first_chunk::<5>()?;
+        let ([low, high, ..], is_whole) = (self.bytes.to_le_bytes(), bytes.len() == self.bytes as usize);
+        (is_whole && *head == [0, low, high, !low, !high]).then_some(bytes)
     }
 
     /// Whether these are the compressed bytes of a chunk that may be sent as it lies.
@@ -173,16 +185,12 @@ pub fn change_refs(row: &[u8], change: i32) -> Result<Option<Vec<u8>>, Malformed
 
 /// First byte after the header's empty line, if it is there (RFC 5322 section 2.1; bare LF as well).
 pub fn header_end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = bytes.get(from..)?.iter().position(|&byte| byte == b'\n') {
-        let next = from + at + 1;
-        match bytes.get(next..) {
-            Some([b'\n', ..]) => return Some(next + 1),
-            Some([b'\r', b'\n', ..]) => return Some(next + 2),
-            _ => from = next,
-        }
-    }
-    None
+    let empty_line = |at: usize| match bytes.get(at..) {
+        Some([b'\n', ..]) => Some(at + 1),
+        Some([b'\r', b'\n', ..]) => Some(at + 2),
+        _ => None,
+    };
+    empty_line(0).or_else(|| memchr::memchr_iter(b'\n', bytes).find_map(|at| empty_line(at + 1)))
 }
 
 /// Appends one chunk as it is: a stored block (RFC 1951 section 3.2.4). At most [`BODY_CHUNK_BYTES`] in, 5 bytes more out.
@@ -190,6 +198,12 @@ pub fn store_plain(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
     let before = out.len();
     crate::wire::deflate::push_stored(out, bytes);
     Chunk::new(bytes, out.get(before..).unwrap_or_default())
+}
+
+/// The same of a header, at most [`BODY_PLAIN_HEADER_BYTES_MAX`]: never sent as it lies, because a session that compresses
+/// makes less of it.
+pub fn store_header(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
+    Chunk { stored_crc: None, ..store_plain(bytes, out) }
 }
 
 /// Two compressors for the whole store, made when first used: each takes about 300 KiB.
@@ -257,9 +271,13 @@ pub struct Inflater {
 impl Inflater {
     /// Appends the message bytes of one chunk, checked. After an error `out` may hold bytes that are not the chunk's.
     pub fn inflate(&mut self, chunk: &Chunk, stored: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let before = out.len();
+        if let Some(plain) = chunk.plain(stored) {
+            out.extend_from_slice(plain);
+            return if crc32fast::hash(plain) == chunk.crc { Ok(()) } else { Err(Malformed) };
+        }
         let decompress = self.decompress.get_or_insert_with(|| Decompress::new(false));
         decompress.reset(false);
-        let before = out.len();
         let bytes = chunk.bytes as usize;
         out.reserve(bytes + ROOM_BEHIND_BYTES);
         let whole = before + bytes;
@@ -313,6 +331,7 @@ mod tests {
         assert_eq!(header_end(b"A: b\n\nbody"), Some(6));
         assert_eq!(header_end(b"A: b\r\n c\r\n"), None);
         assert_eq!(header_end(b""), None);
+        assert_eq!([header_end(b"\nA: b\n\n"), header_end(b"\r\nA: b")], [Some(1), Some(2)], "no field at all");
     }
 
     #[test]
@@ -330,6 +349,25 @@ mod tests {
             let read = Inflater::default().inflate(&chunk, &damaged, &mut out);
             assert!(read.is_err() || out == text, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_short_header_is_kept_as_it_is() {
+        let header = b"Subject: the same the same the same the same\r\n".repeat(20);
+        let mut stored = Vec::new();
+        let chunk = store_header(&header, &mut stored);
+        assert!(chunk.is_plain_header(&stored) && !chunk.may_lie());
+        let mut out = b"before".to_vec();
+        assert_eq!(Inflater::default().inflate(&chunk, &stored, &mut out), Ok(()));
+        assert_eq!(out, [&b"before"[..], &header].concat());
+        for at in 0..stored.len() {
+            let mut damaged = stored.clone();
+            damaged[at] ^= 4;
+            assert!(Inflater::default().inflate(&chunk, &damaged, &mut Vec::new()).is_err(), "byte {at}");
+        }
+        stored.clear();
+        let chunk = Deflaters::default().deflate(&header, &mut stored);
+        assert!(!chunk.is_plain_header(&stored) && chunk.may_lie());
     }
 
     proptest! {

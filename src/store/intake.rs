@@ -4,12 +4,12 @@
 //! always hold: an open body needs no more memory than one chunk and [`BODY_HELD_BYTES_MAX`]; what was staged for a
 //! body that no Op admits is given back.
 
-use super::body::{Chunk, header_end};
+use super::body::{Chunk, header_end, store_header};
 use super::facts::encode_facts;
 use super::pieces::{STAGED_PIECE_BYTES, pieces};
 use super::writer::{Job, StageJob};
 use super::{Front, InFlight, Shared, Trouble};
-use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX};
+use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYTES_MAX, BODY_PLAIN_HEADER_BYTES_MAX};
 use crate::mail::index::{BodyIndex, MessageIdHash};
 use crate::mail::message::{BodyId, Form};
 use std::sync::{Arc, PoisonError};
@@ -195,15 +195,18 @@ impl BodyWriter {
             && end >= BODY_HEADER_CHUNK_BYTES_MIN
             && self.raw.len() - end >= BODY_HEADER_CHUNK_BYTES_MIN
         {
-            self.compress(end);
+            self.cut_at(end, end <= BODY_PLAIN_HEADER_BYTES_MAX);
         } else {
-            self.compress(self.raw.len());
+            self.cut_at(self.raw.len(), false);
         }
     }
 
-    fn compress(&mut self, bytes: usize) {
+    fn cut_at(&mut self, bytes: usize, is_plain_header: bool) {
         let chunk = self.raw.get(..bytes).unwrap_or_default();
-        self.chunks.push(self.front.shared.deflaters.deflate(chunk, &mut self.stored));
+        self.chunks.push(match is_plain_header {
+            true => store_header(chunk, &mut self.stored),
+            false => self.front.shared.deflaters.deflate(chunk, &mut self.stored),
+        });
         self.raw.drain(..bytes);
     }
 

@@ -223,6 +223,17 @@ impl Snapshot {
     pub fn body_index(&self, body: BodyId) -> Result<BodyIndex, Trouble> {
         self.facts_row(body, decode_facts)
     }
+    /// Appends the header of a message with its empty line, if it lies in the first chunk of the body, and says whether it does:
+    /// then nothing else had to be read. If not, see [`Snapshot::body_header`].
+    pub fn read_header(&self, body: BodyId, out: &mut Vec<u8>) -> Result<bool, Trouble> {
+        let row = self.body_row(body, BodyRow::decode)?;
+        let Some(first) = row.chunks.first() else { return Ok(false) };
+        let before = out.len();
+        self.read_own((body, &row), 0..first.bytes.into(), out, None)?;
+        let end = header_end(out.get(before..).unwrap_or_default());
+        out.truncate(before + end.unwrap_or_default());
+        Ok(end.is_some())
+    }
     /// Where the header of a message lies in its body, without the rest of its facts.
     pub fn body_header(&self, body: BodyId) -> Result<Range<u64>, Trouble> {
         self.facts_row(body, decode_header_place)
@@ -334,6 +345,7 @@ impl Snapshot {
                         // Of a time when it was not noted whether a chunk has NUL.
                         if let Some(deflated) = deflated.as_deref_mut()
                             && whole
+                            && !chunk.is_plain_header(&compressed)
                             && memchr::memchr(0, out.get(before..).unwrap_or_default()).is_none()
                         {
                             out.truncate(before);

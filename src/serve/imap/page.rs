@@ -7,13 +7,14 @@
 use super::binary::{Binary, Coded, Measured, Told};
 use super::body::{push_piece, push_without_nul, read, read_fields, shorter};
 use crate::limits::{
-    FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_SEEN_ROWS_MAX, PREVIEW_PAGE_BYTES,
-    PREVIEW_READ_BYTES,
+    FETCH_INLINE_BYTES_MAX, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST, FETCH_SEEN_ROWS_MAX,
+    PREVIEW_PAGE_BYTES, PREVIEW_READ_BYTES,
 };
 use crate::mail::index::{BodyIndex, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::mail::section::{cut, locate};
 use crate::store::{Snapshot, Trouble};
+use crate::wire::header;
 use crate::wire::imap::command::{BodySection, FetchItem, Partial, SectionText};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Dialect, FetchRow, ObjectId, Out, push_section_name};
@@ -245,11 +246,15 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
         Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
+    // A few bodies fill a page: rows are read as they are needed.
+    let mut rows_next = if plan.sets_seen { rows_left } else { FETCH_ROWS_FIRST };
     while let Some(stretch) = stretches.get(place.stretch) {
         // A row that is open is ended before anything else is looked at.
         let last = if row.is_some() { place.uid } else { stretch.last };
-        let messages = snapshot.messages(mailbox, Uid(place.uid), Uid(last), rows_left)?;
-        let complete = messages.len() < rows_left;
+        let rows_now = rows_next.min(rows_left);
+        rows_next = rows_next.saturating_mul(2);
+        let messages = snapshot.messages(mailbox, Uid(place.uid), Uid(last), rows_now)?;
+        let complete = messages.len() < rows_now;
         rows_left -= messages.len();
         if row.is_none() && plan.sets_seen {
             let unseen = unseen(&messages, &plan, &seen_now);
@@ -331,6 +336,9 @@ struct Renderer<'a> {
     out: Out,
     /// See [`Page::deflated`].
     deflated: Vec<Range<usize>>,
+    /// The header that is being told, and what is selected of it.
+    block: Vec<u8>,
+    selected: Vec<u8>,
 }
 
 impl<'a> Renderer<'a> {
@@ -341,8 +349,19 @@ impl<'a> Renderer<'a> {
         seen_now: &'a NumberSet,
         measured: Option<Measured>,
     ) -> Renderer<'a> {
-        let (out, deflated) = (Out::new(plan.dialect), Vec::new());
-        Renderer { snapshot, plan, keywords, seen_now, measured, untold: None, read: 0, out, deflated }
+        Renderer {
+            snapshot,
+            plan,
+            keywords,
+            seen_now,
+            measured,
+            untold: None,
+            read: 0,
+            out: Out::new(plan.dialect),
+            deflated: Vec::new(),
+            block: Vec::new(),
+            selected: Vec::new(),
+        }
     }
 
     fn finish(mut self, page: Page) -> Page {
@@ -488,6 +507,11 @@ impl<'a> Renderer<'a> {
         index: Option<&BodyIndex>,
         section: &Section,
     ) -> Result<Option<Range<u64>>, Trouble> {
+        // Bodies that go out as they lie are not taken apart for their header.
+        let reads_header = section.is_own_header() && (section.fields.is_some() || !self.plan.splices);
+        if index.is_none() && reads_header && self.header(row, message.body, section)? {
+            return Ok(None);
+        }
         let located = match index {
             _ if section.is_whole_message() => Some(0..message.bytes),
             None if section.is_own_header() => Some(self.snapshot.body_header(message.body)?),
@@ -512,6 +536,27 @@ impl<'a> Renderer<'a> {
         }
         self.push_body(row, section, message.body, range)?;
         Ok(None)
+    }
+
+    /// Tells the message's own header or fields of it, if it lies where a header mostly lies; says whether it does.
+    fn header(&mut self, row: &mut FetchRow, body: BodyId, section: &Section) -> Result<bool, Trouble> {
+        self.block.clear();
+        if !self.snapshot.read_header(body, &mut self.block)? {
+            return Ok(false);
+        }
+        let told = match &section.fields {
+            Some((names, wanted)) => {
+                self.selected.clear();
+                header::select(&self.block, names, *wanted, &mut self.selected);
+                &self.selected
+            }
+            None => &self.block,
+        };
+        let cut = cut(0..told.len() as u64, section.partial);
+        let told = told.get(cut.start as usize..cut.end as usize).unwrap_or_default();
+        row.literal(&mut self.out, &section.name, told.len() as u64);
+        push_without_nul(&mut self.out, told);
+        Ok(true)
     }
 
     /// Tells these bytes of a body; an error leaves no trace of them.

@@ -5,6 +5,9 @@ use crate::mail::view::Span;
 use crate::store::{Snapshot, Trouble};
 use std::ops::ControlFlow;
 
+/// Rows read first, then twice as many each time.
+const ROWS_FIRST: usize = 64;
+
 /// Where a page begins: the index of a span, and a UID in it.
 pub(super) type Place = (usize, u32);
 
@@ -23,13 +26,21 @@ pub(super) fn read_rows(
     rows_max: usize,
     mut take: impl FnMut(&MessageRow) -> Result<ControlFlow<()>, Trouble>,
 ) -> Result<Option<Place>, Trouble> {
-    let mut rows_left = rows_max;
+    // It may soon be enough: rows are read as they are needed.
+    let (mut rows_left, mut rows_next) = (rows_max, ROWS_FIRST);
     while let Some((_, last)) = spans.get(span) {
-        for row in &snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_left)? {
+        let rows_now = rows_next.min(rows_left);
+        rows_next = rows_next.saturating_mul(2);
+        let rows = snapshot.messages(mailbox, Uid(uid), Uid(*last), rows_now)?;
+        for row in &rows {
             rows_left -= 1;
             if take(row)?.is_break() || rows_left == 0 {
                 return Ok(if row.uid.0 < *last { Some((span, row.uid.0 + 1)) } else { place_in(spans, span + 1) });
             }
+        }
+        if let Some(row) = rows.last().filter(|row| rows.len() == rows_now && row.uid.0 < *last) {
+            uid = row.uid.0 + 1;
+            continue;
         }
         span += 1;
         let Some((_, first)) = place_in(spans, span) else { return Ok(None) };
