@@ -45,6 +45,9 @@
 //! *Terminal to phone.* `hauspost device remove phone` → [`serve::devices`] → its row gone, in one Op → bell → each session of the phone
 //! looks its rights up ([`serve::Standing`]) and says goodbye.
 //!
+//! *From nothing to a certificate.* start → [`serve::certificates`] (an authority for the node's own names, and what it vouches for, kept in
+//! the store) → [`net::tls::ServerTls`] → every listener; each hour the same again, which renews what is due, and a new site for new sessions.
+//!
 //! *Flag from phone A to phone B.* STORE → [`store::Op::SetFlags`] → journal → A's answer → bell → B's IDLE → view → FETCH.
 //!
 //! *From Outbox back to Drafts.* Each queue entry has one message in Outbox, kept in the Ops of the entry, which says why it waits. MOVE →
@@ -67,6 +70,7 @@
 //! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
 //! - Passwords of devices are random: a quick hash finds them, at a microsecond each. They are hashed for SCRAM with the owner's salt, so
 //!   that a phone set up with the owner's address can use it too.
+//! - Server certificates are renewed with the key that they had, so that a TLSA record of it stays true.
 //! - There is no pool for blocking work. The store has a writer and two readers, password hashing has one thread; sessions run
 //!   on one executor per core, up to four, and core 0 accepts for all.
 //! - DNSSEC is validated here, not by whoever answers, and costs about 190 KB of program. Mail uses it only where the way to the
@@ -105,6 +109,8 @@
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
 //! | annotation of a mailbox or of the server | settings, `metadata/MAILBOX/ENTRY`; the mailbox's go in the Op that deletes it | there |
+//! | the node's own authority and certificate, certificates of the owner's | settings, `tls/`, made before they are shown | there; devices trust what they trusted |
+//! | that the owner was warned of a certificate's end | settings, `tls/warned/` | not warned again |
 //! | IMAP session | memory | gone; the client reconnects and resynchronises by UID and modseq |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

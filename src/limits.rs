@@ -395,6 +395,24 @@ pub const DANE_CHAIN_MAX: usize = 8;
 pub const TLS_CLIENT_SESSIONS_MAX: usize = 16;
 /// Days from the start of a self-signed certificate to its end: Apple's devices accept at most 398 for trusted ones.
 pub const CERTIFICATE_VALID_DAYS: i64 = 397;
+/// Days from the start of the node's own authority to its end: devices are told to trust another one every few years.
+pub const AUTHORITY_VALID_DAYS: i64 = 3653;
+/// Days before its end when the authority after it is made.
+pub const AUTHORITY_OVERLAP_DAYS: u32 = 730;
+/// Days that devices have to get to know the next authority.
+pub const AUTHORITY_ANNOUNCED_DAYS: u32 = 90;
+/// Certificates that the owner has brought, each for names of its own: about 6 KB each in memory.
+pub const CERTIFICATES_IMPORTED_MAX: usize = 16;
+/// Seconds between two looks at the certificates.
+pub const CERTIFICATE_CHECK_SECONDS: u64 = 3600;
+/// Seconds between two of the first looks, when the clock may just be set.
+pub const CERTIFICATE_FIRST_CHECK_SECONDS: u64 = 60;
+/// How many looks are first ones.
+pub const CERTIFICATE_FIRST_CHECKS: u32 = 30;
+/// Seconds without a change after which files that have changed are read.
+pub const FILE_SETTLE_SECONDS: u64 = 2;
+/// Names and addresses in one certificate.
+pub const CERTIFICATE_NAMES_MAX: usize = 100;
 /// Days a self-signed certificate begins before it is made: clocks of boards and phones disagree.
 pub const CERTIFICATE_BACKDATED_DAYS: i64 = 7;
 /// Bytes under way in one direction of a connection in memory: small enough that tests meet a full pipe.

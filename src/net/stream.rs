@@ -4,7 +4,7 @@
 //! no protocol: where a line ends is decided above.
 
 use super::clock::{Alarm, Clock};
-use super::tls::ServerTls;
+use super::tls::{Protocol, ServerTls};
 use super::twin::Pipe;
 use crate::limits::CLOSE_DISCARD_BYTES_MAX;
 use crate::wire::sasl::ChannelBindings;
@@ -156,11 +156,17 @@ impl Stream {
     /// Speaks TLS from here on as the server. Bytes that the peer sent before belong to the caller, who must have refused
     /// or dropped them (RFC 3207 section 4.2).
     pub async fn accept_tls(self, tls: Arc<ServerTls>, wait: Duration) -> io::Result<Stream> {
+        self.accept_tls_for(Protocol::Unnamed, tls, wait).await
+    }
+
+    /// The same for this protocol: a client that asks for others only, by ALPN, is refused (RFC 7301 section 3.2).
+    pub async fn accept_tls_for(self, protocol: Protocol, tls: Arc<ServerTls>, wait: Duration) -> io::Result<Stream> {
         let Stream { channel, clock, alarm, peer, local, .. } = self;
-        let handshake = Box::pin(TlsAcceptor::from(tls.config.clone()).accept(channel.plain()?));
+        let handshake = Box::pin(TlsAcceptor::from(tls.config(protocol)).accept(channel.plain()?));
         let session = clock.within(wait, handshake).await.ok_or(io::ErrorKind::TimedOut)??;
+        let end_point = tls.end_point(session.get_ref().1.server_name());
         let channel = Channel::Tls(Box::new(TlsStream::Server(session)));
-        Ok(Stream { channel, clock, alarm, peer, local, end_point: tls.end_point.clone() })
+        Ok(Stream { channel, clock, alarm, peer, local, end_point })
     }
 
     /// Speaks TLS from here on as a client of `host` (a name or an IP address without brackets).
@@ -209,6 +215,13 @@ impl Stream {
         };
         let unique = version == Some(rustls::ProtocolVersion::TLSv1_3);
         ChannelBindings { exporter: exported.ok().filter(|_| unique), end_point: self.end_point.clone() }
+    }
+
+    /// What the other end has shown first.
+    #[cfg(test)]
+    pub(super) fn peer_certificate(&self) -> Option<rustls_pki_types::CertificateDer<'static>> {
+        let Channel::Tls(session) = &self.channel else { return None };
+        session.get_ref().1.peer_certificates()?.first().cloned()
     }
 
     /// Whether TLS continued an earlier session by ticket instead of a full handshake.

@@ -2,55 +2,29 @@
 //!
 //! TLS 1.2 and 1.3 by ring; no early data. Certificates are judged by the clock given, not by the system's.
 
+mod authority;
+mod check;
+mod facts;
+mod server;
+
 use super::Clock;
 use super::dane::{DaneVerifier, NoMatch, associate};
 use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
 use crate::mail::tls_policy::{Dane, TlsResult, Tlsa};
 use ::ring::digest;
+pub use authority::{Authority, Names, Serial, to_pem};
+pub use facts::{CertificateFacts, covers, read_facts};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::server::NoServerSessionStorage;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+pub use server::{Identity, Protocol, ServerTls, server_config};
 use std::io;
 use std::sync::Arc;
 use time::OffsetDateTime;
-
-/// TLS as our own listeners speak it.
-pub struct ServerTls {
-    pub(super) config: Arc<ServerConfig>,
-    /// `tls-server-end-point` (RFC 5929 section 4) of our certificate, when its signature names one hash.
-    pub(super) end_point: Option<Vec<u8>>,
-}
-
-/// Configuration for our own listeners.
-///
-/// Resumption is by tickets alone (RFC 9846, RFC 5077): the keys rotate and the server remembers no session.
-///
-/// # Errors
-/// A sentence for the owner: no certificate or key in the text, or they do not belong together.
-pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> Result<Arc<ServerTls>, String> {
-    let chain = certificates(certificate_pem)?;
-    let Some(own) = chain.first() else {
-        return Err("no certificate found in the certificate file".to_owned());
-    };
-    let end_point = signature_hash(own).map(|hash| digest::digest(hash, own).as_ref().to_vec());
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| format!("no private key found: {error}"))?;
-    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("certificate and key cannot be used: {error}"))?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
-    // Phones have AES hardware when we have not: the slower side chooses.
-    config.ignore_client_order = !has_aes_hardware();
-    Ok(Arc::new(ServerTls { config: Arc::new(config), end_point }))
-}
 
 /// The hash of the signature on a certificate, SHA-256 where that is weaker (RFC 5929 section 4.1). `None`: the signature has
 /// none of its own (Ed25519), or names it where this does not look (RSASSA-PSS).

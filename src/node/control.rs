@@ -33,8 +33,9 @@ pub mod listener;
 pub mod socket;
 pub mod wording;
 
+use crate::node::certificates::Certificates;
 use crate::node::failure::{Exit, Failure};
-use crate::node::{devices, queue, routes};
+use crate::node::{devices, queue, routes, tls};
 use crate::serve::Context;
 use answer::Answer;
 use frame::Request;
@@ -45,6 +46,8 @@ pub struct Errand {
     pub context: Context,
     /// The node runs: what is due is tried. Otherwise it waits for the next start.
     pub is_running: bool,
+    /// Of a running node.
+    pub certificates: Option<Certificates>,
     /// Minutes east of UTC, where whoever asks lives.
     pub zone_minutes: i16,
 }
@@ -56,6 +59,7 @@ pub async fn carry_out(errand: &Errand, request: &Request, answer: &mut Answer) 
     let words: Vec<&str> = words.collect();
     match command {
         "queue" => queue::carry_out(errand, &words, answer).await,
+        "tls" => tls::carry_out(errand, &words, answer).await,
         "device" => devices::carry_out(errand, &words, answer).await,
         "routes" => routes::carry_out(errand, &words, answer).await,
         // The program on the disk may be newer than the node that runs.

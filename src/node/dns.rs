@@ -41,7 +41,8 @@ pub fn run(arguments: &Dns) -> Result<(), Failure> {
         },
         given => Addresses::Given(given.to_vec()),
     };
-    let certificate = certificate::read(&base.join(&settings.tls_cert));
+    let own = Folder(arguments.data.clone()).shown();
+    let certificate = certificate::read(&base.join(&settings.tls_cert)).or_else(|| certificate::read(&own));
     let facts = Facts { settings: &settings, addresses, keys: &keys, waiting: &waiting, certificate };
     let sections = wanted(&facts);
     let hostname = &settings.hostname;

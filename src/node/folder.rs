@@ -1,9 +1,8 @@
-//! The data folder: who may see it, what it holds, the certificate in it.
+//! The data folder: who may see it, and what it holds.
 //!
 //! Not the store, which keeps its own files there. Everything in the folder is for its owner's eyes only, except the
-//! certificate, which is public.
+//! certificates, which are public.
 
-use crate::net::{Clock, tls};
 use crate::node::failure::{Exit, Failure};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -72,12 +71,22 @@ impl Folder {
         self.0.join("hauspost.toml")
     }
 
-    /// The certificate, readable by all.
+    /// What devices may trust, readable by all.
+    pub fn authority(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// The certificate that the server shows, with its chain, readable by all.
+    pub fn shown(&self) -> PathBuf {
+        self.0.join("tls.pem")
+    }
+
+    /// The certificate that the owner puts there, readable by all.
     pub fn certificate(&self) -> PathBuf {
         self.0.join("cert.pem")
     }
 
-    /// The private key, readable by the owner alone.
+    /// Its private key, readable by the owner alone.
     pub fn key(&self) -> PathBuf {
         self.0.join("key.pem")
     }
@@ -85,18 +94,6 @@ impl Folder {
     /// The key of this name that signs mail, readable by the owner alone.
     pub fn signing_key(&self, selector: &str) -> PathBuf {
         self.0.join(format!("dkim-{selector}.pem"))
-    }
-
-    /// Makes a self-signed certificate for these names unless certificate and key are there already.
-    pub fn ensure_certificate(&self, names: &[String], clock: &Clock) -> Result<(), Failure> {
-        if self.certificate().exists() && self.key().exists() {
-            return Ok(());
-        }
-        let made = tls::self_signed(names, clock)
-            .map_err(|e| Failure::new(Exit::Configuration, format!("cannot make a certificate: {e}")))?;
-        // The key first: a certificate without its key would look finished.
-        replace_file(&self.key(), made.key_pem.as_bytes(), 0o600)?;
-        replace_file(&self.certificate(), made.certificate_pem.as_bytes(), 0o644)
     }
 }
 
@@ -113,7 +110,7 @@ pub fn write_new_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failur
 }
 
 /// Writes a file whether it is there or not; whoever reads it sees the old or the new one, whole.
-fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let fresh = path.with_extension("new");
     let _ = std::fs::remove_file(&fresh);
     write_new_file(&fresh, bytes, mode)?;
@@ -135,18 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_closed_to_others_and_the_key_too() {
+    fn a_folder_is_closed_to_others() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         let folder = Folder::take(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
-        folder.ensure_certificate(&["localhost".into(), "127.0.0.1".into()], &Clock::system()).unwrap();
-        assert_eq!((mode(&folder.certificate()), mode(&folder.key())), (0o644, 0o600));
-        let first = std::fs::read(folder.certificate()).unwrap();
-        folder.ensure_certificate(&["other".into()], &Clock::system()).unwrap();
-        assert_eq!(std::fs::read(folder.certificate()).unwrap(), first);
+        replace_file(&folder.authority(), b"first", 0o644).unwrap();
+        replace_file(&folder.authority(), b"second", 0o644).unwrap();
+        assert_eq!(
+            (mode(&folder.authority()), std::fs::read(folder.authority()).unwrap()),
+            (0o644, b"second".to_vec())
+        );
     }
 
     #[test]

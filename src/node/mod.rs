@@ -8,15 +8,16 @@
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
-//! | [`control`], [`queue`] | the control socket, and the commands that come over it |
+//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
-//! | [`site`], [`folder`], [`owner`] | what a node consists of before it runs |
+//! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
-//! | [`supervise`], [`accept`], [`cores`] | a running node, from first connection to last |
+//! | [`supervise`], [`accept`], [`cores`], [`watch`] | a running node, from first connection to last |
 //! | [`log`], [`failure`] | what it tells its owner |
 
 pub mod accept;
 mod blank;
+pub mod certificates;
 pub mod check;
 pub mod command;
 pub mod compact;
@@ -44,9 +45,11 @@ pub mod site;
 pub mod smarthosts;
 pub mod sockets;
 pub mod supervise;
+pub mod tls;
 pub mod trial;
 pub mod units;
 pub mod values;
+pub mod watch;
 
 use std::process::ExitCode;
 

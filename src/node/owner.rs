@@ -2,13 +2,12 @@
 
 use crate::limits::{PASSWORD_BYTES_MAX, PBKDF2_ITERATIONS};
 use crate::mail::credential::Verifier;
-use crate::mail::message::{Flags, INBOX, Uid};
+use crate::mail::message::{INBOX, Uid};
 use crate::net::Net;
 use crate::node::failure::{Exit, Failure};
-use crate::serve::Intake;
-use crate::store::{Credential, Deliver, Op, Store, Target, Trouble};
+use crate::serve::Letter;
+use crate::store::{Credential, Op, Store, Trouble};
 use crate::wire::address::{Address, Domain};
-use crate::wire::date::{DateTime, encode_date_time};
 
 /// Letters of generated passwords: none that is mistaken for another on a phone.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -69,24 +68,8 @@ pub async fn welcome(
     if inbox.is_some_and(|inbox| inbox.uid_next > Uid(1)) {
         return Ok(());
     }
-    let now = net.clock().now();
-    let id = net.random::<12>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let date = encode_date_time(DateTime { seconds: now.seconds(), zone_minutes: 0 });
-    let message = format!(
-        "Date: {date}\r\nFrom: Hauspost <postmaster@{domain}>\r\nTo: <{address}>\r\nSubject: Welcome to your own mail \
-         server\r\nMessage-ID: <{id}@{hostname}>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: 8bit\r\nAuto-Submitted: auto-generated\r\n\r\n{body}",
-        domain = address.domain,
-        body = text.replace('\n', "\r\n"),
-    );
-    let mut intake = Intake::new(store);
-    intake.write(message.as_bytes()).await.map_err(|e| in_store(&e))?;
-    let body = intake.finish().await.map_err(|e| in_store(&e))?;
-    let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
-    let deliver = Op::Deliver(Deliver { body, targets, internal_date: now, now });
-    store.apply(deliver).await.map_err(|e| in_store(&e))?;
-    Ok(())
+    let letter = Letter { hostname, address, subject: "Welcome to your own mail server", text };
+    letter.deliver(store, net).await.map_err(|e| in_store(&e))
 }
 
 /// A store's trouble as a sentence.

@@ -4,6 +4,7 @@
 //! network or the configuration's files is read with root's rights, except the configuration itself.
 
 use crate::net::Net;
+use crate::node::certificates::Certificates;
 use crate::node::command::Serve;
 use crate::node::configuration::{needing_restart, read_file};
 use crate::node::control;
@@ -14,7 +15,7 @@ use crate::node::privilege;
 use crate::node::settings::Settings;
 use crate::node::site::{make_net, make_site};
 use crate::node::sockets;
-use crate::node::supervise::{self, Node};
+use crate::node::supervise::{self, Node, Read};
 use crate::serve::Site;
 use crate::store::{Options, Store};
 use log::LevelFilter;
@@ -39,13 +40,33 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     let net = make_net(&settings, &base)?;
     let site = make_site(&settings, &base, &net)?;
     let store = open_store(&settings, &folder)?;
+    let certificates = Certificates::new(&folder, settings.listen.addresses());
+    let site = match smol::block_on(certificates.complete(&store, &net, site)) {
+        Ok(site) => site,
+        Err(failure) => {
+            let _ = store.close();
+            return Err(failure);
+        }
+    };
     warn_without_password(&store, &site);
     warn_without_keys(&site);
+    let watched = files_of(&settings, &base);
     let reload = make_reload(settings, file, base, net.clone(), arguments.log_level);
     let context = supervise::make_context(store, net, site);
     let signals = supervise::listen_to_signals()?;
     let control = control::socket::make_for(&folder);
-    supervise::run(Node { context, sockets, control, sessions_max, reload, signals, ends_with_terminal: false }, || {})
+    let node = Node {
+        context,
+        sockets,
+        control,
+        sessions_max,
+        reload,
+        watched,
+        certificates,
+        signals,
+        ends_with_terminal: false,
+    };
+    supervise::run(node, || {})
 }
 
 /// The data folder, which must be there.
@@ -104,13 +125,18 @@ fn warn_without_keys(site: &Site) {
     }
 }
 
+/// The files that something else may renew.
+fn files_of(settings: &Settings, base: &Path) -> Vec<PathBuf> {
+    [&settings.tls_cert, &settings.tls_key].map(|file| base.join(file)).to_vec()
+}
+
 fn make_reload(
     running: Settings,
     file: PathBuf,
     base: PathBuf,
     net: Net,
     level: Option<LevelFilter>,
-) -> Box<dyn Fn() -> Result<Site, Failure>> {
+) -> Box<dyn Fn() -> Result<Read, Failure>> {
     Box::new(move || {
         let settings = read_file(&file)?;
         let site = make_site(&settings, &base, &net)?;
@@ -118,6 +144,6 @@ fn make_reload(
             log::warn!("event=needs-restart key={key}");
         }
         super::log::set_level(level.unwrap_or(settings.log_level));
-        Ok(site)
+        Ok(Read { site, watched: files_of(&settings, &base) })
     })
 }

@@ -107,6 +107,11 @@ pub struct Listen {
 }
 
 impl Listen {
+    /// The addresses of all services.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.services().iter().flat_map(|(_, addresses)| addresses.iter().map(SocketAddr::ip)).collect()
+    }
+
     /// The services with their key names, whether TLS comes first, the port the world knows, and their addresses.
     pub fn services(&self) -> [(Port, &[SocketAddr]); 7] {
         let [mx, submission, submissions, imap, imaps, pop3, pop3s] = PORTS;
@@ -391,7 +396,9 @@ pub const KEYS: &[Key] = &[
     key(
         "tls.cert",
         r#""cert.pem""#,
-        "Certificate chain in PEM form, beside this file unless the path is absolute. Read again on SIGHUP.",
+        "Certificate chain in PEM form, beside this file unless the path is absolute. It is read again when it\n\
+         changes. Where neither it nor its key is there, the node has the certificates that `hauspost tls import` brought\n\
+         in, and makes its own.",
         Slot::Path(|s| &mut s.tls_cert),
     ),
     key("tls.key", r#""key.pem""#, "Its private key in PEM form.", Slot::Path(|s| &mut s.tls_key)),

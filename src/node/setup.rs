@@ -1,6 +1,7 @@
 //! `hauspost init`: from nothing to a data folder that `hauspost serve` runs in. Overwrites nothing.
 
 use crate::net::Net;
+use crate::node::certificates::Certificates;
 use crate::node::command::Init;
 use crate::node::configuration::{self, sample};
 use crate::node::failure::{Exit, Failure};
@@ -11,6 +12,7 @@ use crate::node::privilege;
 use crate::node::production::open_store;
 use crate::node::settings::Settings;
 use crate::node::signing_keys::{FIRST_KEYS, as_setting, make_key};
+use crate::node::site::make_site;
 use crate::node::values::{parse_address, parse_domain};
 use std::io::Write;
 
@@ -64,7 +66,6 @@ fn refuse_if_used(folder: &Folder) -> Result<(), Failure> {
 }
 
 fn fill(folder: &Folder, settings: &Settings, net: &Net, password: &str) -> Result<(), Failure> {
-    folder.ensure_certificate(&[settings.hostname.to_string()], net.clock())?;
     for (selector, algorithm) in FIRST_KEYS {
         make_key(folder, selector, algorithm, net)?;
     }
@@ -73,7 +74,10 @@ fn fill(folder: &Folder, settings: &Settings, net: &Net, password: &str) -> Resu
         return Err(Failure::new(Exit::Configuration, "addresses: at least one address is needed"));
     };
     let store = open_store(settings, folder)?;
+    let certificates = Certificates::new(folder, settings.listen.addresses());
     let filled = smol::block_on(async {
+        let site = make_site(settings, &folder.0, net)?;
+        certificates.complete(&store, net, site).await?;
         owner::set_password(&store, net, &login, password).await?;
         owner::welcome(&store, net, &settings.hostname, address, WELCOME).await
     });
@@ -119,5 +123,6 @@ What to do next:
 - Write to yourself from another mail service, to see that mail from outside comes in.
 - Write back, to see that mail goes out. If it does not, your line blocks port 25: set [relay] in hauspost.toml
   to your provider's server, and let the running node read it again (SIGHUP).
-- The certificate is self-signed. Put one that others trust into the data folder as cert.pem and key.pem.
+- The certificate is the server's own: tell your devices to trust ca.pem in the data folder, and they never ask again. Or
+  bring one that others trust: hauspost tls import.
 ";

@@ -31,7 +31,7 @@ pub fn make_net(settings: &Settings, base: &Path) -> Result<Net, Failure> {
     Net::validating(settings.dns_server, Some(&keys)).map_err(in_file)
 }
 
-/// Makes the site of these settings. Relative file names start at `base`.
+/// Makes the site of these settings. Relative file names start at `base`. Without a certificate in files it has no TLS yet.
 pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Failure> {
     let relay = &settings.relay;
     let tls_verified = read_trust(&[&relay.server.ca_file], base, net)?;
@@ -43,7 +43,8 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         book: make_book(settings),
         login: settings.login()?,
         message_bytes_max: settings.message_bytes_max,
-        tls: Some(read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?),
+        tls: read_tls(&base.join(&settings.tls_cert), &base.join(&settings.tls_key), net)?,
+        keeps_certificates: false,
         plaintext_login_on_loopback: settings.plaintext_login_on_loopback,
         channel_binding: settings.channel_binding,
         sent_copy: settings.sent_copy,
@@ -76,10 +77,14 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
     })
 }
 
-/// The certificate and key as sessions use them.
-fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Arc<tls::ServerTls>, Failure> {
+/// The certificate and key of the configuration as sessions use them. `None`: neither is there, and the node has its own.
+fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Option<Arc<tls::ServerTls>>, Failure> {
+    if !certificate.exists() && !key.exists() {
+        return Ok(None);
+    }
     let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
-    tls::server_config(&pem.0, &pem.1, net.clock())
+    let made = tls::server_config(&pem.0, &pem.1, net.clock());
+    made.map(Some)
         .map_err(|e| Failure::new(Exit::Configuration, format!("{} and {}: {e}", certificate.display(), key.display())))
 }
 

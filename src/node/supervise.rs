@@ -6,11 +6,13 @@
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::net::Net;
 use crate::node::accept::run_listener;
+use crate::node::certificates::{Certificates, put_in_force};
 use crate::node::control::listener::run_control;
 use crate::node::control::socket::ControlSocket;
 use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Bound;
+use crate::node::watch::FileWatch;
 use crate::serve::relay::run_relay;
 use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping};
 use crate::store::Store;
@@ -18,6 +20,7 @@ use async_signal::{Signal, Signals};
 use sd_notify::NotifyState;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -32,12 +35,30 @@ pub struct Node {
     pub control: Option<ControlSocket>,
     /// Sessions of all services together.
     pub sessions_max: usize,
-    /// Reads the configuration and the certificate again.
-    pub reload: Box<dyn Fn() -> Result<Site, Failure>>,
+    /// Reads the configuration and the files that it names again.
+    pub reload: Box<dyn Fn() -> Result<Read, Failure>>,
+    /// Files that make it do so when they change.
+    pub watched: Vec<PathBuf>,
+    /// Its certificates.
+    pub certificates: Certificates,
     /// The signals that end it or make it reload, from [`listen_to_signals`].
     pub signals: Signals,
     /// SIGHUP means that the terminal it was started from has gone, and ends it.
     pub ends_with_terminal: bool,
+}
+
+/// What was read.
+pub struct Read {
+    /// Without the certificates that the store keeps.
+    pub site: Site,
+    /// See [`Node::watched`].
+    pub watched: Vec<PathBuf>,
+}
+
+/// What makes a node do something beside its work.
+enum Call {
+    Signal(Option<std::io::Result<Signal>>),
+    FilesChanged,
 }
 
 /// Puts together what sessions work with.
@@ -97,20 +118,37 @@ async fn serve_until_signal(
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
     let relay = executor.spawn(run_relay(node.context.clone()));
-    let control =
-        node.control.map(|socket| executor.spawn(run_control(node.context.clone(), executor.clone(), socket)));
+    let control = node.control.map(|socket| {
+        executor.spawn(run_control(node.context.clone(), node.certificates.clone(), executor.clone(), socket))
+    });
     let _watchdog = executor.spawn(run_watchdog());
+    let _certificates = executor.spawn(node.certificates.clone().look_after(node.context.clone()));
     notify(&[NotifyState::Ready]);
     ready();
+    let mut watch = FileWatch::new(&node.watched);
     loop {
-        match signals.next().await {
-            Some(Ok(Signal::Hup)) if !node.ends_with_terminal => reload(&node.context, &node.reload),
-            Some(Ok(signal)) => {
+        let signal = async { Call::Signal(signals.next().await) };
+        let files = async {
+            watch.changed().await;
+            Call::FilesChanged
+        };
+        let call = match smol::future::or(signal, files).await {
+            Call::Signal(Some(Ok(Signal::Hup))) if !node.ends_with_terminal => None,
+            Call::FilesChanged => None,
+            Call::Signal(signal) => Some(signal),
+        };
+        match call {
+            None => {
+                if let Some(files) = reload(&node.context, &node.reload, &node.certificates).await {
+                    watch = FileWatch::new(&files);
+                }
+            }
+            Some(Some(Ok(signal))) => {
                 log::info!("event=stopping signal={signal:?} sessions={}", admission.sessions());
                 break;
             }
-            Some(Err(e)) => return Err(system("signals", &e)),
-            None => return Err(Failure::new(Exit::System, "signals no longer arrive")),
+            Some(Some(Err(e))) => return Err(system("signals", &e)),
+            Some(None) => return Err(Failure::new(Exit::System, "signals no longer arrive")),
         }
     }
     notify(&[NotifyState::Stopping]);
@@ -147,20 +185,35 @@ async fn drain(admission: &Admission, relay: Task<()>, signals: &mut Signals) {
     }
 }
 
-/// Swaps in a new site. Sessions that run keep theirs; when anything is wrong, everything stays as it was.
-fn reload(context: &Context, read: &dyn Fn() -> Result<Site, Failure>) {
+/// Swaps in a new site and says which files to watch now. Sessions that run keep theirs; when anything is wrong, everything stays as it
+/// was.
+async fn reload(
+    context: &Context,
+    read: &dyn Fn() -> Result<Read, Failure>,
+    certificates: &Certificates,
+) -> Option<Vec<PathBuf>> {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
     }
-    match read() {
-        Ok(site) => {
-            let mut current = context.current_site.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-            *current = Arc::new(site);
-            log::info!("event=reloaded");
+    let read = match read() {
+        Ok(Read { site, watched }) => {
+            certificates.complete(&context.store, &context.net, site).await.map(|site| (site, watched))
         }
-        Err(failure) => log::error!("event=reload-refused reason={:?}", failure.sentence),
-    }
+        Err(failure) => Err(failure),
+    };
+    let watched = match read {
+        Ok((site, watched)) => {
+            put_in_force(context, site);
+            log::info!("event=reloaded");
+            Some(watched)
+        }
+        Err(failure) => {
+            log::error!("event=reload-refused reason={:?}", failure.sentence);
+            None
+        }
+    };
     notify(&[NotifyState::Ready]);
+    watched
 }
 
 /// Tells the service manager twice per period that core 0 is alive, when it asks for that (sd_watchdog_enabled(3)).

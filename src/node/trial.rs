@@ -5,6 +5,7 @@
 use crate::limits::DKIM_KEYS_MAX;
 use crate::mail::dkim::Algorithm;
 use crate::net::Net;
+use crate::node::certificates::Certificates;
 use crate::node::command::Try;
 use crate::node::configuration;
 use crate::node::control;
@@ -16,7 +17,7 @@ use crate::node::settings::{PORTS, Settings};
 use crate::node::signing_keys::{find_keys, make_key};
 use crate::node::site::{make_net, make_site};
 use crate::node::sockets::{self, Bound};
-use crate::node::supervise::{self, Node};
+use crate::node::supervise::{self, Node, Read};
 use crate::node::values::{parse_address, parse_domain};
 use crate::serve::{Site, SmarthostSecurity};
 use crate::wire::address::Domain;
@@ -88,16 +89,15 @@ fn run_in(
         return Err(Failure::new(Exit::Usage, sentence));
     }
     let store = open_store(settings, folder)?;
+    let certificates = Certificates::of_this_machine(folder);
     let prepared = (|| {
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
-        folder.ensure_certificate(&names, net.clock())?;
         let settings = with_signing_keys(settings, folder, &net)?;
         let reload = {
             let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
             let ports = (arguments.mx_port, arguments.https_port);
-            move || make_trial_site(&settings, &folder, &net, ports)
+            move || make_trial_site(&settings, &folder, &net, ports).map(|site| Read { site, watched: Vec::new() })
         };
-        let site = reload()?;
+        let site = smol::block_on(certificates.complete(&store, &net, reload()?.site))?;
         let address = site.addresses.first().cloned().ok_or_else(|| Failure::new(Exit::System, "no address"))?;
         smol::block_on(async {
             owner::set_password(&store, &net, &site.login, password).await?;
@@ -119,6 +119,8 @@ fn run_in(
         control: control::socket::make_for(folder),
         sessions_max: sockets::sessions_max(),
         reload: Box::new(reload),
+        watched: Vec::new(),
+        certificates,
         signals,
         // Closing the window must not leave a node behind that nobody sees.
         ends_with_terminal: std::io::stdin().is_terminal(),
@@ -200,7 +202,7 @@ Hauspost {version} is running, for this machine only. Ctrl-C ends it.
   IMAP         localhost, port {imaps} with TLS, or {imap} without
   POP3         localhost, port {pop3s} with TLS, or {pop3} without
   sending      localhost, port {submissions} with TLS, or {submission} without
-  certificate  {certificate} (self-signed)
+  certificate  trust {certificate}
   mail is in   {data}{kept}
 
 Send a message in, as another mail server would:
@@ -213,7 +215,7 @@ See what waits to be sent:
   hauspost queue list --data {data}
 ",
         version = env!("CARGO_PKG_VERSION"),
-        certificate = folder.certificate().display(),
+        certificate = folder.authority().display(),
         mx = port(25),
         imap = port(143),
         imaps = port(993),
@@ -232,7 +234,7 @@ This message lies in your own mail server, on your own machine.
 What you can do now:
 
 - Add an account to your mail program with the settings that the terminal shows.
-  The certificate is self-signed, so the program will ask once whether to trust it.
+  The certificate is the server's own, so the program will ask once whether to trust it.
 - Send yourself a message: me@home.test is your address, and me+anything@home.test too.
 - Mark this message on one device and watch it change on another.
 

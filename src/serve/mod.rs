@@ -3,11 +3,13 @@
 //! Receives accepted connections and bells; hands on replies, Ops and relayed mail. Never parses bytes itself.
 
 pub mod admission;
+pub mod certificates;
 mod destinations;
 pub mod devices;
 pub mod imap;
 mod inquiries;
 mod intake;
+mod letter;
 mod login;
 mod notice;
 pub mod pop3;
@@ -24,6 +26,7 @@ pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
 pub use destinations::{Destinations, Seen};
 pub use inquiries::Inquiries;
 pub use intake::{Intake, Whole};
+pub use letter::Letter;
 pub use login::{
     Authentication, Heeded, Logins, Named, Progress, Standing, Verdict, Visitor, Who, authenticate, device_login,
 };

@@ -6,6 +6,7 @@
 
 use crate::limits::*;
 use crate::net::Stream;
+use crate::net::tls::Protocol;
 use crate::serve::imap::run_imap;
 use crate::serve::pop3::run_pop3;
 use crate::serve::smtp::run_smtp;
@@ -58,7 +59,12 @@ async fn seat_at(
     }
     if implicit_tls {
         let tls = site.tls.clone().ok_or_else(|| io::Error::other("no certificate is configured"))?;
-        let handshake = stream.accept_tls(tls, Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX));
+        let protocol = match service {
+            Service::Imap => Protocol::Imap,
+            Service::Pop3 => Protocol::Pop3,
+            Service::Mx | Service::Submission => Protocol::Unnamed,
+        };
+        let handshake = stream.accept_tls_for(protocol, tls, Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX));
         let stopped = async {
             context.stopping.asked().await;
             Err(io::Error::other("the node is stopping"))

@@ -29,6 +29,8 @@ pub struct Site {
     pub message_bytes_max: u64,
     /// TLS for all listeners; `None` announces no STARTTLS.
     pub tls: Option<Arc<crate::net::tls::ServerTls>>,
+    /// It is from what the store keeps, and not from files.
+    pub keeps_certificates: bool,
     /// Login without TLS is allowed when the peer is on loopback.
     pub plaintext_login_on_loopback: bool,
     /// Logins can be bound to their TLS channel.

@@ -68,10 +68,12 @@ fn a_damaged_folder_is_saved_into_a_new_one() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&out), 0o700);
     assert_eq!(mode(&out.join("hauspost.redb")), 0o600);
-    assert_eq!((mode(&out.join("key.pem")), mode(&out.join("cert.pem"))), (0o600, 0o644));
-    assert_eq!(std::fs::read(out.join("key.pem")).unwrap(), std::fs::read(data.join("key.pem")).unwrap());
+    assert_eq!((mode(&out.join("dkim-try1.pem")), mode(&out.join("ca.pem"))), (0o600, 0o644));
+    let trusted = |folder: &Path| std::fs::read(folder.join("ca.pem")).unwrap();
+    assert_eq!(trusted(&out), trusted(&data));
 
     let node = Node::try_in(&out);
+    assert_eq!(trusted(&out), trusted(&data), "devices would have to trust another authority");
     let inbox = node.inbox();
     assert!((0..40).all(|number| inbox.iter().any(|message| message.contains(&format!("number {number}\r\n")))));
     node.stop();

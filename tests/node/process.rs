@@ -66,14 +66,15 @@ impl Node {
         Peer::plain(self.address(port))
     }
 
-    /// A TLS connection that trusts only the node's own certificate.
+    /// A TLS connection that trusts the certificate in the folder, or the node's own authority.
     pub fn tls(&self, port: u16) -> Peer {
         self.tls_as(port, "localhost")
     }
 
     /// The same for a node of another name.
     pub fn tls_as(&self, port: u16, name: &'static str) -> Peer {
-        Peer::tls(self.address(port), &std::fs::read(self.data.join("cert.pem")).unwrap(), name)
+        let trusted = ["cert.pem", "ca.pem"].iter().find_map(|file| std::fs::read(self.data.join(file)).ok());
+        Peer::tls(self.address(port), &trusted.unwrap(), name)
     }
 
     pub fn signal(&self, name: &str) {

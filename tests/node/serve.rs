@@ -2,6 +2,7 @@
 
 use crate::peer::Peer;
 use crate::process::{Node, PASSWORD, PROGRAM, free_base, refused, run};
+use hauspost::net::{Clock, tls};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::TcpListener;
@@ -71,7 +72,7 @@ fn takes(node: &Node, address: &str) -> bool {
 fn a_made_node_serves_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let data = init(folder.path(), &[]);
-    for (file, mode) in [("", 0o700), ("hauspost.toml", 0o600), ("key.pem", 0o600), ("cert.pem", 0o644)] {
+    for (file, mode) in [("", 0o700), ("hauspost.toml", 0o600), ("ca.pem", 0o644), ("tls.pem", 0o644)] {
         assert_eq!(std::fs::metadata(data.join(file)).unwrap().permissions().mode() & 0o777, mode, "{file}");
     }
     let base = free_base();
@@ -135,11 +136,10 @@ fn sighup_brings_a_new_configuration_and_certificate_into_force() {
     let good = std::fs::read_to_string(&file).unwrap();
     let changed = good.replace("[\"me@example.org\"]", "[\"me@example.org\", \"second@example.org\"]");
     std::fs::write(&file, &changed).unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let other = init(elsewhere.path(), &[]);
-    for name in ["cert.pem", "key.pem"] {
-        std::fs::copy(other.join(name), data.join(name)).unwrap();
-    }
+    assert!(node.tls_as(993, NAME).line().starts_with("* OK"), "its own authority does not vouch for it");
+    let other = tls::self_signed(&[NAME.to_owned()], &Clock::system()).unwrap();
+    std::fs::write(data.join("key.pem"), other.key_pem).unwrap();
+    std::fs::write(data.join("cert.pem"), other.certificate_pem).unwrap();
     node.signal("HUP");
     let begin = Instant::now();
     while !takes(&node, "second@example.org") {
@@ -152,6 +152,59 @@ fn sighup_brings_a_new_configuration_and_certificate_into_force() {
     for _ in 0..20 {
         assert!(takes(&node, "second@example.org"));
     }
+    node.stop();
+}
+
+#[test]
+fn certificates_are_shown_when_they_come_and_owners_bring_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = init(folder.path(), &[]);
+    let base = free_base();
+    configure_ports(&data, base);
+    let node = Node::start(serve_command(&data), base, &data);
+    let path = data.to_str().unwrap();
+    let authority = std::fs::read(data.join("ca.pem")).unwrap();
+    assert_eq!(run(&["tls", "show", "--ca", "--data", path], "").stdout, authority);
+
+    // Brought over the control socket: shown at once, kept in the store, gone when it is removed.
+    let brought = tls::self_signed(&[NAME.to_owned()], &Clock::system()).unwrap();
+    let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    std::fs::write(&cert, &brought.certificate_pem).unwrap();
+    std::fs::write(&key, &brought.key_pem).unwrap();
+    let import = |name: &str, cert: &Path, key: &Path| {
+        let (cert, key) = (cert.to_str().unwrap().to_owned(), key.to_str().unwrap().to_owned());
+        let output = run(&["tls", "import", "--data", name, "--cert", &cert, "--key", &key], "");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(import(path, &cert, &key), (Some(0), String::new()));
+    let greets = |pem: &[u8]| Peer::tls(node.address(993), pem, NAME).line().starts_with("* OK");
+    assert!(greets(brought.certificate_pem.as_bytes()) && !greets(&authority));
+    let shown = String::from_utf8(run(&["tls", "show", "--data", path], "").stdout).unwrap();
+    assert!(shown.starts_with(&format!("Shown, brought in as {NAME}\n    names       {NAME}\n")), "{shown}");
+    let other = tls::self_signed(&["other.example".to_owned()], &Clock::system()).unwrap();
+    std::fs::write(&cert, &other.certificate_pem).unwrap();
+    let (code, why) = import(path, &cert, &key);
+    assert!(code == Some(78) && why.contains("belongs to none"), "{why}");
+    std::fs::write(&key, &other.key_pem).unwrap();
+    let (code, why) = import(path, &cert, &key);
+    assert!(code == Some(78) && why.contains("is for other.example, but this server is mail.example.org"), "{why}");
+    assert!(run(&["tls", "remove", NAME, "--data", path], "").status.success());
+    assert_eq!(run(&["tls", "remove", NAME, "--data", path], "").status.code(), Some(1));
+    assert!(greets(&authority));
+
+    // Put into the folder: shown soon, without a signal.
+    let (mut open, put) = (node.tls_as(993, NAME), tls::self_signed(&[NAME.to_owned()], &Clock::system()).unwrap());
+    open.line();
+    std::fs::write(data.join("key.pem"), &put.key_pem).unwrap();
+    std::fs::write(data.join("cert.pem"), &put.certificate_pem).unwrap();
+    let begin = Instant::now();
+    while !greets(put.certificate_pem.as_bytes()) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never read");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(open.ask("a NOOP").starts_with("a OK"), "a session was dropped");
+    let (code, why) = import(path, &cert, &key);
+    assert!(code == Some(78) && why.contains("names files"), "{why}");
     node.stop();
 }
 
@@ -204,7 +257,7 @@ fn root_is_refused_without_a_user_and_given_up_with_one() {
     assert_eq!(ids("Gid:"), [nobody.gid.as_raw(); 4]);
     assert_eq!(ids("Groups:"), [nobody.gid.as_raw()]);
     assert!(status.lines().any(|line| line == "CapEff:\t0000000000000000"));
-    assert_eq!(std::fs::metadata(data.join("key.pem")).unwrap().uid(), nobody.uid.as_raw());
+    assert_eq!(std::fs::metadata(data.join("dkim-ed1.pem")).unwrap().uid(), nobody.uid.as_raw());
     assert!(takes(&node, "me@example.org"));
     node.stop();
 }

@@ -138,6 +138,7 @@ fn act_alone(at: Whereabouts<'_>, request: &Request) -> Result<(), Failure> {
     let errand = Errand {
         context: supervise::make_context(store.clone(), net, site),
         is_running: false,
+        certificates: None,
         zone_minutes: request.zone_minutes,
     };
     let outcome = smol::block_on(async {

@@ -7,6 +7,7 @@ use crate::limits::{
     ACCEPT_PAUSE_MILLISECONDS, CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, CONTROL_REQUEST_SECONDS_MAX,
     REFUSAL_LOG_SECONDS,
 };
+use crate::node::certificates::Certificates;
 use crate::node::control::answer::Answer;
 use crate::node::control::frame::{REQUEST_HEAD_BYTES, Request};
 use crate::node::control::socket::ControlSocket;
@@ -23,7 +24,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Takes connections until it is dropped; the socket goes with it.
-pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>, socket: ControlSocket) {
+pub async fn run_control(
+    context: Context,
+    certificates: Certificates,
+    executor: Rc<LocalExecutor<'static>>,
+    socket: ControlSocket,
+) {
     let taken = socket.listener.try_clone().and_then(Async::<UnixListener>::new);
     let listener = match taken {
         Ok(listener) => listener,
@@ -49,12 +55,13 @@ pub async fn run_control(context: Context, executor: Rc<LocalExecutor<'static>>,
             continue;
         }
         let place = clients.clone();
-        let context = context.clone();
+        let (context, certificates) = (context.clone(), certificates.clone());
         let is_full = Rc::strong_count(&clients) > CONTROL_CLIENTS_MAX + 1;
         let work = async move {
             let stopping = context.stopping.clone();
             let answer = async {
-                let outcome = if is_full { refuse(client).await } else { receive(&context, client).await };
+                let outcome =
+                    if is_full { refuse(client).await } else { receive(&context, certificates, client).await };
                 if let Err(failure) = outcome {
                     log::debug!("event=control-unanswered reason={:?}", failure.sentence);
                 }
@@ -82,7 +89,7 @@ async fn refuse(client: Async<UnixStream>) -> Result<(), Failure> {
 }
 
 /// One client from its request to the end of its answer.
-async fn receive(context: &Context, mut client: Async<UnixStream>) -> Result<(), Failure> {
+async fn receive(context: &Context, certificates: Certificates, mut client: Async<UnixStream>) -> Result<(), Failure> {
     let late = async {
         Timer::after(Duration::from_secs(CONTROL_REQUEST_SECONDS_MAX)).await;
         Err("the request did not come in time".to_owned())
@@ -91,8 +98,14 @@ async fn receive(context: &Context, mut client: Async<UnixStream>) -> Result<(),
     let mut answer = Answer::to_client(client);
     let outcome = match request {
         Ok(request) => {
-            log::debug!("event=control words={:?}", request.words);
-            let errand = Errand { context: context.clone(), is_running: true, zone_minutes: request.zone_minutes };
+            // Only what it is about: the rest may be a private key.
+            log::debug!("event=control words={:?}", request.words.get(..2).unwrap_or_default());
+            let errand = Errand {
+                context: context.clone(),
+                is_running: true,
+                certificates: Some(certificates),
+                zone_minutes: request.zone_minutes,
+            };
             carry_out(&errand, &request, &mut answer).await
         }
         Err(why) => Err(Failure::new(Exit::Usage, why)),

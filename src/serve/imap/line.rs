@@ -7,6 +7,7 @@
 use super::compress::{Layer, Place};
 use crate::limits::{IMAP_OUT_BYTES_KEPT, IMAP_OUT_BYTES_MAX, IMAP_WRITE_SECONDS_MAX};
 use crate::net::Stream;
+use crate::net::tls::{Protocol, ServerTls};
 use crate::wire::deflate::Garbled;
 use crate::wire::imap::Out;
 use smol::future;
@@ -174,13 +175,9 @@ impl Line {
     }
 
     /// Speaks TLS from here on.
-    pub async fn start_tls(
-        &mut self,
-        config: std::sync::Arc<crate::net::tls::ServerTls>,
-        wait: Duration,
-    ) -> io::Result<()> {
+    pub async fn start_tls(&mut self, config: std::sync::Arc<ServerTls>, wait: Duration) -> io::Result<()> {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
-        self.stream = Some(stream.accept_tls(config, wait).await?);
+        self.stream = Some(stream.accept_tls_for(Protocol::Imap, config, wait).await?);
         Ok(())
     }
 
