@@ -448,6 +448,12 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const PBKDF2_ITERATIONS: u32 = 15_000;
 /// Bytes of one line in the log; what is longer is cut, because part of it came from the network.
 pub const LOG_LINE_BYTES_MAX: usize = 2048;
+/// Warnings and errors that are kept for `hauspost status`.
+pub const LOG_KEPT_LINES_MAX: usize = 8;
+/// Bytes that are kept of one of them.
+pub const LOG_KEPT_BYTES_MAX: usize = 400;
+/// Mailboxes that `hauspost status` names: the largest ones.
+pub const MAILBOXES_SHOWN_IN_STATUS: usize = 8;
 /// Bytes of a command over the control socket: some thousand ids of queued messages.
 pub const CONTROL_REQUEST_BYTES_MAX: usize = 32 << 10;
 /// Bytes of text that are collected before a piece of an answer goes over the control socket.

@@ -4,6 +4,7 @@ mod device;
 mod dns;
 mod queue;
 mod routes;
+mod status;
 mod tls;
 
 pub use dns::{Dkim, Dns, Format};
@@ -55,6 +56,7 @@ enum Command {
     Compact(Compact),
     Device(device::DeviceArguments),
     Tls(tls::TlsArguments),
+    Status(status::StatusArguments),
     Queue(queue::Queue),
     Routes(routes::Routes),
     Dns(Dns),
@@ -257,6 +259,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             device::run(&arguments)
         }
+        Asked::Command(Command::Status(arguments)) => {
+            prepare(LevelFilter::Warn);
+            status::run(&arguments)
+        }
         Asked::Command(Command::Tls(arguments)) => {
             prepare(LevelFilter::Warn);
             tls::run(&arguments)
@@ -294,7 +300,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, device, tls, queue, routes, dns, dkim, or --help"
+            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, or --help"
                 .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),

@@ -35,21 +35,35 @@ pub mod wording;
 
 use crate::node::certificates::Certificates;
 use crate::node::failure::{Exit, Failure};
-use crate::node::{devices, queue, routes, tls};
-use crate::serve::Context;
+use crate::node::{devices, queue, routes, status, tls};
+use crate::serve::{Admission, Context};
 use answer::Answer;
 use frame::Request;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// What a command works with.
 pub struct Errand {
     /// The node, or what would be one.
     pub context: Context,
-    /// The node runs: what is due is tried. Otherwise it waits for the next start.
-    pub is_running: bool,
-    /// Of a running node.
-    pub certificates: Option<Certificates>,
+    /// The node that runs: what is due is tried. Without it, that waits for the next start.
+    pub running: Option<Running>,
     /// Minutes east of UTC, where whoever asks lives.
     pub zone_minutes: i16,
+}
+
+/// What a running node has beside its context.
+#[derive(Clone)]
+pub struct Running {
+    /// Its certificates.
+    pub certificates: Certificates,
+    /// Its services, by name, and where they listen.
+    pub listeners: Rc<[(&'static str, SocketAddr)]>,
+    /// Its sessions.
+    pub admission: Admission,
+    /// When it started, on the steady clock.
+    pub started: Duration,
 }
 
 /// Carries out a command by its words.
@@ -60,6 +74,7 @@ pub async fn carry_out(errand: &Errand, request: &Request, answer: &mut Answer) 
     match command {
         "queue" => queue::carry_out(errand, &words, answer).await,
         "tls" => tls::carry_out(errand, &words, answer).await,
+        "status" => status::carry_out(errand, &words, answer).await,
         "device" => devices::carry_out(errand, &words, answer).await,
         "routes" => routes::carry_out(errand, &words, answer).await,
         // The program on the disk may be newer than the node that runs.

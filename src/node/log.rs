@@ -3,10 +3,13 @@
 //! Not a file, not a rotation: the service manager does that. A line never holds a control character, whatever the
 //! network put into it, and never more than [`LOG_LINE_BYTES_MAX`] bytes of event.
 
-use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::limits::{LOG_KEPT_BYTES_MAX, LOG_KEPT_LINES_MAX, LOG_LINE_BYTES_MAX};
+use crate::wire::date::Timestamp;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Starts logging. Later calls only set the level.
@@ -18,6 +21,25 @@ pub fn start(level: LevelFilter) {
 /// Changes the level of a running node.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
+}
+
+/// The last warnings and errors, for whoever asks how the node is: at most [`LOG_KEPT_LINES_MAX`].
+static KEPT: Mutex<VecDeque<(Timestamp, String)>> = Mutex::new(VecDeque::new());
+
+/// The last warnings and errors of this process, each with its time, the last one last.
+pub fn recent() -> Vec<(Timestamp, String)> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+fn keep(now: SystemTime, event: &str) {
+    let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let at = Timestamp(i64::try_from(millis).unwrap_or(i64::MAX));
+    let event = event.get(..event.floor_char_boundary(LOG_KEPT_BYTES_MAX)).unwrap_or_default().to_owned();
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() >= LOG_KEPT_LINES_MAX {
+        kept.pop_front();
+    }
+    kept.push_back((at, event));
 }
 
 struct Sink {
@@ -36,6 +58,9 @@ impl Log for Sink {
             return;
         }
         let event = record.args().to_string();
+        if record.level() <= Level::Warn {
+            keep(SystemTime::now(), &event);
+        }
         let line = if self.journald {
             encode_journald(record.level(), &event)
         } else {
@@ -110,6 +135,16 @@ mod tests {
         let line = encode_journald(Level::Info, "event=x text=a\r\n<0>forged\x1b[2J\u{9b}\u{202e}\0");
         assert_eq!(line, "<6>event=x text=a\\r\\n<0>forged\\u{1b}[2J\\u{9b}\\u{202e}\\u{0}\n");
         assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn the_last_troubles_are_kept() {
+        for number in 0..LOG_KEPT_LINES_MAX + 3 {
+            keep(UNIX_EPOCH + Duration::from_secs(5), &format!("event={number} {}", "ä".repeat(LOG_KEPT_BYTES_MAX)));
+        }
+        let kept = recent();
+        assert_eq!((kept.len(), kept[0].0), (LOG_KEPT_LINES_MAX, Timestamp(5000)));
+        assert!(kept[0].1.starts_with("event=3 ä") && kept.iter().all(|(_, event)| event.len() <= LOG_KEPT_BYTES_MAX));
     }
 
     #[test]

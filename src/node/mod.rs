@@ -8,7 +8,7 @@
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
-//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`] | the control socket, and the commands that come over it |
+//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -44,6 +44,7 @@ pub mod signing_keys;
 pub mod site;
 pub mod smarthosts;
 pub mod sockets;
+pub mod status;
 pub mod supervise;
 pub mod tls;
 pub mod trial;

@@ -135,7 +135,7 @@ async fn change_these(errand: &Errand, what: Change, ids: &[QueueId], answer: &m
                 if matches!(changed, Changed::IsHeld | Changed::UnderWay) {
                     undone.push(id.0.to_string());
                 }
-                answer.say(&format!("{}: {}\n", id.0, outcome(changed, errand.is_running))).await?;
+                answer.say(&format!("{}: {}\n", id.0, outcome(changed, errand.running.is_some()))).await?;
             }
             Err(trouble) => {
                 let failure = in_store(&trouble);
@@ -193,7 +193,7 @@ async fn change_all(errand: &Errand, what: Change, answer: &mut Answer) -> Resul
         }
     }
     let outcome = match word {
-        Change::Retry | Change::RetryFailed if errand.is_running => "tried now",
+        Change::Retry | Change::RetryFailed if errand.running.is_some() => "tried now",
         Change::Retry | Change::RetryFailed => "tried as soon as the server runs",
         Change::Hold => "held until you release them",
         Change::Release => "released",

@@ -7,6 +7,7 @@ use crate::limits::DRAIN_SECONDS_MAX;
 use crate::net::Net;
 use crate::node::accept::run_listener;
 use crate::node::certificates::{Certificates, put_in_force};
+use crate::node::control::Running;
 use crate::node::control::listener::run_control;
 use crate::node::control::socket::ControlSocket;
 use crate::node::cores::Cores;
@@ -110,6 +111,12 @@ async fn serve_until_signal(
     let mut signals = node.signals;
     let admission = Admission::new(node.sessions_max);
     let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
+    let running = Running {
+        certificates: node.certificates.clone(),
+        listeners: node.sockets.iter().map(|bound| (bound.port.name, bound.address)).collect(),
+        admission: admission.clone(),
+        started: node.context.net.clock().steady(),
+    };
     let mut listeners: Vec<Task<()>> = Vec::new();
     for bound in node.sockets {
         log::info!("event=listening service={} address={}", bound.port.name, bound.address);
@@ -118,9 +125,8 @@ async fn serve_until_signal(
         listeners.push(executor.spawn(run_listener(context, admission, cores, bound.port, listener)));
     }
     let relay = executor.spawn(run_relay(node.context.clone()));
-    let control = node.control.map(|socket| {
-        executor.spawn(run_control(node.context.clone(), node.certificates.clone(), executor.clone(), socket))
-    });
+    let control =
+        node.control.map(|socket| executor.spawn(run_control(node.context.clone(), running, executor.clone(), socket)));
     let _watchdog = executor.spawn(run_watchdog());
     let _certificates = executor.spawn(node.certificates.clone().look_after(node.context.clone()));
     notify(&[NotifyState::Ready]);

@@ -174,7 +174,7 @@ async fn import(errand: &Errand, certificates: &str, key: &str, answer: &mut Ans
     let identity = identity.checked(&hosts, context.net.clock().now()).map_err(wrong)?;
     let name = bring(&context.store, identity).await.map_err(|e| in_store(&e))?;
     refresh(errand).await;
-    let when = if errand.is_running { "from now on" } else { "when the server starts" };
+    let when = if errand.running.is_some() { "from now on" } else { "when the server starts" };
     answer.say(&format!("{name}: the certificate is shown {when}.\n")).await
 }
 
@@ -189,8 +189,8 @@ async fn remove(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), 
 
 /// A running node shows what there is now.
 async fn refresh(errand: &Errand) {
-    if let Some(certificates) = &errand.certificates {
-        certificates.look(&errand.context).await;
+    if let Some(running) = &errand.running {
+        running.certificates.look(&errand.context).await;
     }
 }
 

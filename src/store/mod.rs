@@ -295,6 +295,17 @@ impl Store {
         self.read(move |snapshot| space::read_space(snapshot, &**shared.disk, shared.reserve_bytes)).await
     }
 
+    /// What was written to the disk since the store was opened.
+    pub fn written(&self) -> DiskCounts {
+        let (database, journal) = (Part::Database, Part::Journal);
+        let (database, journal) = (self.front.shared.disk.counts(database), self.front.shared.disk.counts(journal));
+        DiskCounts {
+            writes: database.writes + journal.writes,
+            bytes: database.bytes + journal.bytes,
+            syncs: database.syncs + journal.syncs,
+        }
+    }
+
     /// A writer for one new body. Dropping it unfinished gives back what it staged.
     pub fn body_writer(&self) -> BodyWriter {
         BodyWriter::new(self.front.clone())

@@ -10,4 +10,5 @@ mod card;
 mod end;
 mod queue;
 mod serve;
+mod status;
 mod trial;

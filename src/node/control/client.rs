@@ -137,8 +137,7 @@ fn act_alone(at: Whereabouts<'_>, request: &Request) -> Result<(), Failure> {
     let store = open_store(&settings, &folder)?;
     let errand = Errand {
         context: supervise::make_context(store.clone(), net, site),
-        is_running: false,
-        certificates: None,
+        running: None,
         zone_minutes: request.zone_minutes,
     };
     let outcome = smol::block_on(async {

@@ -7,11 +7,10 @@ use crate::limits::{
     ACCEPT_PAUSE_MILLISECONDS, CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, CONTROL_REQUEST_SECONDS_MAX,
     REFUSAL_LOG_SECONDS,
 };
-use crate::node::certificates::Certificates;
 use crate::node::control::answer::Answer;
 use crate::node::control::frame::{REQUEST_HEAD_BYTES, Request};
 use crate::node::control::socket::ControlSocket;
-use crate::node::control::{Errand, carry_out};
+use crate::node::control::{Errand, Running, carry_out};
 use crate::node::failure::{Exit, Failure};
 use crate::serve::Context;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -26,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Takes connections until it is dropped; the socket goes with it.
 pub async fn run_control(
     context: Context,
-    certificates: Certificates,
+    running: Running,
     executor: Rc<LocalExecutor<'static>>,
     socket: ControlSocket,
 ) {
@@ -55,13 +54,12 @@ pub async fn run_control(
             continue;
         }
         let place = clients.clone();
-        let (context, certificates) = (context.clone(), certificates.clone());
+        let (context, running) = (context.clone(), running.clone());
         let is_full = Rc::strong_count(&clients) > CONTROL_CLIENTS_MAX + 1;
         let work = async move {
             let stopping = context.stopping.clone();
             let answer = async {
-                let outcome =
-                    if is_full { refuse(client).await } else { receive(&context, certificates, client).await };
+                let outcome = if is_full { refuse(client).await } else { receive(&context, running, client).await };
                 if let Err(failure) = outcome {
                     log::debug!("event=control-unanswered reason={:?}", failure.sentence);
                 }
@@ -89,7 +87,7 @@ async fn refuse(client: Async<UnixStream>) -> Result<(), Failure> {
 }
 
 /// One client from its request to the end of its answer.
-async fn receive(context: &Context, certificates: Certificates, mut client: Async<UnixStream>) -> Result<(), Failure> {
+async fn receive(context: &Context, running: Running, mut client: Async<UnixStream>) -> Result<(), Failure> {
     let late = async {
         Timer::after(Duration::from_secs(CONTROL_REQUEST_SECONDS_MAX)).await;
         Err("the request did not come in time".to_owned())
@@ -100,12 +98,8 @@ async fn receive(context: &Context, certificates: Certificates, mut client: Asyn
         Ok(request) => {
             // Only what it is about: the rest may be a private key.
             log::debug!("event=control words={:?}", request.words.get(..2).unwrap_or_default());
-            let errand = Errand {
-                context: context.clone(),
-                is_running: true,
-                certificates: Some(certificates),
-                zone_minutes: request.zone_minutes,
-            };
+            let errand =
+                Errand { context: context.clone(), running: Some(running), zone_minutes: request.zone_minutes };
             carry_out(&errand, &request, &mut answer).await
         }
         Err(why) => Err(Failure::new(Exit::Usage, why)),
