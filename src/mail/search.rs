@@ -396,3 +396,5 @@ fn header_contains(header: &[u8], name: &str, needle: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_tests;
