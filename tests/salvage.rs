@@ -250,6 +250,8 @@ struct Measured {
     anywhere: usize,
     all: usize,
     queue: usize,
+    /// A mailbox took the place of Outbox.
+    moved_outbox: bool,
 }
 
 /// Salvages and checks all that must hold whatever the damage.
@@ -266,10 +268,13 @@ fn salvage_and_check(past: &Past, damaged: &dyn Disk, below: &MemoryDisk, what: 
     let inspected = inspect(Arc::new(out.clone()), |_, _| {}).expect("a store");
     assert_eq!(inspected.findings, Vec::<String>::new(), "{what}");
     let store = Store::open_on(Arc::new(out), options()).expect("opens");
-    let mut measured = Measured { all: past.now.len(), queue: inspected.queue as usize, ..Measured::default() };
+    let names = block_on(store.read(Snapshot::mailboxes)).expect("readable").into_iter().map(|mailbox| mailbox.name);
+    let moved_outbox = names.into_iter().any(|name| name.starts_with("Outbox-"));
+    let mut measured =
+        Measured { moved_outbox, all: past.now.len(), queue: inspected.queue as usize, ..Measured::default() };
     let mut there = BTreeSet::new();
     let mut contents: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    // What Outbox shows of the queue may be said anew; of which nothing but the name was left, that is another's, `Outbox-1`.
+    // What Outbox shows of the queue may be said anew; where the queue is lost, too, it is another's, `Outbox-1`.
     for (mailbox, row) in everything(&store).into_iter().filter(|(mailbox, _)| !mailbox.name.starts_with(OUTBOX_NAME)) {
         let bytes = whole(&store, row.body);
         let own = past.mailboxes.get(&mailbox.id.0).filter(|_| !mailbox.name.starts_with("Recovered"));
@@ -390,6 +395,30 @@ fn any_page_may_be_lost() {
     let count = f64::from(sum.2);
     println!("{} pages: {:.5} in place, {:.5} anywhere", sum.2, sum.0 / count, sum.1 / count);
     assert!(sum.0 / count > 0.99);
+}
+
+#[test]
+fn an_outbox_is_known_by_its_name() {
+    let past = past(100, false);
+    let (mut database, journal) = (past.disk.bytes(Part::Database), past.disk.bytes(Part::Journal));
+    // Every row of the mailbox, the last one and those of before; not its name in the table of names, which has no length there.
+    let row = [&[OUTBOX_NAME.len() as u8], OUTBOX_NAME.as_bytes()].concat();
+    let places: Vec<usize> = (0..database.len() - row.len()).filter(|at| database[*at..].starts_with(&row)).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| database[at + 1] ^= 1);
+    let damaged = make_disk(&database, &journal);
+    let out = MemoryDisk::new();
+    let salvaged = salvage(&damaged, &out, NOW_SECONDS, &mut |_, _| {}, &mut |_| Ok(())).expect("salvaged");
+    let told = |lost: &Lost| lost.sentence.contains("what was known of mailbox \"Outbox\"");
+    assert!(salvaged.lost.iter().any(told), "{:?}", salvaged.lost);
+    let store = Store::open_on(Arc::new(out), options()).expect("opens");
+    let outbox =
+        block_on(store.read(|snapshot| snapshot.mailbox_named(OUTBOX_NAME))).expect("readable").expect("there");
+    assert_eq!((outbox.special_use, outbox.messages as usize), (Some(SpecialUse::Outbox), past.queue));
+    let what = "the row of Outbox is lost";
+    let measured = check_damaged(&past, &damaged, what);
+    assert!(!measured.moved_outbox);
+    all_is_there(&past, measured, what);
 }
 
 #[test]

@@ -266,7 +266,7 @@ fn list_lost(rebuild: &mut Rebuild<'_>) -> Result<(), Trouble> {
             if !gathered.whole(Shape::of(&MESSAGES)) {
                 for key in gathered.changes.iter().copied().map(changed_message) {
                     let (id, uid) = (MailboxId((key >> 32) as u32), key_uid(key));
-                    if gathered.messages.contains_key(&key) || gathered.outbox() == Some(id) {
+                    if gathered.messages.contains_key(&key) || gathered.outbox == Some(id) {
                         continue;
                     }
                     *named.entry(id).or_default() += 1;
@@ -311,7 +311,7 @@ fn count_lost(gathered: &Gathered, named: &BTreeMap<MailboxId, u32>) -> Vec<Lost
         *found.entry(MailboxId((key >> 32) as u32)).or_default() += 1;
     }
     for (id, (state, certain)) in gathered.mailboxes.iter().filter(|(_, (_, certain))| *certain) {
-        if gathered.outbox() == Some(*id) {
+        if gathered.outbox == Some(*id) {
             continue;
         }
         let missing = state.mailbox.messages.saturating_sub(found.get(id).copied().unwrap_or(0));

@@ -10,7 +10,7 @@ use super::super::body::BodyRow;
 use super::super::facts::decode_facts;
 use super::super::seal::open_seal;
 use super::super::tables::*;
-use super::super::{Credential, QueueEntry};
+use super::super::{Credential, OUTBOX_NAME, QueueEntry};
 use super::pages::{Known, Shape, sweep, walk};
 use super::pieces::Pieces;
 use super::roots::{self, Found, Tables};
@@ -79,6 +79,8 @@ pub struct Gathered {
     pub credentials: BTreeMap<String, Credential>,
     /// By key.
     pub settings: BTreeMap<String, Vec<u8>>,
+    /// The mailbox that shows the queue.
+    pub outbox: Option<MailboxId>,
     known: Known,
     tables: Tables,
 }
@@ -105,6 +107,7 @@ impl Gathered {
             due: BTreeSet::new(),
             credentials: BTreeMap::new(),
             settings: BTreeMap::new(),
+            outbox: None,
             known,
             tables: Tables::new(),
         };
@@ -112,6 +115,7 @@ impl Gathered {
         all.tables = tables;
         all.sweep_rows(source);
         all.sweep_pieces(source);
+        all.outbox = all.find_outbox();
         all
     }
 
@@ -120,10 +124,18 @@ impl Gathered {
         self.condition(shape).whole
     }
 
-    /// The mailbox that shows the queue.
-    pub fn outbox(&self) -> Option<MailboxId> {
+    /// Finds [`Gathered::outbox`]. Of a mailbox of which nothing is left but the name of Outbox it is certain only if each message
+    /// in it shows one of the queue: stores of before there was an Outbox may have one of that name with mail in it.
+    fn find_outbox(&self) -> Option<MailboxId> {
         let is_outbox = |state: &MailboxState| state.mailbox.special_use == Some(SpecialUse::Outbox);
-        self.mailboxes.iter().find(|(_, (state, _))| is_outbox(state)).map(|(id, _)| *id)
+        if let Some((id, _)) = self.mailboxes.iter().find(|(_, (state, _))| is_outbox(state)) {
+            return Some(*id);
+        }
+        let (id, _) = self.names.iter().find(|(id, name)| *name == OUTBOX_NAME && !self.mailboxes.contains_key(id))?;
+        let waiting: BTreeSet<BodyId> = self.queue.values().map(|entry| entry.body).collect();
+        let is_derived = |id: &BodyId| self.bodies.get(id).is_some_and(|body| body.base.is_some());
+        let mut rows = self.messages.range(message_key(*id, Uid(0))..=message_key(*id, Uid(u32::MAX)));
+        rows.all(|(_, row)| waiting.contains(&row.body) || is_derived(&row.body)).then_some(*id)
     }
 
     /// What came of a table.

@@ -157,7 +157,10 @@ impl<'a> Rebuild<'a> {
                      it anew"
                 )));
             }
-            let Mailbox { uid_validity, special_use, subscribed, keywords, .. } = mailbox;
+            let Mailbox { uid_validity, mut special_use, subscribed, keywords, .. } = mailbox;
+            if self.gathered.outbox == Some(id) {
+                special_use = Some(SpecialUse::Outbox);
+            }
             steps.push(Step::Create { id, name, uid_validity, special_use, subscribed });
             steps.extend(keywords.into_iter().map(|name| Step::Keyword { mailbox: id, name }));
         }
@@ -344,7 +347,7 @@ impl<'a> Rebuild<'a> {
     /// Moves the counters of doubted mailboxes on, so that no number is given twice, and lets devices compare all of them.
     pub fn finish(&mut self, is_certain: bool) -> Result<(), Trouble> {
         // Messages of it were left out, without a trace.
-        self.doubted.extend(self.gathered.outbox().filter(|_| !self.derived.is_empty()));
+        self.doubted.extend(self.gathered.outbox.filter(|_| !self.derived.is_empty()));
         let doubted = self.doubted.clone();
         self.write(|_, tables, meta| {
             let ids = tables.mailboxes.iter()?.map(|row| row.map(|row| MailboxId(row.0.value())));
