@@ -1,5 +1,6 @@
 //! What can be asked of the store, in a form that can be kept and asked again, and the bodies that come in with it.
 
+use hauspost::mail::access::{Access, Rights};
 use hauspost::mail::index::{BodyIndex, MessageIdHash};
 use hauspost::mail::message::*;
 use hauspost::store::*;
@@ -90,6 +91,10 @@ pub enum Change {
     },
     Append(Appended),
     Copy(Copy),
+    CopyWithin {
+        copy: Copy,
+        rights: Rights,
+    },
     SetFlags(SetFlags),
     Expunge(Expunge),
     Create {
@@ -141,6 +146,17 @@ pub enum Change {
     NoteTime(Timestamp),
     SetCredential(Credential),
     RemoveCredential(String),
+    AddDevice(Credential),
+    SetDeviceAccess {
+        name: String,
+        access: Access,
+    },
+    SetDeviceRights {
+        name: String,
+        mailbox: MailboxId,
+        change: RightsChange,
+        rights: Rights,
+    },
     SetSetting {
         key: String,
         value: Option<Vec<u8>>,
@@ -214,6 +230,7 @@ impl Change {
                 Op::Told { change, notice, to, now }
             }
             Change::Copy(copy) => Op::Copy(copy),
+            Change::CopyWithin { copy, rights } => Op::CopyWithin { copy, rights },
             Change::SetFlags(set) => Op::SetFlags(set),
             Change::Expunge(expunge) => Op::Expunge(expunge),
             Change::Create { name, special_use } => Op::CreateMailbox { name, special_use },
@@ -244,6 +261,11 @@ impl Change {
             Change::NoteTime(now) => Op::NoteTime { now },
             Change::SetCredential(credential) => Op::SetCredential(credential),
             Change::RemoveCredential(login) => Op::RemoveCredential { login },
+            Change::AddDevice(credential) => Op::AddDevice(credential),
+            Change::SetDeviceAccess { name, access } => Op::SetDeviceAccess { name, access },
+            Change::SetDeviceRights { name, mailbox, change, rights } => {
+                Op::SetDeviceRights { name, mailbox, change, rights }
+            }
             Change::SetSetting { key, value } => Op::SetSetting { key, value },
             Change::MakeSetting { key, value } => Op::MakeSetting { key, value },
         }

@@ -66,6 +66,8 @@ fn compare(snapshot: &Snapshot, model: &Model, depth: Depth) -> Compared {
     for login in LOGINS {
         same!(snapshot.credential(login)?.as_ref(), model.credentials.get(&login.to_lowercase()), "login {login}");
     }
+    let devices: Vec<&Credential> = model.credentials.values().filter(|known| known.device.is_some()).collect();
+    same!(snapshot.devices()?.iter().collect::<Vec<_>>(), devices, "devices");
     for key in SETTINGS {
         same!(snapshot.setting(key)?.as_ref(), model.settings.get(key), "setting {key}");
     }

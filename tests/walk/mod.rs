@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod compare;
+mod devices;
 pub mod model;
 
 pub use change::*;
@@ -66,6 +67,8 @@ pub fn say(line: &str) {
 }
 
 const KEYWORDS: [&str; 6] = ["$Forwarded", "$Junk", "a", "A", "B", "c"];
+/// Two of them are the same device.
+const DEVICES: [&str; 4] = ["phone", "Phone", "tablet", "old"];
 const LOGINS: [&str; 3] = ["me", "Me", "you"];
 const SETTINGS: [&str; 3] = ["greylist", "dkim", "x"];
 const LOCALS: [&str; 4] = ["x", "y", "Y", "z"];
@@ -437,14 +440,19 @@ impl Walk {
 
     fn copy(&mut self) -> Change {
         let (from, to, now) = (self.folder_id(), self.folder_id(), self.time());
-        Change::Copy(Copy { from, uids: self.uids(from), to, remove: self.chance.below(2) == 0, now })
+        let copy = Copy { from, uids: self.uids(from), to, remove: self.chance.below(2) == 0, now };
+        match self.chance.below(4) {
+            0 => Change::CopyWithin { copy, rights: self.rights() },
+            _ => Change::Copy(copy),
+        }
     }
 
     fn set_flags(&mut self) -> Change {
         let mailbox = self.folder_id();
         let limit = self.model.folders.get(&mailbox.0).map_or(1, |folder| folder.modseq) as usize + 1;
         let unchanged_since = (self.chance.below(3) == 0).then(|| ModSeq(self.chance.below(limit) as u64));
-        let change = self.chance.pick(&[FlagChange::Add, FlagChange::Remove, FlagChange::Replace]);
+        let within = FlagChange::ReplaceWithin(self.rights());
+        let change = self.chance.pick(&[FlagChange::Add, FlagChange::Remove, FlagChange::Replace, within]);
         Change::SetFlags(SetFlags { mailbox, uids: self.uids(mailbox), change, flags: self.flags(), unchanged_since })
     }
 
@@ -567,7 +575,8 @@ impl Walk {
 
     fn change_settings(&mut self) -> Change {
         let login = self.chance.pick(&LOGINS).to_owned();
-        match self.chance.below(6) {
+        match self.chance.below(9) {
+            6.. => self.change_devices(),
             0 => Change::RemoveCredential(login),
             5 => Change::NoteTime(self.time()),
             1 | 2 => {

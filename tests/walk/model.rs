@@ -4,11 +4,13 @@
 //! the store to them.
 
 mod append;
+mod devices;
 mod metadata;
 mod outbox;
 
 use super::change::*;
 use hauspost::limits::EXPUNGED_PER_MAILBOX_MAX;
+use hauspost::mail::access::Rights;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::ReversePath;
@@ -224,6 +226,7 @@ impl Model {
             }
             Change::Append(append) => self.append(append),
             Change::Copy(copy) => self.copy(copy),
+            Change::CopyWithin { copy, rights } => self.copy_within(copy, *rights),
             Change::SetFlags(set) => self.set_flags(set),
             Change::Expunge(expunge) => self.expunge(expunge),
             Change::Create { name, special_use } => {
@@ -248,6 +251,7 @@ impl Model {
                 }
                 self.folders.remove(&id);
                 self.metadata.retain(|(of, _), _| *of != id);
+                self.forget_rights(id);
                 applied
             }
             Change::Subscribe { name, subscribed } => {
@@ -312,6 +316,11 @@ impl Model {
             Change::RemoveCredential(login) => {
                 self.credentials.remove(&login.to_lowercase()).ok_or(Refusal::NotFound)?;
                 applied
+            }
+            Change::AddDevice(credential) => self.add_device(credential),
+            Change::SetDeviceAccess { name, access } => self.set_device_access(name, access),
+            Change::SetDeviceRights { name, mailbox, change, rights } => {
+                self.set_device_rights(name, mailbox.0, *change, *rights)
             }
             Change::SetSetting { key, value } => {
                 match value {
@@ -416,7 +425,11 @@ impl Model {
                 FlagChange::Replace => (system, asked),
                 FlagChange::Add => (message.flags | system, message.keywords | asked),
                 FlagChange::Remove => (message.flags & !system, message.keywords & !asked),
-                FlagChange::ReplaceWithin(_) => return Err(Refusal::Refused),
+                FlagChange::ReplaceWithin(rights) => {
+                    let may = rights.system_flags().0;
+                    let keywords = if rights.contains(Rights::WRITE) { asked } else { message.keywords };
+                    (message.flags & !may | system & may, keywords)
+                }
             };
             let new = match is_outbox {
                 true => (message.flags & !SETTABLE | new.0 & SETTABLE, new.1),
@@ -485,9 +498,11 @@ impl Model {
             return Err(Refusal::Refused);
         }
         self.create_parents(to);
+        let rights = self.all_rights_on(id);
         if id == INBOX.0 {
             let new = self.create(to, None);
             self.copy_metadata(id, new);
+            self.keep_rights(new, rights);
             let inbox = self.folder(id)?;
             let (keywords, messages) = (inbox.keywords.clone(), inbox.messages.clone());
             if !messages.is_empty() {
@@ -507,6 +522,7 @@ impl Model {
                     folder.name = format!("{to}/{rest}");
                 }
             }
+            self.keep_rights(id, rights);
         }
         Ok(Answer::Done(Done::Applied))
     }
