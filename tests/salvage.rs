@@ -1,15 +1,17 @@
 //! Stores on cards that fail: whatever is destroyed, what can be read comes back as it was, and what is lost is said.
 
+#[path = "salvage/bad_disk.rs"]
+mod bad_disk;
+
+use bad_disk::BadDisk;
 use hauspost::mail::credential::Verifier;
 use hauspost::mail::index::Indexer;
 use hauspost::mail::message::*;
 use hauspost::store::*;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
-use redb::StorageBackend;
 use smol::future::block_on;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
 const PAGE_BYTES: usize = 4096;
@@ -483,60 +485,6 @@ fn many_pages_may_be_lost() {
         let what = format!("one page in {share}, seed {seed}");
         let measured = check_damaged(&past, &make_disk(&damaged, &journal), &what);
         println!("{what}: {} of {} in place, {} anywhere", measured.in_place, measured.all, measured.anywhere);
-    }
-}
-
-/// A disk with places that cannot be read.
-struct BadDisk {
-    disk: MemoryDisk,
-    bad: Arc<BTreeSet<u64>>,
-}
-
-#[derive(Debug)]
-struct BadFile {
-    file: Box<dyn StorageBackend>,
-    bad: Arc<BTreeSet<u64>>,
-}
-
-impl Disk for BadDisk {
-    fn open(&self, part: Part) -> io::Result<Option<Box<dyn StorageBackend>>> {
-        let file = self.disk.open(part)?;
-        let bad = if part == Part::Database { self.bad.clone() } else { Arc::default() };
-        Ok(file.map(|file| Box::new(BadFile { file, bad }) as Box<dyn StorageBackend>))
-    }
-    fn draft(&self, _: Part, _: u64) -> io::Result<Box<dyn StorageBackend>> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-    fn publish(&self, _: Part) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(0)
-    }
-    fn counts(&self, part: Part) -> DiskCounts {
-        self.disk.counts(part)
-    }
-}
-
-impl StorageBackend for BadFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let pages = offset / PAGE_BYTES as u64..=(offset + out.len() as u64 - 1) / PAGE_BYTES as u64;
-        if self.bad.range(pages).next().is_some() {
-            return Err(io::Error::other("input/output error"));
-        }
-        self.file.read(offset, out)
-    }
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }
 
