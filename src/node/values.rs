@@ -10,6 +10,7 @@ use crate::serve::{RoutePolicy, SmarthostSecurity};
 use crate::store::{OUTBOX_NAME, mailbox_name};
 use crate::wire::address::{Address, Domain};
 use crate::wire::date::Timestamp;
+use crate::wire::imap::mailbox::normalized;
 use log::LevelFilter;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -126,7 +127,7 @@ fn wait_expected(min: Duration, max: Duration) -> String {
 
 /// A mailbox into which mail can come.
 fn parse_mailbox(text: &str) -> Option<String> {
-    mailbox_name(text).ok().filter(|name| name.split('/').next() != Some(OUTBOX_NAME))
+    mailbox_name(&normalized(text)).ok().filter(|name| name.split('/').next() != Some(OUTBOX_NAME))
 }
 
 fn parse_socket(text: &str) -> Option<Option<SocketAddr>> {

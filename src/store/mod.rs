@@ -29,6 +29,7 @@
 //! | an Op admits a large body | either the checkpoint before, or the one with body and Op | frees the pieces, or has the message |
 //! | the store is closed | *closed* or not yet | nothing, or as above |
 //! | the journal is lost, or another's, while the tables do not say *closed* | acknowledged changes are nowhere | says so and opens nothing |
+//! | names of mailboxes are brought into Normalization Form C | some in the old form | goes on with the others |
 //! | a store of an older format is migrated | the old one, whole | migrates it from the beginning |
 //! | a store of a version without Outbox gets one | the old one, whole, or all of it | makes it from the beginning, or has it |
 //! | the disk refuses all writes | what it had | opens for reading, see below |
@@ -58,6 +59,7 @@ mod intake;
 mod memory;
 mod metadata;
 mod migrate;
+mod names;
 mod op;
 mod open;
 mod overlay;
@@ -225,6 +227,7 @@ impl Store {
                 (readable.database, Err(trouble), readable.meta)
             }
         };
+        let writes = ring.is_ok();
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
             bells: Arc::default(),
@@ -244,7 +247,11 @@ impl Store {
             threads.push(reader.spawn(move || snapshot::run_reader(&shared, &asked))?);
         }
         let threads = Mutex::new(threads);
-        Ok(Store { front: Arc::new(Front { shared, changes, questions, threads }) })
+        let store = Store { front: Arc::new(Front { shared, changes, questions, threads }) };
+        if writes {
+            store.normalize_names();
+        }
+        Ok(store)
     }
 
     /// Applies everything waiting, checkpoints, stops the threads. Blocking. Later calls fail with `Failed`.
