@@ -22,7 +22,10 @@ pub(super) struct Allowed {
 
 /// The mailboxes of a snapshot that a login can look up, ordered by name, INBOX first.
 pub(super) fn visible(snapshot: &Snapshot, access: &Access) -> Result<Vec<Allowed>, Trouble> {
-    let all = snapshot.mailboxes()?;
+    visible_of(snapshot.mailboxes()?, access)
+}
+
+fn visible_of(all: Vec<Mailbox>, access: &Access) -> Result<Vec<Allowed>, Trouble> {
     let ids: HashMap<String, MailboxId> = match access.rules.is_empty() {
         true => HashMap::new(),
         false => all.iter().map(|mailbox| (mailbox.name.clone(), mailbox.id)).collect(),
@@ -52,12 +55,37 @@ pub(super) fn named(snapshot: &Snapshot, access: &Access, name: &str) -> Result<
     Ok(Some(Allowed { mailbox, rights }))
 }
 
-/// What a CREATE of that name makes: under which name, and for which use.
-pub(super) fn to_make(snapshot: &Snapshot, name: &str) -> Result<(String, Option<SpecialUse>), Trouble> {
-    let mailboxes = snapshot.mailboxes()?;
-    let name = special_use::stands_for(&mailboxes, name).unwrap_or_else(|| name.to_owned());
-    let free_use = special_use::free_use(&mailboxes, &name);
-    Ok((name, free_use))
+/// What a CREATE comes to.
+pub(super) struct ToMake {
+    /// The name that the one asked for stands for.
+    pub name: String,
+    /// The use that a mailbox of this name gets unasked.
+    pub free_use: Option<SpecialUse>,
+    /// It is another name than was asked for, and there is such a mailbox.
+    pub is_there: bool,
+    /// A mailbox has the use that was asked for.
+    pub use_is_taken: bool,
+    /// The rights on what it would lie below; none where a mailbox of this name is hidden from this login.
+    pub rights: Rights,
+}
+
+/// What a CREATE of that name and use comes to, from one reading of the list.
+pub(super) fn to_make(
+    snapshot: &Snapshot,
+    access: &Access,
+    asked: &str,
+    wanted: Option<SpecialUse>,
+) -> Result<ToMake, Trouble> {
+    let all = snapshot.mailboxes()?;
+    let name = special_use::stands_for(&all, asked).unwrap_or_else(|| asked.to_owned());
+    let free_use = special_use::free_use(&all, &name);
+    let exists = all.iter().any(|mailbox| mailbox.name == name);
+    let visible = visible_of(all, access)?;
+    let can_be_seen = visible.iter().any(|allowed| allowed.mailbox.name == name);
+    let rights = if exists && !can_be_seen { Rights::NONE } else { above(snapshot, access, &name)? };
+    let is_there = name != asked && can_be_seen;
+    let use_is_taken = wanted.is_some_and(|wanted| visible.iter().any(|one| one.mailbox.special_use == Some(wanted)));
+    Ok(ToMake { name, free_use, is_there, use_is_taken, rights })
 }
 
 /// The rights on the nearest mailbox above a name that is to be made (RFC 4314 section 4, CREATE).

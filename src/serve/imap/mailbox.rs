@@ -1,11 +1,11 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: the mailboxes themselves.
 
 use super::Session;
-use super::access::{above, denied, named, to_make};
+use super::access::{ToMake, above, denied, named, to_make};
 use super::failure::{Failure, no};
 use super::list::mailbox_id;
 use crate::mail::access::Rights;
-use crate::store::{Op, Trouble};
+use crate::store::{Op, Snapshot, Trouble};
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::{Code, ListRow, MailboxName, SpecialUse, Status, below, is_in_subtree, response};
 
@@ -22,16 +22,17 @@ impl Session {
             [one] => Some(*one),
             _ => return Err(no(Code::UseAttr, "A mailbox has at most one special use")),
         };
-        let wanted = mailbox.as_str().to_owned();
-        let (name, free_use) = self.context.store.read(move |snapshot| to_make(snapshot, &wanted)).await?;
-        if name != mailbox.as_str() && self.mailboxes().await?.iter().any(|other| other.mailbox.name == name) {
+        let (access, wanted) = (self.access.clone(), mailbox.as_str().to_owned());
+        let read = move |snapshot: &Snapshot| to_make(snapshot, &access, &wanted, asked);
+        let ToMake { name, free_use, is_there, use_is_taken, rights } = self.context.store.read(read).await?;
+        if is_there {
             // Under that name a client looks for a mailbox that there is: it can go on as if it had made it.
             return self.finish_created(tag, name, mailbox).await;
         }
-        self.check_new(&name).await?;
-        if let Some(wanted) = asked
-            && self.mailboxes().await?.iter().any(|other| other.mailbox.special_use == Some(wanted))
-        {
+        if !rights.contains(Rights::CREATE) {
+            return Err(denied());
+        }
+        if use_is_taken {
             return Err(no(Code::UseAttr, "Another mailbox has this special use"));
         }
         self.context.store.apply(Op::CreateMailbox { name: name.clone(), special_use: asked.or(free_use) }).await?;
@@ -42,13 +43,14 @@ impl Session {
     /// Says what was made, with its MAILBOXID (RFC 8474 section 4.1).
     async fn finish_created(&mut self, tag: &Tag, name: String, asked: &MailboxName) -> Result<(), Failure> {
         self.tell_other_name(&name, asked.as_given()).await?;
-        let mailboxes = self.mailboxes().await?;
-        let made = mailboxes.iter().find(|made| made.mailbox.name == name);
+        let access = self.access.clone();
+        let made = self.context.store.read(move |snapshot| named(snapshot, &access, &name)).await?;
+        let made = made.filter(|made| made.rights.contains(Rights::LOOKUP));
         let code = made.map_or(Code::None, |made| Code::MailboxId(mailbox_id(&made.mailbox)));
         self.finish(tag, true, code, "CREATE completed").await
     }
 
-    /// Whether a mailbox of this name may be made (RFC 4314 section 4, CREATE and RENAME).
+    /// Whether a mailbox may be renamed so (RFC 4314 section 4).
     async fn check_new(&self, name: &str) -> Result<(), Failure> {
         let (access, name) = (self.access.clone(), name.to_owned());
         let rights = self.context.store.read(move |snapshot| {
