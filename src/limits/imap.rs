@@ -20,9 +20,9 @@ pub const IMAP_CATENATE_PARTS_MAX: usize = 1024;
 pub const IMAP_BAD_URL_BYTES_MAX: usize = 1024;
 /// Capacity in bytes that an idle session keeps for the next command line.
 pub const IMAP_COMMAND_BUFFER_KEPT_BYTES: usize = 1024;
-/// Commands not understood, one after the other, before login: then BYE. A person at a keyboard gets a few.
+/// Commands not understood, one after the other, before login; with one more BYE. A person at a keyboard gets a few.
 pub const IMAP_BAD_COMMANDS_BEFORE_LOGIN_MAX: u32 = 5;
-/// Commands not understood, one after the other, after login: then BYE. A client that loops is stopped.
+/// Commands not understood, one after the other, after login; with one more BYE. A client that loops is stopped.
 pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
 /// Ranges in one sequence set after neighbours were joined: 16 bytes each, and more than a command of single UIDs in
 /// five digits can hold.
@@ -35,10 +35,10 @@ pub const IMAP_SEARCH_KEYS_MAX: usize = 1024;
 pub const IMAP_LIST_ITEMS_MAX: usize = 128;
 /// Part numbers in one section: deeper than any real message.
 pub const IMAP_SECTION_DEPTH_MAX: usize = 64;
-/// Bytes of a mailbox name in UTF-8.
-pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = 1000;
-/// Levels of a new mailbox name: each level that is missing becomes a mailbox of its own.
-pub const IMAP_MAILBOX_LEVELS_MAX: usize = 32;
+/// Bytes of a mailbox name in UTF-8: as many as the store takes.
+pub const IMAP_MAILBOX_NAME_BYTES_MAX: usize = super::MAILBOX_NAME_BYTES_MAX;
+/// Levels of a new mailbox name, as many as the store takes: each level that is missing becomes a mailbox of its own.
+pub const IMAP_MAILBOX_LEVELS_MAX: usize = super::MAILBOX_DEPTH_MAX;
 /// Bytes of one keyword.
 pub const IMAP_KEYWORD_BYTES_MAX: usize = 128;
 /// Characters of the text for people in a response.
