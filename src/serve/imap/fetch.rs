@@ -134,6 +134,7 @@ impl Session {
                     return Err(trouble.into());
                 }
                 After::More(place) => (place, None),
+                After::Within { row, place } => (place, Some(row)),
                 After::Unseen(unseen, place) => {
                     // A page may end before the messages that got the flag do: those still to be told stay in.
                     let untold = seen_now.iter().filter(|uid| *uid >= place.uid);
@@ -145,9 +146,7 @@ impl Session {
                     (place, row)
                 }
                 After::Stream { body, range, row, place } => {
-                    let (unsent, spliced) = (std::mem::take(&mut unsent), std::mem::take(&mut spliced));
-                    self.line.write_spliced(&unsent, &spliced).await?;
-                    drop(unsent);
+                    self.line.write_spliced(&std::mem::take(&mut unsent), &std::mem::take(&mut spliced)).await?;
                     self.stream_body(body, range).await?;
                     (place, Some(row))
                 }

@@ -167,6 +167,8 @@ pub(super) enum After {
     End,
     /// It was long enough: go on here.
     More(Place),
+    /// It was long enough in the middle of a row: go on with it here.
+    Within { row: FetchRow, place: Place },
     /// These lack `\Seen`: set it, then go on here.
     Unseen(Vec<Uid>, Place),
     /// These bytes belong next into the answer; then go on here with the row.
@@ -341,6 +343,10 @@ impl<'a> Renderer<'a> {
         };
         for (at, item) in items.iter().enumerate().filter(|(_, item)| index.is_some() || !item.needs_index()) {
             let place = Place { item: place.item + at, ..place };
+            // However many sections of a message are asked for, a page ends with the one that fills it.
+            if at > 0 && self.out.len() >= FETCH_PAGE_BYTES {
+                return Some(After::Within { row, place });
+            }
             let next = Place { item: place.item + 1, ..place };
             match item {
                 Item::Section(section) => match self.section(&mut row, message, index.as_ref(), section) {
