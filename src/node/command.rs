@@ -13,15 +13,17 @@ use crate::node::failure::{Exit, Failure};
 use crate::node::site::read_signing_keys;
 use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
-use crate::node::{check, compact, configuration, password, privilege, production, rescue, setup, signing_keys, trial};
-use argh::FromArgs;
+use crate::node::{
+    check, compact, configuration, manual, password, privilege, production, rescue, setup, signing_keys, trial,
+};
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 use log::LevelFilter;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// A mail server of one's own: receives, sends, and serves your mail over IMAP and POP3.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
     error_code(
@@ -44,7 +46,7 @@ struct Hauspost {
     command: Option<Command>,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand)]
 enum Command {
     Try(Try),
@@ -61,10 +63,12 @@ enum Command {
     Routes(routes::Routes),
     Dns(Dns),
     Dkim(Dkim),
+    Manual(Manual),
+    Completion(Completion),
 }
 
 /// Run a whole mail server on this machine only (127.0.0.1 and ::1), to try it out.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "try",
@@ -106,7 +110,7 @@ pub struct Try {
 }
 
 /// Make the data folder of a new mail server, with configuration, password and certificate.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "init",
@@ -131,7 +135,7 @@ pub struct Init {
 }
 
 /// Run the mail server in a data folder.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "serve",
@@ -153,7 +157,7 @@ pub struct Serve {
 }
 
 /// Give the owner of a data folder a new password, while the server is not running.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "password")]
 pub struct Password {
     /// data folder that `init` made
@@ -165,7 +169,7 @@ pub struct Password {
 }
 
 /// Print the documented sample configuration, or check a configuration file.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "config")]
 pub struct Config {
     /// configuration file to check
@@ -174,7 +178,7 @@ pub struct Config {
 }
 
 /// Look whether everything in a data folder is as it was written, while the server is not running. Changes nothing.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "check",
@@ -196,7 +200,7 @@ pub struct Check {
 }
 
 /// Give the space of deleted mail back to the disk, while the server is not running.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "compact",
@@ -207,6 +211,49 @@ pub struct Compact {
     /// data folder
     #[argh(option)]
     pub data: PathBuf,
+}
+
+/// Print the manual page, for man.
+#[derive(ArgsInfo, FromArgs, Debug)]
+#[argh(subcommand, name = "manual", example = "{command_name} | man -l -")]
+pub struct Manual {}
+
+/// Print a script that makes a shell complete these commands.
+#[derive(ArgsInfo, FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "completion",
+    example = "{command_name} bash > /usr/share/bash-completion/completions/hauspost"
+)]
+pub struct Completion {
+    /// bash, zsh or fish
+    #[argh(positional, arg_name = "SHELL", from_str_fn(read_shell))]
+    pub shell: Shell,
+}
+
+/// A shell that can complete commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+fn read_shell(text: &str) -> Result<Shell, String> {
+    match text {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("expected bash, zsh or fish".to_owned()),
+    }
+}
+
+/// What argh knows of the command line.
+pub fn described() -> CommandInfoWithArgs {
+    Hauspost::get_args_info()
 }
 
 fn read_level(text: &str) -> Result<LevelFilter, String> {
@@ -267,6 +314,8 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             tls::run(&arguments)
         }
+        Asked::Command(Command::Manual(Manual {})) => print(&manual::manual()),
+        Asked::Command(Command::Completion(arguments)) => print(&manual::completion(arguments.shell)),
         Asked::Command(Command::Queue(arguments)) => {
             prepare(LevelFilter::Warn);
             queue::run(&arguments)
@@ -300,7 +349,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, or --help"
+            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, manual, completion, or --help"
                 .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),

@@ -4,7 +4,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`command`] | reads the arguments |
+//! | [`command`], [`manual`] | reads the arguments; the manual page and completions made of them |
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
@@ -30,6 +30,7 @@ pub mod dns;
 pub mod failure;
 pub mod folder;
 pub mod log;
+pub mod manual;
 pub mod owner;
 pub mod password;
 mod ports;

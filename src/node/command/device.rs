@@ -3,11 +3,11 @@
 use crate::node::control::client::{self, Whereabouts};
 use crate::node::devices::{DeviceOrder, Wanted, check_wanted};
 use crate::node::failure::Failure;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// Give phones and programs passwords of their own, and say what each may do.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "device",
@@ -27,7 +27,7 @@ pub struct DeviceArguments {
     command: DeviceCommand,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand)]
 enum DeviceCommand {
     Add(Add),
@@ -37,7 +37,7 @@ enum DeviceCommand {
 }
 
 /// Add a device. Its password is made up and shown once.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "add",
@@ -64,7 +64,7 @@ struct Add {
 }
 
 /// List all devices and what they may do.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "list")]
 struct List {
     /// data folder
@@ -79,7 +79,7 @@ struct List {
 }
 
 /// Give a device other rights instead of those that it has. It keeps its password.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "rights")]
 struct RightsOf {
     /// data folder
@@ -100,7 +100,7 @@ struct RightsOf {
 }
 
 /// Remove a device: its password opens nothing any more, and its sessions end.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "remove")]
 struct Remove {
     /// data folder

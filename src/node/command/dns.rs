@@ -1,12 +1,12 @@
 //! The arguments of `hauspost dns` and `hauspost dkim`.
 
 use crate::mail::dkim::Algorithm;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Print what DNS has to say for mail of your domains to come and go, or compare it with what DNS says.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "dns",
@@ -51,7 +51,7 @@ pub enum Format {
 }
 
 /// Make a key that signs your mail (DKIM), or list those that are there.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "dkim",

@@ -4,11 +4,11 @@ use crate::node::control::client::{self, Whereabouts};
 use crate::node::failure::{Exit, Failure};
 use crate::node::queue::{QueueOrder, Which, parse_ids};
 use crate::serve::queue::Change;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// See the mail that waits to be sent, and say what becomes of it.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "queue",
@@ -28,7 +28,7 @@ pub struct Queue {
     command: QueueCommand,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand)]
 enum QueueCommand {
     List(List),
@@ -41,7 +41,7 @@ enum QueueCommand {
 }
 
 /// List all mail that waits: to whom, why, and when it is tried next.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "list")]
 struct List {
     /// data folder
@@ -56,7 +56,7 @@ struct List {
 }
 
 /// Show everything about one message that waits.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "show")]
 struct Show {
     /// data folder
@@ -71,7 +71,7 @@ struct Show {
 }
 
 /// Try to send messages now, not when their time comes.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "retry")]
 struct Retry {
     /// data folder
@@ -89,7 +89,7 @@ struct Retry {
 }
 
 /// Keep messages from being sent until they are released.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "hold",
@@ -112,7 +112,7 @@ struct Hold {
 }
 
 /// Let held messages go on: at once, or at the time that their sender asked for.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "release")]
 struct Release {
     /// data folder
@@ -130,7 +130,7 @@ struct Release {
 }
 
 /// Take messages out of the queue. Nobody is told; copies in the mailboxes stay.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "remove")]
 struct Remove {
     /// data folder
@@ -145,7 +145,7 @@ struct Remove {
 }
 
 /// Give messages up now: they go back to whoever wrote them.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "bounce")]
 struct Bounce {
     /// data folder

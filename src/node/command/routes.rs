@@ -4,11 +4,11 @@ use crate::node::control::client::{self, Whereabouts};
 use crate::node::failure::{Exit, Failure};
 use crate::node::routes::RoutesOrder;
 use crate::node::values::parse_domain;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// See which mail goes through the smarthost because others refuse this line, and have the direct way tried again.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "routes",
@@ -26,7 +26,7 @@ pub struct Routes {
     command: RoutesCommand,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand)]
 enum RoutesCommand {
     List(List),
@@ -34,7 +34,7 @@ enum RoutesCommand {
 }
 
 /// List what has been learned, why and for how long, and how mail to each destination went last.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "list")]
 struct List {
     /// data folder
@@ -49,7 +49,7 @@ struct List {
 }
 
 /// Forget what has been learned: the direct way is tried again.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "reset")]
 struct Reset {
     /// data folder

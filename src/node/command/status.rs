@@ -3,11 +3,11 @@
 use crate::node::control::client::{self, Whereabouts};
 use crate::node::failure::Failure;
 use crate::node::status::StatusOrder;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
 /// Show how the server is: listeners, certificate, devices, mailboxes, queue, the card, troubles.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "status",

@@ -5,11 +5,11 @@ use crate::node::control::client::{self, Whereabouts};
 use crate::node::failure::{Exit, Failure};
 use crate::node::smarthosts::read_bounded;
 use crate::node::tls::{Form, TlsOrder};
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use std::path::{Path, PathBuf};
 
 /// Show the certificates of the server, or bring one that others trust.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "tls",
@@ -30,7 +30,7 @@ pub struct TlsArguments {
     command: TlsCommand,
 }
 
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand)]
 enum TlsCommand {
     Show(Show),
@@ -39,7 +39,7 @@ enum TlsCommand {
 }
 
 /// Show names, validity, fingerprints and TLSA records of all certificates.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "show")]
 struct Show {
     /// data folder
@@ -57,7 +57,7 @@ struct Show {
 }
 
 /// Bring a certificate that others trust. It is shown to those who ask for one of its names.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "import",
@@ -80,7 +80,7 @@ struct Import {
 }
 
 /// Remove a certificate that was brought: the server shows its own again.
-#[derive(FromArgs, Debug)]
+#[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "remove")]
 struct Remove {
     /// data folder
