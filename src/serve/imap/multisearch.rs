@@ -5,6 +5,7 @@ use super::access::Allowed;
 use super::failure::{Failure, bad};
 use super::progress::Progress;
 use super::search::{Found, prepared};
+use super::updates::Kept;
 use crate::mail::access::Rights;
 use crate::mail::message::Mailbox;
 use crate::mail::search::{Query, Sight};
@@ -60,7 +61,9 @@ impl Session {
                 self.forget_saved();
             }
             if returns.update && self.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id) {
-                self.keep_up_to_date(tag, true, Some(named), &search.key, found.uids);
+                let fetch = search.update_fetch.clone();
+                let kept = Kept { uid: true, mailbox: Some(named), key: &search.key, fetch };
+                self.keep_up_to_date(tag, kept, found.uids);
                 updated = true;
             }
             self.line.flush_when_full().await?;

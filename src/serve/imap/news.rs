@@ -88,6 +88,10 @@ impl Session {
             // RFC 5465 section 5: an event that was left out is not told.
             changed.clear();
         }
+        let new: NumberSet = match selected.updates.is_empty() {
+            true => NumberSet::default(),
+            false => fresh.iter().map(|uid| uid.0).collect(),
+        };
         let made = std::mem::take(&mut selected.made);
         let arrived: NumberSet = match wish {
             Some(wish) if !wish.fetch.is_empty() => {
@@ -101,7 +105,7 @@ impl Session {
         self.tell_updates_of_gone(&news);
         self.write_news(news).await?;
         if !touched.is_empty() {
-            self.tell_updates(mailbox, &touched).await?;
+            self.tell_updates(mailbox, &touched, &new).await?;
         }
         if !arrived.is_empty() {
             Box::pin(self.tell_arrived(mailbox, &arrived)).await?;
@@ -122,19 +126,24 @@ impl Session {
     /// What NOTIFY wants to know of new messages (RFC 5465 section 5.2).
     async fn tell_arrived(&mut self, mailbox: MailboxId, uids: &NumberSet) -> Result<(), Failure> {
         let Some(wish) = self.notified.selected() else { return Ok(()) };
+        let plan = self.plan_of_news(&wish.fetch);
+        self.tell_rows(mailbox, uids, Arc::new(plan)).await?;
+        Ok(())
+    }
+
+    /// How messages are told that nobody asked for by their number: with these items, and their UID in any case.
+    pub(super) fn plan_of_news(&self, items: &[FetchItem]) -> Plan {
         let store = self.selected.as_ref().map_or(0, |selected| selected.store);
-        let asked = wish.fetch.iter().filter(|item| **item != FetchItem::Uid).map(|item| Item::new(item, store));
+        let asked = items.iter().filter(|item| **item != FetchItem::Uid).map(|item| Item::new(item, store));
         let uid = (!self.enabled.uid_only).then_some(Item::Uid);
-        let plan = Plan {
+        Plan {
             items: uid.into_iter().chain(asked).collect(),
             changed_since: None,
             sets_seen: false,
             condstore: self.enabled.condstore,
             dialect: self.line.out.dialect,
             splices: self.line.compresses(),
-        };
-        self.tell_rows(mailbox, uids, Arc::new(plan)).await?;
-        Ok(())
+        }
     }
 
     async fn write_news(&mut self, news: News) -> Result<(), Failure> {

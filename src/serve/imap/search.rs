@@ -6,6 +6,7 @@ use super::Session;
 use super::failure::{Failure, no};
 use super::progress::Progress;
 use super::rows::{Place, beginning, read_rows};
+use super::updates::Kept;
 use crate::limits::{
     FETCH_HEADER_BYTES_MAX, FETCH_PIECE_BYTES, SEARCH_PAGE_BYTES, SEARCH_PAGE_ROWS, SEARCH_SAVED_RANGES_MAX,
 };
@@ -104,7 +105,8 @@ impl Session {
             Esearch { correlators, returns, found, scores, modseq }.write(&mut self.line.out);
         }
         if returns.update {
-            self.keep_up_to_date(tag, search.uid, None, &search.key, matching);
+            let kept = Kept { uid: search.uid, mailbox: None, key: &search.key, fetch: search.update_fetch };
+            self.keep_up_to_date(tag, kept, matching);
         }
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await
     }

@@ -1,4 +1,5 @@
-//! Searches whose results are kept up to date for the client (RFC 5267 section 4.3).
+//! Searches whose results are kept up to date for the client (RFC 5267 section 4.3), with what it wants to know of new messages (RFC
+//! 5465 section 7).
 //!
 //! Receives what happened to the selected mailbox, in step with what the client is told of it; hands on ADDTO and REMOVEFROM.
 //! What must always hold: a client that obeys them has the messages that its search would find now, as far as it has been
@@ -11,7 +12,7 @@ use crate::limits::{SEARCH_UPDATES_MAX, SEARCH_UPDATES_RANGES_MAX};
 use crate::mail::message::{MailboxId, Uid};
 use crate::mail::search::{Query, settled};
 use crate::mail::view::News;
-use crate::wire::imap::command::{SearchKey, Tag};
+use crate::wire::imap::command::{FetchItem, SearchKey, Tag};
 use crate::wire::imap::esearch::{self, Correlators};
 use crate::wire::imap::sequence::NumberSet;
 use crate::wire::imap::{Code, Status, response};
@@ -27,8 +28,22 @@ pub(super) struct Update {
     mailbox: Option<(String, u32)>,
     /// Sequence numbers and `$` in it have been replaced by what they meant (RFC 5267 section 4.3).
     key: SearchKey,
+    /// What is told of messages that are new to it (RFC 5465 section 7).
+    fetch: Vec<FetchItem>,
     /// The UIDs that the client holds for the result.
     matching: NumberSet,
+}
+
+/// A search that shall be kept up to date.
+pub(super) struct Kept<'a> {
+    /// As of [`Update`].
+    pub uid: bool,
+    /// As of [`Update`].
+    pub mailbox: Option<(String, u32)>,
+    /// As the client wrote it.
+    pub key: &'a SearchKey,
+    /// As of [`Update`].
+    pub fetch: Vec<FetchItem>,
 }
 
 impl Update {
@@ -49,20 +64,14 @@ impl Session {
     }
 
     /// Keeps the result of a search up to date from now on, or says that it is not.
-    pub(super) fn keep_up_to_date(
-        &mut self,
-        tag: &Tag,
-        uid: bool,
-        mailbox: Option<(String, u32)>,
-        key: &SearchKey,
-        matching: NumberSet,
-    ) {
+    pub(super) fn keep_up_to_date(&mut self, tag: &Tag, kept: Kept<'_>, matching: NumberSet) {
         let Some(selected) = &mut self.selected else { return };
         if selected.updates.len() >= SEARCH_UPDATES_MAX || matching.ranges().len() > SEARCH_UPDATES_RANGES_MAX {
             return self.refuse_update(tag, "Too much to keep up to date");
         }
+        let Kept { uid, mailbox, key, fetch } = kept;
         let key = settled(key, &selected.sight());
-        selected.updates.push(Update { tag: tag.clone(), uid, mailbox, key, matching });
+        selected.updates.push(Update { tag: tag.clone(), uid, mailbox, key, fetch, matching });
     }
 
     /// RFC 5267 section 4.3.1: everything else that was asked for is still answered.
@@ -100,11 +109,17 @@ impl Session {
         }
     }
 
-    /// After new messages and flags were told: what that changes of the results. `touched` are the messages concerned.
-    pub(super) async fn tell_updates(&mut self, mailbox: MailboxId, touched: &NumberSet) -> Result<(), Failure> {
+    /// After new messages and flags were told: what that changes of the results. `touched` are the messages concerned,
+    /// `fresh` the new ones among them.
+    pub(super) async fn tell_updates(
+        &mut self,
+        mailbox: MailboxId,
+        touched: &NumberSet,
+        fresh: &NumberSet,
+    ) -> Result<(), Failure> {
         let now = self.context.net.clock().now();
         let mut at = 0;
-        while let Some(selected) = &mut self.selected {
+        while let Some(selected) = &self.selected {
             let Some(update) = selected.updates.get(at) else { break };
             at += 1;
             // Made anew each time: keywords get their bits, and `*` its meaning, as time goes by.
@@ -119,6 +134,15 @@ impl Session {
             if removed.is_empty() && added.is_empty() {
                 continue;
             }
+            // RFC 5465 section 7: after EXISTS, before the result, and not when flags have brought a message in.
+            let arrived: NumberSet = added.iter().filter(|uid| fresh.contains(*uid)).collect();
+            if !update.fetch.is_empty() && !arrived.is_empty() {
+                let plan = Arc::new(self.plan_of_news(&update.fetch));
+                Box::pin(self.tell_rows(mailbox, &arrived, plan)).await?;
+            }
+            let Some(selected) = &mut self.selected else { break };
+            let Some(update) = selected.updates.get(at - 1) else { break };
+            let map = selected.view.map();
             let numbers = |set: &NumberSet| match update.uid {
                 true => set.clone(),
                 false => set.iter().filter_map(|uid| map.seq_of(Uid(uid))).collect(),

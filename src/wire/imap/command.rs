@@ -301,6 +301,8 @@ pub struct Search {
     pub uid: bool,
     /// `RETURN (...)`: answer with ESEARCH. `None`: answer with SEARCH.
     pub returns: Option<SearchReturn>,
+    /// `UPDATE (...)`: what is told of messages that are new to the result (RFC 5465 section 7).
+    pub update_fetch: Vec<FetchItem>,
     /// What to find.
     pub key: SearchKey,
 }

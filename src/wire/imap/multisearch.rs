@@ -1,6 +1,6 @@
 //! The ESEARCH command: one search through several mailboxes (RFC 7377).
 
-use super::command::SearchKey;
+use super::command::{FetchItem, SearchKey};
 use super::esearch::SearchReturn;
 use super::mailbox::MailboxName;
 
@@ -11,6 +11,8 @@ pub struct MultiSearch {
     pub sources: Vec<Source>,
     /// `RETURN (...)`; ALL when it is left out.
     pub returns: SearchReturn,
+    /// `UPDATE (...)`, as of [`super::command::Search`].
+    pub update_fetch: Vec<FetchItem>,
     /// What to find.
     pub key: SearchKey,
 }

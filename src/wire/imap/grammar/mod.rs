@@ -233,9 +233,9 @@ pub fn asks_to_save(mut cursor: Cursor<'_>) -> bool {
     }
     match &cursor.word()[..] {
         "SEARCH" | "SORT" | "THREAD" => {
-            search::search_return(&mut cursor).is_ok_and(|asked| asked.is_some_and(|r| r.save))
+            search::search_return(&mut cursor, &mut Vec::new()).is_ok_and(|asked| asked.is_some_and(|r| r.save))
         }
-        "ESEARCH" => multisearch::esearch_head(&mut cursor).is_ok_and(|(_, returns)| returns.save),
+        "ESEARCH" => multisearch::esearch_head(&mut cursor, &mut Vec::new()).is_ok_and(|(_, returns)| returns.save),
         _ => false,
     }
 }

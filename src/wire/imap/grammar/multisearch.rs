@@ -1,6 +1,6 @@
 //! Arguments of ESEARCH (RFC 7377 section 4) and of CANCELUPDATE (RFC 5267 section 5).
 
-use super::super::command::Command;
+use super::super::command::{Command, FetchItem};
 use super::super::esearch::SearchReturn;
 use super::super::mailbox::MailboxName;
 use super::super::multisearch::{MultiSearch, Source};
@@ -11,7 +11,8 @@ use crate::limits::IMAP_LIST_ITEMS_MAX;
 
 /// `[SP esearch-source-opts] [SP search-return-opts] SP search-program`.
 pub fn esearch(cursor: &mut Cursor<'_>) -> Parsed<Command> {
-    let (sources, returns) = esearch_head(cursor)?;
+    let mut update_fetch = Vec::new();
+    let (sources, returns) = esearch_head(cursor, &mut update_fetch)?;
     cursor.space()?;
     let key = search_program(cursor)?;
     check_relevancy(returns.relevancy, &key)?;
@@ -19,11 +20,11 @@ pub fn esearch(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     if sources != [Source::Selected] && (returns.save || key.mentions_saved()) {
         return Err(Trouble::Bad("SAVE and $ are for the selected mailbox alone"));
     }
-    Ok(Command::MultiSearch(MultiSearch { sources, returns, key }))
+    Ok(Command::MultiSearch(MultiSearch { sources, returns, update_fetch, key }))
 }
 
 /// Everything before the search program.
-pub fn esearch_head(cursor: &mut Cursor<'_>) -> Parsed<(Vec<Source>, SearchReturn)> {
+pub fn esearch_head(cursor: &mut Cursor<'_>, update_fetch: &mut Vec<FetchItem>) -> Parsed<(Vec<Source>, SearchReturn)> {
     let mut sources = vec![Source::Selected];
     let mut ahead = *cursor;
     if ahead.eat(b' ') && ahead.eat_word("IN") {
@@ -34,7 +35,7 @@ pub fn esearch_head(cursor: &mut Cursor<'_>) -> Parsed<(Vec<Source>, SearchRetur
             return Err(Trouble::Bad("A mailbox to search is missing"));
         }
     }
-    Ok((sources, search_return(cursor)?.unwrap_or(SearchReturn::ALL)))
+    Ok((sources, search_return(cursor, update_fetch)?.unwrap_or(SearchReturn::ALL)))
 }
 
 fn source(cursor: &mut Cursor<'_>) -> Parsed<Source> {
@@ -84,7 +85,12 @@ mod tests {
     #[test]
     fn sources_and_returns() {
         let name = |name: &str| MailboxName::decode(name.as_bytes()).unwrap();
-        let wanted = MultiSearch { sources: vec![Source::Selected], returns: SearchReturn::ALL, key: SearchKey::All };
+        let wanted = MultiSearch {
+            sources: vec![Source::Selected],
+            returns: SearchReturn::ALL,
+            update_fetch: Vec::new(),
+            key: SearchKey::All,
+        };
         assert_eq!(parsed(" ALL"), Ok(Command::MultiSearch(wanted.clone())));
         assert_eq!(parsed(" IN (selected) RETURN () ALL"), Ok(Command::MultiSearch(wanted.clone())));
         let sources = vec![

@@ -7,7 +7,7 @@ use super::search;
 
 /// `[SP "RETURN" SP "(" ... ")"] SP sort-criteria SP search-criteria`.
 pub fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
-    let returns = search::search_return(cursor)?;
+    let returns = search::search_return(cursor, &mut Vec::new())?;
     cursor.space()?;
     let criteria = cursor.list(criterion)?;
     if criteria.is_empty() {

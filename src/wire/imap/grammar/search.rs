@@ -1,23 +1,25 @@
 //! Arguments of SEARCH (RFC 3501 section 6.4.4) with RETURN (RFC 4731, RFC 5182, RFC 9394), MODSEQ (RFC 7162) and WITHIN
 //! (RFC 5032). SORT and THREAD share them.
 
-use super::super::command::{Command, Day, Search, SearchKey};
+use super::super::command::{Command, Day, FetchItem, Search, SearchKey};
 use super::super::esearch::{PartialRange, SearchReturn};
 use super::super::flag::SystemFlags;
 use super::super::object_id::ObjectId;
 use super::super::response::Code;
 use super::cursor::{Cursor, Parsed, Trouble, utf8};
+use super::messages::fetch_items;
 use crate::limits::{IMAP_SEARCH_DEPTH_MAX, IMAP_SEARCH_KEYS_MAX};
 use crate::wire::charset;
 use crate::wire::date::parse_search_date;
 
 /// `[SP "RETURN" SP "(" ... ")"] SP ["CHARSET" SP astring SP] search-key *(SP search-key)`.
 pub fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
-    let returns = search_return(cursor)?;
+    let mut update_fetch = Vec::new();
+    let returns = search_return(cursor, &mut update_fetch)?;
     cursor.space()?;
     let key = search_program(cursor)?;
     check_relevancy(returns.is_some_and(|returns| returns.relevancy), &key)?;
-    Ok(Command::Search(Search { uid, returns, key }))
+    Ok(Command::Search(Search { uid, returns, update_fetch, key }))
 }
 
 /// `["CHARSET" SP astring SP] search-key *(SP search-key)`.
@@ -42,8 +44,8 @@ pub fn check_relevancy(scored: bool, key: &SearchKey) -> Parsed<()> {
     }
 }
 
-/// `[SP "RETURN" SP "(" ... ")"]`.
-pub fn search_return(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
+/// `[SP "RETURN" SP "(" ... ")"]`. `update_fetch`: what UPDATE wants to know of new messages (RFC 5465 section 7).
+pub fn search_return(cursor: &mut Cursor<'_>, update_fetch: &mut Vec<FetchItem>) -> Parsed<Option<SearchReturn>> {
     let mut ahead = *cursor;
     if !(ahead.eat(b' ') && ahead.eat_word("RETURN")) {
         return Ok(None);
@@ -51,7 +53,7 @@ pub fn search_return(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
     *cursor = ahead;
     cursor.space()?;
     let mut returns = SearchReturn::default();
-    let options = cursor.list(|cursor| return_option(cursor, &mut returns))?;
+    let options = cursor.list(|cursor| return_option(cursor, &mut returns, update_fetch))?;
     // RFC 4731 section 3.1: an empty list means ALL.
     returns.all |= options.is_empty();
     match returns.all && returns.partial.is_some() {
@@ -61,7 +63,7 @@ pub fn search_return(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
     }
 }
 
-fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn) -> Parsed<()> {
+fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn, update_fetch: &mut Vec<FetchItem>) -> Parsed<()> {
     match &cursor.word()[..] {
         "MIN" => returns.min = true,
         "MAX" => returns.max = true,
@@ -69,7 +71,16 @@ fn return_option(cursor: &mut Cursor<'_>, returns: &mut SearchReturn) -> Parsed<
         "COUNT" => returns.count = true,
         "SAVE" => returns.save = true,
         "RELEVANCY" => returns.relevancy = true,
-        "UPDATE" => returns.update = true,
+        "UPDATE" => {
+            returns.update = true;
+            // The grammar of RFC 5465 section 8 has no space there, its example has one.
+            let mut ahead = *cursor;
+            ahead.eat(b' ');
+            if ahead.peek() == Some(b'(') {
+                *cursor = ahead;
+                *update_fetch = fetch_items(cursor)?;
+            }
+        }
         "CONTEXT" => returns.context = true,
         "PARTIAL" => {
             cursor.space()?;
@@ -292,6 +303,17 @@ mod tests {
 
     fn partial(first: u32, last: u32, from_end: bool) -> Option<PartialRange> {
         Some(PartialRange { first, last, from_end })
+    }
+
+    #[test]
+    fn what_an_update_tells_of_new_messages() {
+        let fetch = |text: &str| search(&format!("SEARCH RETURN ({text}) ALL")).update_fetch;
+        assert_eq!(fetch("UPDATE COUNT"), []);
+        assert_eq!(fetch("COUNT UPDATE (UID FLAGS) MIN"), [FetchItem::Uid, FetchItem::Flags]);
+        assert_eq!(fetch("UPDATE(UID)"), [FetchItem::Uid]);
+        for text in ["UPDATE ()", "COUNT (UID)", "UPDATE (FROB)", "UPDATE  (UID)"] {
+            assert!(parse(&format!("SEARCH RETURN ({text}) ALL")).is_err(), "{text}");
+        }
     }
 
     #[test]
