@@ -16,7 +16,7 @@ const RUNS: u64 = 4_000;
 /// The same of a whole session with its store, which takes as long as some conversations.
 const SESSION_RUNS: u64 = 500;
 
-/// Names a folder that gets the dialogues as the first corpus of a fuzzer.
+/// Names a folder that gets the dialogues as the first corpus of a fuzzer; nothing is mutated then.
 const CORPUS: &str = "HAUSPOST_FUZZ_CORPUS";
 
 struct Chance(u64);
@@ -107,6 +107,7 @@ fn search(name: &str, folders: &[&str], runs: u64, walk: fn(&[u8])) {
             fs::create_dir_all(&folder).expect("a folder");
             fs::write(folder.join(format!("dialogue-{number}")), [b"dice", &seed[..]].concat()).expect("written");
         }
+        return;
     }
     let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
