@@ -112,6 +112,9 @@ impl Session {
         }
         // From here on, as the client is told: not in the middle of a response.
         self.line.out.dialect = self.enabled.dialect(self.line.out.dialect);
+        if self.enabled.uid_only {
+            self.tell_updates_in_uids();
+        }
         self.finish(tag, true, Code::None, "ENABLE completed").await
     }
 

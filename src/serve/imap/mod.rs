@@ -252,6 +252,9 @@ impl Session {
             // What a command could not tell.
             return Ok(Woken::News);
         }
+        if self.arriving.is_none() && self.notified.owes(self.selected.as_ref().map(|selected| selected.mailbox)) {
+            return Ok(Woken::NewsElsewhere);
+        }
         let (until, late) = self.rest_until();
         if self.login.is_none() && self.context.net.clock().steady() >= until {
             // A read of what is there already takes no time, however often.

@@ -79,7 +79,7 @@ impl Session {
         };
         let Some(now) = changes.mailbox else { return Err(deleted()) };
         let (mut changed, expunged, up_to) = (changes.changed, changes.expunged, changes.up_to);
-        let touched = match selected.updates.is_empty() {
+        let mut touched = match selected.updates.is_empty() {
             true => NumberSet::default(),
             false => touched(&changed, &fresh, &expunged),
         };
@@ -100,6 +100,12 @@ impl Session {
             _ => NumberSet::default(),
         };
         let news = selected.view.update(Arrived { changed, fresh, expunged, present, up_to }, expunge_allowed);
+        let last_now = selected.view.map().last();
+        if last_now != last && !selected.updates.is_empty() {
+            // What `*` means to a search has moved from one to the other.
+            let ends = last.into_iter().chain(last_now).map(|uid| (uid.0, uid.0));
+            touched = NumberSet::of_ranges(touched.ranges().iter().copied().chain(ends).collect());
+        }
         self.tell_keywords(now.keywords);
         // RFC 5267 sections 4.3.3 and 4.3.4: what leaves goes before the expunges, what comes in after EXISTS.
         self.tell_updates_of_gone(&news);
@@ -136,8 +142,13 @@ impl Session {
         let store = self.selected.as_ref().map_or(0, |selected| selected.store);
         let asked = items.iter().filter(|item| **item != FetchItem::Uid).map(|item| Item::new(item, store));
         let uid = (!self.enabled.uid_only).then_some(Item::Uid);
+        let mut items: Vec<Item> = uid.into_iter().chain(asked).collect();
+        // RFC 7162 section 3.1: what others have caused is told with its modseq.
+        if self.enabled.condstore && !items.iter().any(|item| matches!(item, Item::ModSeq)) {
+            items.push(Item::ModSeq);
+        }
         Plan {
-            items: uid.into_iter().chain(asked).collect(),
+            items,
             changed_since: None,
             sets_seen: false,
             condstore: self.enabled.condstore,

@@ -79,6 +79,12 @@ impl Session {
         response::untagged(&mut self.line.out, Status::No, Code::NoUpdate(tag.as_str()), why);
     }
 
+    /// After ENABLE UIDONLY there are no message numbers (RFC 9586 section 3): what changes is told in UIDs from here on.
+    pub(super) fn tell_updates_in_uids(&mut self) {
+        let updates = self.selected.iter_mut().flat_map(|selected| &mut selected.updates);
+        updates.for_each(|update| update.uid = true);
+    }
+
     /// CANCELUPDATE (RFC 5267 section 4.3.5).
     pub(super) async fn cancel_updates(&mut self, tag: &Tag, tags: &[String]) -> Result<(), Failure> {
         if let Some(selected) = &mut self.selected {

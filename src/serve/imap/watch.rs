@@ -42,6 +42,9 @@ pub(super) struct Watch {
     known: BTreeMap<MailboxId, Known>,
     /// Marks of all annotations, when those are wished.
     annotations: BTreeMap<String, u64>,
+    /// The mailbox that was selected at the last look, when it is not as it was told any more: that is told as soon as it is not
+    /// selected. What happened to it may not have been told as news by then.
+    passed_over: Option<MailboxId>,
 }
 
 /// A mailbox as it was told.
@@ -117,6 +120,29 @@ impl Known {
     }
 }
 
+impl Watch {
+    /// Takes in how everything is now and hands out how it was, but for the messages of the selected mailbox: these stay as they
+    /// were told.
+    fn look_at(
+        &mut self,
+        known: BTreeMap<MailboxId, Known>,
+        selected: Option<MailboxId>,
+    ) -> BTreeMap<MailboxId, Known> {
+        let before = std::mem::replace(&mut self.known, known);
+        self.passed_over = None;
+        if let Some(id) = selected
+            && let Some(now) = self.known.get_mut(&id)
+        {
+            let told = before.get(&id).cloned().unwrap_or_else(|| now.empty());
+            let Known { uid_next, messages, unseen, highest_modseq, .. } = told;
+            let kept = Known { uid_next, messages, unseen, highest_modseq, ..now.clone() };
+            self.passed_over = (kept != *now).then_some(id);
+            *now = kept;
+        }
+        before
+    }
+}
+
 /// Everything that is compared, from one snapshot.
 struct Now {
     mailboxes: Vec<Allowed>,
@@ -135,6 +161,14 @@ impl Notified {
         match self {
             Notified::Wishes(watch) if !watch.wishes.groups.is_empty() => Some(&mut watch.bell),
             _ => None,
+        }
+    }
+
+    /// Whether something is to be told of a mailbox that was selected and is not any more.
+    pub fn owes(&self, selected: Option<MailboxId>) -> bool {
+        match self {
+            Notified::Wishes(watch) => watch.passed_over.is_some() && watch.passed_over != selected,
+            _ => false,
         }
     }
 
@@ -203,7 +237,8 @@ impl Session {
                     self.tell_all_status(&wishes, &known).await?;
                 }
                 let annotations = now.annotations;
-                self.notified = Notified::Wishes(Box::new(Watch { wishes, bell, known, annotations }));
+                self.notified =
+                    Notified::Wishes(Box::new(Watch { wishes, bell, known, annotations, passed_over: None }));
             }
         }
         self.tell_news(true, true).await?;
@@ -250,15 +285,15 @@ impl Session {
             return Ok(());
         }
         let known = now.known();
+        let selected = self.selected.as_ref().map(|selected| selected.mailbox);
         let (before, before_annotations) = match &mut self.notified {
             Notified::Wishes(watch) => (
-                std::mem::replace(&mut watch.known, known.clone()),
+                watch.look_at(known.clone(), selected),
                 std::mem::replace(&mut watch.annotations, now.annotations.clone()),
             ),
             _ => return Ok(()),
         };
         self.tell_lists(&wishes, &before, &known, &now.mailboxes).await?;
-        let selected = self.selected.as_ref().map(|selected| selected.mailbox);
         for (id, mailbox) in known.iter().filter(|(id, mailbox)| Some(**id) != selected && mailbox.readable) {
             let wished = wishes.of(&mailbox.name, mailbox.subscribed);
             let made = mailbox.empty();
@@ -320,7 +355,8 @@ impl Session {
                         known.name.clone_from(&mailbox.name);
                         known.subscribed = mailbox.subscribed;
                     }
-                    None => drop(watch.known.insert(mailbox.id, Known::new(allowed))),
+                    // What others, or RENAME of INBOX, have put there is told.
+                    None => drop(watch.known.insert(mailbox.id, Known::new(allowed).empty())),
                 }
             }
         }
