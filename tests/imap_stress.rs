@@ -16,6 +16,8 @@ mod doing;
 #[path = "imap_stress/exact.rs"]
 mod exact;
 mod imap_session;
+#[path = "imap_stress/kept.rs"]
+mod kept;
 #[path = "imap_stress/order.rs"]
 mod order;
 #[path = "imap_stress/response.rs"]
@@ -24,6 +26,8 @@ mod response;
 mod run;
 #[path = "imap_stress/truth.rs"]
 mod truth;
+#[path = "imap_stress/watch.rs"]
+mod watch;
 
 use std::io::Write;
 use std::sync::Mutex;

@@ -2,7 +2,7 @@
 
 use crate::order::{Memory, Remembered, Set};
 use crate::response::{Flags, Ranges, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a client came to know the flags of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,19 @@ pub enum By {
     Asking,
     /// It was told unasked, or has set them itself: to be told the same again would be needless.
     News,
+}
+
+/// Whether a message that has come is still to be told as NOTIFY has asked for (RFC 5465 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Nobody has asked, or it was told.
+    No,
+    /// It may be told or not.
+    Maybe,
+    /// It is told next, or is the client's own.
+    Next,
+    /// It was not told: it must be the client's own.
+    Own,
 }
 
 #[derive(Clone, Debug)]
@@ -22,6 +35,7 @@ pub struct Message {
     pub modseq: Option<u64>,
     pub bytes: Option<u64>,
     pub by: By,
+    pub arrival: Arrival,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +51,8 @@ pub struct Belief {
     pub modseq: u64,
     /// Those of which nothing is known have no place among the others.
     pub uid_only: bool,
+    /// Flags that others change are not told, as NOTIFY has asked for.
+    pub blind: bool,
     next_handle: u64,
 }
 
@@ -50,6 +66,7 @@ impl Belief {
             defined,
             modseq,
             uid_only: false,
+            blind: false,
             next_handle: 0,
         }
     }
@@ -59,9 +76,12 @@ impl Belief {
     }
 
     /// EXISTS: more of them, and nothing is known of the new ones.
-    pub fn grow(&mut self, exists: u32) {
+    pub fn grow(&mut self, exists: u32, arrival: Arrival) {
         while self.len() < exists {
             self.push(None, Remembered::default());
+            if let Some(last) = self.messages.last_mut() {
+                last.arrival = arrival;
+            }
         }
     }
 
@@ -69,7 +89,7 @@ impl Belief {
         let Remembered { flags, modseq, bytes } = known;
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.messages.push(Message { handle, uid, flags, modseq, bytes, by: By::Asking });
+        self.messages.push(Message { handle, uid, flags, modseq, bytes, by: By::Asking, arrival: Arrival::No });
     }
 
     /// What is remembered, less what vanished, and unknown ones above them.
@@ -81,7 +101,7 @@ impl Belief {
         if self.len() > exists {
             return Err(format!("{} messages are remembered and not vanished, but {exists} exist", self.len()));
         }
-        self.grow(exists);
+        self.grow(exists, Arrival::No);
         Ok(())
     }
 
@@ -92,7 +112,7 @@ impl Belief {
         if self.messages.iter().skip(known).any(|message| message.uid.is_some()) || self.modseq == 0 {
             return None;
         }
-        if self.uid_only && unknown > 0 {
+        if self.uid_only && unknown > 0 || self.blind {
             return None;
         }
         let mut messages = BTreeMap::new();
@@ -109,7 +129,12 @@ impl Belief {
     }
 
     /// The messages that a set means: handles, and whether that is certain. A UID that is not known may be in the set.
-    pub fn targets(&self, set: &Set) -> (Vec<u64>, bool) {
+    /// `saved`: what `$` means, if that is known.
+    pub fn targets(&self, set: &Set, saved: Option<&BTreeSet<u64>>) -> (Vec<u64>, bool) {
+        if set.saved {
+            let is_saved = |message: &&Message| saved.is_none_or(|saved| saved.contains(&message.handle));
+            return (self.messages.iter().filter(is_saved).map(|message| message.handle).collect(), saved.is_some());
+        }
         let numbered = self.messages.iter().zip(1u32..);
         if !set.uid {
             let len = self.len();
@@ -124,6 +149,24 @@ impl Belief {
         (self.messages.iter().filter(|message| has(message)).map(|message| message.handle).collect(), certain)
     }
 
+    /// The UIDs that a set means, if they are all known.
+    pub fn uids(&self, set: &Set, saved: Option<&BTreeSet<u64>>) -> Option<BTreeSet<u32>> {
+        match self.targets(set, saved) {
+            (targets, true) => targets.iter().map(|handle| self.find(*handle)?.uid).collect(),
+            _ => None,
+        }
+    }
+
+    /// Messages by UID or by number; `None`: one of them is not known.
+    pub fn handles(&self, numbers: &Ranges, uid: bool) -> Option<BTreeSet<u64>> {
+        let numbers = numbers.iter().flat_map(|(first, last)| *first..=*last);
+        let find = |number: u32| match uid {
+            true => self.messages.iter().find(|message| message.uid == Some(number)),
+            false => self.messages.get((number as usize).checked_sub(1)?),
+        };
+        numbers.map(|number| Some(find(number)?.handle)).collect()
+    }
+
     pub fn expunge(&mut self, number: u32) -> Result<(), String> {
         match number >= 1 && number <= self.len() {
             true => {
@@ -134,16 +177,17 @@ impl Belief {
         }
     }
 
-    /// Takes out a message by UID. Where the UIDs are not known it is one of those that can have it.
-    pub fn vanish(&mut self, uid: u32) -> Result<(), String> {
+    /// Takes out a message by UID. Where the UIDs are not known it is one of those that can have it; returns whether it is certain
+    /// which.
+    pub fn vanish(&mut self, uid: u32) -> Result<bool, String> {
         if let Some(at) = self.messages.iter().position(|message| message.uid == Some(uid)) {
             self.messages.remove(at);
-            return Ok(());
+            return Ok(true);
         }
         if self.uid_only {
             let unknown = self.messages.iter().position(|message| message.uid.is_none());
             self.messages.remove(unknown.ok_or_else(|| format!("VANISHED {uid}, which this client does not have"))?);
-            return Ok(());
+            return Ok(false);
         }
         let below = |message: &Message| message.uid.is_some_and(|known| known < uid);
         let above = |message: &Message| message.uid.is_some_and(|known| known > uid);
@@ -155,14 +199,16 @@ impl Belief {
         self.messages.remove(first);
         for message in &mut self.messages[first..last - 1] {
             (message.flags, message.modseq, message.bytes, message.by) = (None, None, None, By::Asking);
+            message.arrival = Arrival::No;
         }
-        Ok(())
+        Ok(last == first + 1)
     }
 
     /// The place of the message that a row is about, with the UID checked and learned.
-    pub fn place(&mut self, row: &Row) -> Result<usize, String> {
+    /// `arrives`: it is what is told of new messages.
+    pub fn place(&mut self, row: &Row, arrives: bool) -> Result<usize, String> {
         let at = match row.by_uid {
-            true => self.named(row.number),
+            true => self.named(row.number, arrives),
             false => (row.number as usize).checked_sub(1).filter(|at| *at < self.messages.len()),
         };
         let Some(at) = at else { return Err(format!("a row of message {} of {}", row.number, self.len())) };
@@ -183,14 +229,18 @@ impl Belief {
     }
 
     /// The place of a UID. One that is not known yet is one of those of which nothing is known.
-    fn named(&mut self, uid: u32) -> Option<usize> {
+    fn named(&mut self, uid: u32, arrives: bool) -> Option<usize> {
         if let Some(at) = self.messages.iter().position(|message| message.uid == Some(uid)) {
             return Some(at);
         }
-        let unknown = self.messages.iter().position(|message| message.uid.is_none())?;
-        let Message { handle, .. } = self.messages.remove(unknown);
+        let unknown = |message: &Message| message.uid.is_none();
+        let is_new = |message: &Message| matches!(message.arrival, Arrival::Maybe | Arrival::Next);
+        let fits = |message: &Message| unknown(message) && is_new(message) == arrives;
+        let unknown = self.messages.iter().position(fits).or_else(|| self.messages.iter().position(unknown))?;
+        let Message { handle, arrival, .. } = self.messages.remove(unknown);
         // What was known of a number is not known of this UID.
-        let message = Message { handle, uid: Some(uid), flags: None, modseq: None, bytes: None, by: By::Asking };
+        let message =
+            Message { handle, uid: Some(uid), flags: None, modseq: None, bytes: None, by: By::Asking, arrival };
         let at = self.messages.iter().position(|message| message.uid.is_some_and(|known| known > uid));
         let at = at.unwrap_or(self.messages.len());
         self.messages.insert(at, message);

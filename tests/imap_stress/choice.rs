@@ -3,8 +3,9 @@
 use crate::belief::Belief;
 use crate::client::Client;
 use crate::imap_session::Chance;
-use crate::order::{Change, Items, Key, Memory, Order, Set};
+use crate::order::{Change, Items, Key, Memory, Order, Partial, Returns, Set};
 use crate::response::Flags;
+use crate::watch::{OthersWish, SelectedWish, Wish};
 
 const MAILBOXES: [&str; 6] = ["INBOX", "Alpha", "Alpha/Beta", "Gamma", "Delta", "Epsilon"];
 const FLAGS: [&str; 5] = ["\\seen", "\\flagged", "\\deleted", "\\answered", "\\draft"];
@@ -22,12 +23,12 @@ impl Choice<'_> {
     pub fn order(&mut self, client: &Client, comes_alone: bool) -> Order {
         match &client.selected {
             Some(belief) if !self.chance.once_in(9) => self.on_messages(client, belief, comes_alone),
-            _ => self.on_list(client),
+            _ => self.on_list(client, comes_alone),
         }
     }
 
-    fn on_list(&mut self, client: &Client) -> Order {
-        match self.chance.below(24) {
+    fn on_list(&mut self, client: &Client, comes_alone: bool) -> Order {
+        match self.chance.below(26) {
             0 => Order::Create(self.mailbox()),
             1 if self.chance.once_in(2) => Order::Delete(self.mailbox()),
             2 if self.chance.once_in(2) => Order::Rename(self.mailbox(), self.mailbox()),
@@ -37,6 +38,7 @@ impl Choice<'_> {
             6 | 7 if client.condstore => Order::Status(self.mailbox()),
             8..=11 => self.append(None),
             12 => Order::Noop,
+            13 | 14 if comes_alone => Order::Notify(self.wish()),
             _ => self.select(client),
         }
     }
@@ -85,16 +87,16 @@ impl Choice<'_> {
         match self.chance.below(100) {
             0..=13 => self.look(client, belief),
             14..=23 => self.fetch(client, belief),
-            24..=43 => self.store(client, belief, is_large),
-            44..=48 => Order::Search {
-                uid: self.chance.once_in(2) || belief.uid_only,
-                key: self.key(client, belief, 2),
-                extended: self.chance.once_in(3),
-            },
-            49..=54 if !is_large => Order::Transfer { set: self.set(belief), mailbox: self.mailbox(), remove: false },
-            49..=58 => Order::Transfer { set: self.set(belief), mailbox: self.mailbox(), remove: true },
+            24..=40 => self.store(client, belief, is_large),
+            41 if self.chance.once_in(2) => self.cancel(client),
+            41..=43 => self.replace(client, belief),
+            44..=48 => self.search(client, belief),
+            49..=54 if !is_large => {
+                Order::Transfer { set: self.set(client, belief), mailbox: self.mailbox(), remove: false }
+            }
+            49..=58 => Order::Transfer { set: self.set(client, belief), mailbox: self.mailbox(), remove: true },
             59..=65 => Order::Expunge(None),
-            66..=68 => Order::Expunge(Some(Set { uid: true, ..self.uid_set(belief) })),
+            66..=68 => Order::Expunge(Some(self.uid_set(client, belief))),
             69..=76 if !is_large => self.append(None),
             77..=80 if !is_large => self.append(Some(&belief.mailbox)),
             69..=84 => Order::Noop,
@@ -102,19 +104,86 @@ impl Choice<'_> {
             86 => Order::Close,
             87 => Order::Unselect,
             88..=90 if comes_alone => Order::Idle,
-            _ => self.on_list(client),
+            _ => self.on_list(client, comes_alone),
         }
+    }
+
+    /// What NOTIFY asks for.
+    fn wish(&mut self) -> Wish {
+        if self.chance.once_in(6) {
+            return Wish::default();
+        }
+        let fetch = match self.chance.once_in(2) {
+            true => {
+                let mut any = || self.chance.once_in(2);
+                let items = Items { uid: any(), flags: any(), bytes: any(), subject: any(), ..Items::default() };
+                Some(Items { uid: true, modseq: any() && any(), ..items })
+            }
+            false => None,
+        };
+        let selected = SelectedWish { delayed: self.chance.once_in(3), flags: !self.chance.once_in(4), fetch };
+        let below = self.chance.once_in(3).then(|| "Alpha".to_owned());
+        let others = OthersWish { below, flags: !self.chance.once_in(3) };
+        let selected = Some(selected).filter(|_| !self.chance.once_in(5));
+        let others = Some(others).filter(|_| selected.is_none() || !self.chance.once_in(3));
+        Wish { status: self.chance.once_in(2), selected, others }
+    }
+
+    fn search(&mut self, client: &Client, belief: &Belief) -> Order {
+        let uid = self.chance.once_in(2) || belief.uid_only || client.must_name_uids();
+        let key = self.key(client, belief, 2);
+        let mut any = || self.chance.once_in(2);
+        if any() {
+            return Order::Search { uid, key, returns: Returns::default() };
+        }
+        let mut returns =
+            Returns { min: any(), max: any(), count: any(), all: any(), save: any(), ..Returns::default() };
+        returns.update = any() && any();
+        // Then the result is known.
+        returns.all |= (returns.update || returns.save) && any();
+        if !returns.all && any() {
+            returns.partial = Some(self.partial());
+        }
+        if !returns.extended() {
+            returns.count = true;
+        }
+        Order::Search { uid, key, returns }
+    }
+
+    fn partial(&mut self) -> Partial {
+        let mut end = || 1 + self.chance.below(12) as u32;
+        let (first, last) = (end(), end());
+        Partial { from_end: self.chance.once_in(2), first, last }
+    }
+
+    fn replace(&mut self, client: &Client, belief: &Belief) -> Order {
+        *self.serial += 1;
+        let known: Vec<u32> = belief.messages.iter().filter_map(|message| message.uid).collect();
+        let uid = self.chance.once_in(2) || belief.uid_only || client.must_name_uids() || belief.len() == 0;
+        let number = match (uid, self.chance.once_in(20)) {
+            (true, true) => 1 + self.chance.below(500) as u32,
+            (true, false) => self.chance.pick(&known).copied().unwrap_or(1),
+            (false, odd) => 1 + self.chance.below(belief.len() as usize + usize::from(odd)) as u32,
+        };
+        let mailbox = if self.chance.once_in(3) { self.mailbox() } else { belief.mailbox.clone() };
+        let set = Set::new(uid, vec![(Some(number), Some(number))]);
+        Order::Replace { set, mailbox, flags: self.flags(), serial: *self.serial }
+    }
+
+    fn cancel(&mut self, client: &Client) -> Order {
+        let tags: Vec<&String> = client.kept.keys().collect();
+        Order::CancelUpdate(self.chance.pick(&tags).map_or_else(|| "nobody".to_owned(), |tag| (*tag).clone()))
     }
 
     /// Learns what is not known yet.
     fn look(&mut self, client: &Client, belief: &Belief) -> Order {
-        let uid = self.chance.once_in(2) || belief.uid_only;
+        let uid = self.chance.once_in(2) || belief.uid_only || client.must_name_uids();
         let known = belief.messages.iter().take_while(|message| message.uid.is_some()).last().and_then(|last| last.uid);
         let first = if self.chance.once_in(3) { 1 } else { known.map_or(1, |last| last + 1) };
-        let set = if uid { Set { uid, ranges: vec![(Some(first), None)] } } else { Set::all(uid) };
+        let set = if uid { Set::new(uid, vec![(Some(first), None)]) } else { Set::all(uid) };
         let modseq = client.condstore && !self.chance.once_in(4) || self.chance.once_in(20);
         let items = Items { uid: true, flags: true, modseq, bytes: self.chance.once_in(2), ..Items::default() };
-        Order::Fetch { set, items, since: None, vanished: false }
+        Order::Fetch { set, items, since: None, vanished: false, partial: None }
     }
 
     fn fetch(&mut self, client: &Client, belief: &Belief) -> Order {
@@ -129,9 +198,10 @@ impl Choice<'_> {
             true => Some(belief.modseq.saturating_sub(self.chance.below(9) as u64).max(1)),
             false => None,
         };
-        let set = self.set(belief);
+        let set = self.set(client, belief);
         let vanished = since.is_some() && set.uid && client.qresync && self.chance.once_in(2);
-        Order::Fetch { set, items, since, vanished }
+        let partial = (set.uid && since.is_none() && self.chance.once_in(4)).then(|| self.partial());
+        Order::Fetch { set, items, since, vanished, partial }
     }
 
     fn store(&mut self, client: &Client, belief: &Belief, is_large: bool) -> Order {
@@ -141,9 +211,12 @@ impl Choice<'_> {
             true => Some(belief.modseq.saturating_sub(self.chance.below(6) as u64)),
             false => None,
         };
-        let (mut flags, mut set) = (self.flags(), self.set(belief));
+        let (mut flags, mut set) = (self.flags(), self.set(client, belief));
         if is_large && self.chance.once_in(2) {
-            (flags, set) = (Flags::from(["\\deleted".to_owned()]), Set::all(self.chance.once_in(2) || belief.uid_only));
+            (flags, set) = (
+                Flags::from(["\\deleted".to_owned()]),
+                Set::all(self.chance.once_in(2) || belief.uid_only || client.must_name_uids()),
+            );
             return Order::Store { set, change: Change::Add, silent: self.chance.once_in(2), since: None, flags };
         }
         if flags.is_empty() {
@@ -161,9 +234,13 @@ impl Choice<'_> {
         flags
     }
 
-    fn set(&mut self, belief: &Belief) -> Set {
-        if self.chance.once_in(2) || belief.uid_only && !self.chance.once_in(30) {
-            return self.uid_set(belief);
+    fn set(&mut self, client: &Client, belief: &Belief) -> Set {
+        let by_uid = self.chance.once_in(2) || belief.uid_only && !self.chance.once_in(30);
+        if by_uid || client.must_name_uids() {
+            return self.uid_set(client, belief);
+        }
+        if self.chance.once_in(8) {
+            return Set::saved(false);
         }
         let len = belief.len() as usize;
         let mut number = || match self.chance.below(30) {
@@ -178,10 +255,13 @@ impl Choice<'_> {
         if self.chance.once_in(2) {
             ranges.iter_mut().for_each(|(one, other)| *other = *one);
         }
-        Set { uid: false, ranges }
+        Set::new(false, ranges)
     }
 
-    fn uid_set(&mut self, belief: &Belief) -> Set {
+    fn uid_set(&mut self, client: &Client, belief: &Belief) -> Set {
+        if client.saved.is_some() && self.chance.once_in(8) {
+            return Set::saved(true);
+        }
         let known: Vec<u32> = belief.messages.iter().filter_map(|message| message.uid).collect();
         let mut number = || match self.chance.below(20) {
             0 => None,
@@ -195,7 +275,7 @@ impl Choice<'_> {
         if self.chance.once_in(2) {
             ranges.iter_mut().for_each(|(one, other)| *other = *one);
         }
-        Set { uid: true, ranges }
+        Set::new(true, ranges)
     }
 
     fn key(&mut self, client: &Client, belief: &Belief, depth: usize) -> Key {
@@ -206,7 +286,7 @@ impl Choice<'_> {
                 let names: &[&str] = if self.chance.once_in(3) { &KEYWORDS } else { &FLAGS };
                 Key::Flag(self.chance.pick(names).unwrap_or(&"\\seen").to_string(), self.chance.once_in(2))
             }
-            3 => Key::Set(self.set(belief)),
+            3 => Key::Set(self.set(client, belief)),
             4 if client.condstore => Key::ModSeq(belief.modseq.saturating_sub(self.chance.below(12) as u64)),
             4 | 5 => Key::Larger(self.chance.below(1_100) as u64),
             6 | 7 => Key::Not(inner(self)),

@@ -1,13 +1,22 @@
 //! One client: its connection, what it has asked, and what it believes; every response is judged as it comes.
 
-use crate::belief::{Belief, By, Message};
+#[path = "beginning.rs"]
+mod beginning;
+#[path = "ending.rs"]
+mod ending;
+#[path = "told.rs"]
+mod told;
+
+use crate::belief::{Arrival, Belief, By, Message};
 use crate::doing::Doing;
 use crate::imap_session::{Node, OWNER, PASSWORD, read_now, write_now};
+use crate::kept::Kept;
 use crate::order::{Change, Memory, Order};
 use crate::response::{Code, Response, Row, take};
+use crate::watch::{Elsewhere, SelectedWish, Wish};
 use hauspost::net::Stream;
 use smol::Task;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Lines of what was said that are shown after a failure.
 const TRANSCRIPT_LINES: usize = 60;
@@ -35,6 +44,19 @@ pub struct Client {
     pub done: Vec<Doing>,
     /// UIDs that were said to be gone, or not told where they should be if they were there.
     pub said_gone: Vec<(u32, u32, String)>,
+    /// What `$` means: handles of messages; `None`: that is not known.
+    pub saved: Option<BTreeSet<u64>>,
+    /// Searches that are kept up to date, by tag.
+    pub kept: BTreeMap<String, Kept>,
+    /// What NOTIFY was last asked for.
+    pub wish: Option<Wish>,
+    pub elsewhere: Option<Elsewhere>,
+    /// What was told between commands and is not counted yet.
+    between: Doing,
+    /// UIDVALIDITY and UID of messages that this client has put there.
+    pub own: BTreeSet<(u32, u32)>,
+    /// Others act at the same time: what is told between commands may come after the next command was sent.
+    pub crowded: bool,
     /// Untagged responses since this was emptied.
     pub unasked: usize,
     pub bye: bool,
@@ -61,6 +83,13 @@ impl Client {
             transcript: VecDeque::new(),
             done: Vec::new(),
             said_gone: Vec::new(),
+            saved: Some(BTreeSet::new()),
+            kept: BTreeMap::new(),
+            wish: None,
+            elsewhere: None,
+            between: Doing::new(String::new(), Order::Between),
+            own: BTreeSet::new(),
+            crowded: false,
             unasked: 0,
             bye: false,
             ended: false,
@@ -122,11 +151,15 @@ impl Client {
         (self.stream, self.session, self.selected, self.doing) = (None, None, None, None);
         (self.condstore, self.qresync, self.idling, self.bye, self.ended) = (false, false, false, false, false);
         self.uid_only = false;
+        (self.wish, self.elsewhere) = (None, None);
         self.unread.clear();
         self.waiting.clear();
     }
 
+    /// Keeps what is known of the selected mailbox, which is not selected any more.
     fn remember(&mut self) {
+        self.kept.clear();
+        self.between = Doing::new(String::new(), Order::Between);
         if let Some(belief) = &self.selected
             && self.condstore
             && let Some(memory) = belief.memory()
@@ -167,64 +200,6 @@ impl Client {
     pub fn end_idle(&mut self) -> Result<(), String> {
         self.idling = false;
         self.say("DONE\r\n")
-    }
-
-    /// The server turns to the next command: what it means is settled now, by what the client believes.
-    fn begin(&mut self) {
-        if self.doing.is_some() {
-            return;
-        }
-        let Some((tag, order)) = self.waiting.pop_front() else { return };
-        let mut doing = Doing::new(tag, order);
-        let needs_qresync = match &doing.order {
-            Order::Select { memory, .. } => memory.is_some(),
-            Order::Fetch { vanished, .. } => *vanished,
-            _ => false,
-        };
-        doing.must_be_bad = doing.order.needs_mailbox() && self.selected.is_none() || needs_qresync && !self.qresync;
-        // A command that is refused as a whole enables nothing.
-        let is_refused = self.selected.as_ref().is_some_and(|belief| belief.read_only) && doing.order.writes();
-        if doing.order.enables_condstore() && !doing.must_be_bad && !is_refused {
-            self.condstore = true;
-        }
-        match doing.order {
-            Order::Enable("QRESYNC") => self.qresync = true,
-            Order::Enable("UIDONLY") => self.uid_only = true,
-            _ => {}
-        }
-        doing.must_be_bad |= self.uid_only && doing.order.counts_messages();
-        doing.uid_only = self.uid_only;
-        if let Some(belief) = &mut self.selected {
-            belief.uid_only = self.uid_only;
-            doing.uid_validity = Some(belief.uid_validity);
-            doing.read_only = belief.read_only;
-            if let Some(set) = doing.order.set() {
-                let (targets, certain) = belief.targets(set);
-                doing.must_be_bad |= targets.is_empty() && !set.uid && set.is_beyond(belief.len());
-                (doing.targets, doing.certain) = (targets.into_iter().collect(), certain);
-            }
-            // What the grammar forbids is refused before what the mailbox forbids.
-            let is_numbered = self.uid_only && doing.order.counts_messages();
-            doing.must_be_bad &= is_numbered || !(belief.read_only && doing.order.writes());
-            if let Order::Store { silent: true, since: None, change, flags, .. } = &doing.order
-                && !(doing.must_be_bad || doing.read_only)
-                && doing.certain
-            {
-                for message in belief.messages.iter_mut().filter(|m| doing.targets.contains(&m.handle)) {
-                    message.flags = match (change, &message.flags) {
-                        (Change::Replace, _) => Some(flags.clone()),
-                        (_, Some(known)) => Some(change.on(known, flags)),
-                        (_, None) => None,
-                    };
-                }
-            }
-            if let Order::Store { silent: true, since: None, .. } = &doing.order
-                && !doing.certain
-            {
-                belief.messages.iter_mut().filter(|m| doing.targets.contains(&m.handle)).for_each(|m| m.flags = None);
-            }
-        }
-        self.doing = Some(doing);
     }
 
     /// Reads what has come; does not look at it yet.
@@ -272,15 +247,27 @@ impl Client {
             _ => {}
         }
         self.unasked += 1;
-        let Some(mut doing) = self.doing.take() else { return Err("no command is in progress".to_owned()) };
+        let Some(mut doing) = self.doing.take() else { return self.hear_between(response) };
+        let closes = matches!(&response, Response::Notice { code: Code::Word(word), .. } if word == "CLOSED");
+        let is_old = matches!(doing.order, Order::Select { .. }) && self.selected.is_some() && !doing.opening.is_open;
+        if is_old && !closes && self.selected_wish().is_some() {
+            // News of the mailbox that is still selected, from before the command was read.
+            self.doing = Some(doing);
+            return self.hear_between(response);
+        }
+        let is_idle = self.idling && !matches!(response, Response::Status { .. });
+        if is_idle && !self.is_told() {
+            return Err("this was not to be told in IDLE".to_owned());
+        }
         let heard = self.hear_untagged(response, &mut doing);
+        self.reconsider(&mut doing);
         self.doing = Some(doing);
         heard
     }
 
     fn hear_untagged(&mut self, response: Response, doing: &mut Doing) -> Result<(), String> {
         let opens = matches!(doing.order, Order::Select { .. });
-        let twice = |is: bool| if is { Err("said twice".to_owned()) } else { Ok(()) };
+        let twice = twice_said;
         match response {
             Response::GoOn => match doing.order {
                 Order::Idle if !self.idling => self.idling = true,
@@ -294,18 +281,28 @@ impl Client {
             Response::Flags(flags) => self.belief()?.defined = flags,
             Response::Exists(exists) if opens => twice(doing.opening.exists.replace(exists).is_some())?,
             Response::Exists(exists) => {
+                let fetch = self.selected_wish().is_some_and(|wish| wish.fetch.is_some());
+                let fetch = fetch || doing.fetched_before.is_some();
                 let belief = self.belief()?;
                 if exists <= belief.len() {
                     return Err(format!("EXISTS where {} are believed", belief.len()));
                 }
-                belief.grow(exists);
+                let arrival = match (&fetch, &doing.order) {
+                    (true, Order::Notify(_)) => Arrival::Maybe,
+                    (true, _) => Arrival::Next,
+                    (false, _) => Arrival::No,
+                };
+                belief.grow(exists, arrival);
             }
             Response::Recent(recent) if opens => twice(doing.opening.recent.replace(recent).is_some())?,
             Response::Recent(_) => return Err("RECENT, of which there are never any".to_owned()),
             Response::Expunge(number) => {
-                if self.qresync || self.uid_only || !doing.order.allows_expunge() {
+                if self.qresync || self.uid_only || !self.may_expunge(doing) {
                     return Err("EXPUNGE must not be said now".to_owned());
                 }
+                let goes = self.belief()?.messages.get(number as usize - 1);
+                let (uid, handle) = (goes.and_then(|message| message.uid), goes.map(|message| message.handle));
+                self.kept.values().try_for_each(|kept| kept.check_gone(uid.unwrap_or(0), handle))?;
                 self.belief()?.expunge(number)?;
             }
             Response::Vanished { earlier: true, uids } => match &doing.order {
@@ -325,27 +322,22 @@ impl Client {
                 _ => return Err("nobody asked what has vanished".to_owned()),
             },
             Response::Vanished { earlier: false, uids } => {
-                if !(self.qresync || self.uid_only) || !doing.order.allows_expunge() {
+                if !(self.qresync || self.uid_only) || !self.may_expunge(doing) {
                     return Err("VANISHED must not be said now".to_owned());
                 }
-                let belief = self.belief()?;
-                uids.iter().flat_map(|(first, last)| *first..=*last).try_for_each(|uid| belief.vanish(uid))?;
+                for uid in uids.iter().flat_map(|(first, last)| *first..=*last) {
+                    self.vanish(uid)?;
+                }
             }
             Response::Fetch(row) => self.row(&row, doing)?,
             Response::Search { found, modseq } => match doing.order {
-                Order::Search { extended: false, .. } => twice(doing.found.replace((found, modseq)).is_some())?,
+                Order::Search { returns, .. } if !returns.extended() => {
+                    twice(doing.found.replace((found, modseq)).is_some())?
+                }
                 _ => return Err("nobody searched".to_owned()),
             },
-            Response::Esearch(answer) => match doing.order {
-                Order::Search { extended: true, uid, .. } if answer.tag == doing.tag && answer.uid == uid => {
-                    twice(doing.esearch.replace(answer).is_some())?;
-                }
-                _ => return Err("nobody searched so".to_owned()),
-            },
-            Response::Status { mailbox, items } => match &doing.order {
-                Order::Status(asked) if mailbox == *asked => twice(doing.status.replace((mailbox, items)).is_some())?,
-                _ => return Err("nobody asked for a status".to_owned()),
-            },
+            Response::Esearch(answer) => self.esearch(answer, doing)?,
+            Response::Status { mailbox, items } => self.status(mailbox, items, doing)?,
             Response::Other(_) if matches!(doing.order, Order::Enable(_)) => {}
             Response::List(_) | Response::Other(_) | Response::Done { .. } => return Err("not asked for".to_owned()),
         }
@@ -375,6 +367,10 @@ impl Client {
             Code::UidValidity(number) if opens => opening.uid_validity = Some(number),
             Code::UidNext(number) if opens => opening.uid_next = Some(number),
             Code::Unseen(number) if opens => opening.unseen = Some(number),
+            Code::NoUpdate(tag) if tag == doing.tag => twice_said(std::mem::replace(&mut doing.is_not_kept, true))?,
+            Code::AppendUid(validity, uid) if matches!(doing.order, Order::Replace { .. }) => {
+                doing.appended = Some((validity, uid));
+            }
             Code::CopyUid(validity, from, to) => match doing.order {
                 Order::Transfer { remove: true, .. } => doing.copied = Some((validity, from, to)),
                 _ => return Err("nothing was moved".to_owned()),
@@ -397,6 +393,7 @@ impl Client {
             // Not before all of it has been told (RFC 7162 section 6).
             belief.modseq = memory.modseq;
             belief.uid_only = self.uid_only;
+            belief.blind = self.selected_wish().is_some_and(|wish| !wish.flags);
             self.selected = Some(belief);
             doing.uid_validity = doing.opening.uid_validity;
         }
@@ -404,12 +401,24 @@ impl Client {
         if row.by_uid != self.uid_only {
             return Err("a message is named in the other way".to_owned());
         }
+        let fetch = self.selected_wish().and_then(|wish| wish.fetch);
         let belief = self.belief()?;
-        let at = belief.place(row)?;
+        if matches!(doing.order, Order::Between) && condstore && row.modseq.is_none() {
+            return Err("news without a modseq".to_owned());
+        }
+        let arrives = |items| told::is_arrival(row, items, condstore);
+        let arrives = [&fetch, &doing.fetched_before].into_iter().flatten().any(arrives);
+        let at = belief.place(row, arrives)?;
+        if arrives && matches!(belief.messages[at].arrival, Arrival::Maybe | Arrival::Next) {
+            belief.messages[at].arrival = Arrival::No;
+            belief.learn(at, row, false)?;
+            doing.modseq_max = doing.modseq_max.max(row.modseq.unwrap_or(0));
+            return Ok(());
+        }
         let handle = belief.messages[at].handle;
         let is_answer = doing.targets.contains(&handle)
             && !doing.answered.contains(&handle)
-            && (at >= doing.last_answer || matches!(doing.order, Order::Store { .. }))
+            && (at >= doing.last_answer || !doing.certain || matches!(doing.order, Order::Store { .. }))
             && doing.wants(row, condstore);
         if is_answer {
             doing.answered.insert(handle);
@@ -418,8 +427,8 @@ impl Client {
                 let message = &mut belief.messages[at];
                 message.flags = match (change, &message.flags) {
                     (Change::Replace, _) => Some(flags.clone()),
-                    (_, Some(known)) => Some(change.on(known, flags)),
-                    (_, None) => None,
+                    (_, Some(known)) if !belief.blind => Some(change.on(known, flags)),
+                    _ => None,
                 };
             }
         } else {
@@ -459,114 +468,10 @@ impl Client {
         }
         Ok(())
     }
+}
 
-    fn finish(&mut self, tag: &str, word: String, code: Code) -> Result<(), String> {
-        let Some(mut doing) = self.doing.take() else { return Err("no command is in progress".to_owned()) };
-        if doing.tag != tag {
-            return Err(format!("the command in progress is {}", doing.tag));
-        }
-        if matches!(doing.order, Order::Idle) && self.idling {
-            return Err("IDLE has not been ended".to_owned());
-        }
-        match (&code, &doing.order) {
-            (Code::HighestModSeq(modseq), _) if self.condstore => doing.highest = Some(*modseq),
-            (Code::AppendUid(validity, uid), Order::Append { .. }) => doing.appended = Some((*validity, *uid)),
-            (Code::CopyUid(validity, from, to), Order::Transfer { remove: false, .. }) => {
-                doing.copied = Some((*validity, from.clone(), to.clone()));
-            }
-            (Code::Modified(set), Order::Store { since: Some(_), .. }) => doing.modified = set.clone(),
-            (Code::Word(_) | Code::None, _) => {}
-            (code, _) => return Err(format!("{code:?}")),
-        }
-        if (word == "BAD") != doing.must_be_bad {
-            return Err(format!("BAD was {}to be expected", if doing.must_be_bad { "" } else { "not " }));
-        }
-        (doing.word, doing.code) = (word, code);
-        self.end(&mut doing)?;
-        if let Some(belief) = &mut self.selected {
-            belief.uid_only = self.uid_only;
-        }
-        if let Some(belief) = &mut self.selected
-            && self.condstore
-        {
-            belief.modseq = match doing.highest {
-                Some(modseq) => modseq,
-                None => belief.modseq.max(doing.modseq_max),
-            };
-        }
-        self.done.push(doing);
-        self.begin();
-        Ok(())
-    }
-
-    /// What the end of a command means for what is believed.
-    fn end(&mut self, doing: &mut Doing) -> Result<(), String> {
-        let ok = doing.word == "OK";
-        if doing.code == Code::Word("NONEXISTENT".to_owned()) && doing.order.needs_mailbox() {
-            // Then the mailbox must be gone, with all in it.
-            self.said_gone.push((doing.uid_validity.unwrap_or(0), 0, doing.tag.clone()));
-            return Ok(());
-        }
-        match &doing.order {
-            Order::Select { mailbox, read_only, memory, .. } if ok => {
-                if !doing.opening.is_open {
-                    if self.selected.is_some() {
-                        return Err("the mailbox before was not said to be closed".to_owned());
-                    }
-                    self.selected = Some(doing.opening.belief(mailbox, *read_only, memory.as_deref())?);
-                }
-                doing.uid_validity = doing.opening.uid_validity;
-                // What was missed is in the modseq that was told before it.
-                doing.modseq_max = 0;
-                doing.highest = doing.opening.highest;
-            }
-            Order::Select { .. } if !doing.must_be_bad && self.selected.is_some() => {
-                return Err("a mailbox stays selected".to_owned());
-            }
-            Order::Close | Order::Unselect if ok => {
-                self.remember();
-                self.selected = None;
-            }
-            Order::Fetch { since, set, .. } if !doing.must_be_bad => {
-                let untold = doing.untold(self.selected.as_ref());
-                if !ok && (set.uid || untold == Some(0) || doing.code != Code::Word("EXPUNGEISSUED".to_owned())) {
-                    return Err("refused for no reason".to_owned());
-                }
-                if ok && !set.uid && since.is_none() && untold.is_some_and(|untold| untold > 0) {
-                    return Err(format!("{untold:?} messages were not told"));
-                }
-                if since.is_none() {
-                    self.believe_gone(doing);
-                }
-            }
-            Order::Store { silent: false, .. } if ok && doing.modified.is_empty() => self.believe_gone(doing),
-            Order::Store { .. } if !ok && !doing.must_be_bad && !doing.read_only => {
-                return Err("refused for no reason".to_owned());
-            }
-            Order::Transfer { remove: true, .. } if ok => {
-                if let (Some((_, from, _)), Some(belief)) = (&doing.copied, &self.selected)
-                    && let Some(stays) = from
-                        .iter()
-                        .flat_map(|(first, last)| *first..=*last)
-                        .find(|uid| belief.messages.iter().any(|message| message.uid == Some(*uid)))
-                {
-                    return Err(format!("UID {stays} was moved and is still there"));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Messages that were to be told and were not are gone.
-    fn believe_gone(&mut self, doing: &Doing) {
-        let Some(belief) = &self.selected else { return };
-        if !doing.certain {
-            return;
-        }
-        let untold = doing.targets.difference(&doing.answered).filter_map(|handle| belief.find(*handle)?.uid);
-        self.said_gone.extend(untold.map(|uid| (belief.uid_validity, uid, doing.tag.clone())));
-    }
+fn twice_said(is: bool) -> Result<(), String> {
+    if is { Err("said twice".to_owned()) } else { Ok(()) }
 }
 
 /// The number in `Subject: m17.`

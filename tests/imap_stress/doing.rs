@@ -1,8 +1,9 @@
 //! A command while it is being answered, and what has been told of it so far.
 
-use crate::belief::Belief;
-use crate::order::{Memory, Order};
+use crate::belief::{Arrival, Belief};
+use crate::order::{Items, Memory, Order};
 use crate::response::{Code, Esearch, Flags, Ranges, Row};
+use crate::watch::Elsewhere;
 use std::collections::BTreeSet;
 
 /// The command that is being answered.
@@ -34,6 +35,18 @@ pub struct Doing {
     pub uid_validity: Option<u32>,
     /// Numbers of subjects by UID that were read.
     pub subjects: Vec<(u32, u64)>,
+    /// The UIDs that `$` means, if they are all known.
+    pub saved: Option<BTreeSet<u32>>,
+    /// What `$` will mean: handles; `None`: that was not told.
+    pub saved_now: Option<BTreeSet<u64>>,
+    /// UIDs that REPLACE takes away, as far as they were known.
+    pub replaced: BTreeSet<u32>,
+    /// NOUPDATE was said.
+    pub is_not_kept: bool,
+    /// What was told of new messages before NOTIFY.
+    pub fetched_before: Option<Items>,
+    /// What NOTIFY tells of other mailboxes at once.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// What SELECT has told so far.
@@ -77,6 +90,12 @@ impl Doing {
             code: Code::None,
             uid_validity: None,
             subjects: Vec::new(),
+            saved: None,
+            replaced: BTreeSet::new(),
+            saved_now: None,
+            is_not_kept: false,
+            fetched_before: None,
+            elsewhere: None,
         }
     }
 
@@ -126,7 +145,7 @@ impl Opening {
         let mut belief = Belief::new(mailbox, validity, read_only, flags.clone(), modseq);
         match memory.filter(|memory| memory.uid_validity == validity) {
             Some(memory) => belief.recall(memory, &self.vanished, exists)?,
-            None => belief.grow(exists),
+            None => belief.grow(exists, Arrival::No),
         }
         Ok(belief)
     }

@@ -3,8 +3,8 @@
 use crate::belief::Belief;
 use crate::client::Client;
 use crate::doing::Doing;
-use crate::order::{Change, Key, Order};
-use crate::response::Flags;
+use crate::order::{Change, Key, Order, Returns, Set};
+use crate::response::{Flags, Ranges};
 use crate::truth::{Fact, Folder, Truth};
 use std::collections::BTreeSet;
 
@@ -27,11 +27,12 @@ impl Round<'_> {
         match &done.order {
             Order::Select { mailbox, .. } => self.select(done, mailbox, ok),
             Order::Status(mailbox) => self.status(done, mailbox, ok),
-            Order::Search { key, uid, extended } if ok => self.search(done, key, *uid, *extended),
+            Order::Search { key, uid, returns } if ok => self.search(done, key, *uid, returns),
             Order::Store { change, since, flags, .. } if ok => self.store(done, *change, *since, flags),
             Order::Append { mailbox, flags, .. } => self.append(done, mailbox, flags, ok),
+            Order::Replace { mailbox, flags, .. } => self.replace(done, mailbox, flags, ok),
             Order::Transfer { mailbox, remove, .. } => self.transfer(done, mailbox, *remove, ok),
-            Order::Expunge(set) if ok => {
+            Order::Expunge(set) if ok && done.certain => {
                 let uids = set.as_ref().map(|_| self.uids(done));
                 self.expunge(uids.as_ref())
             }
@@ -42,7 +43,7 @@ impl Round<'_> {
             Order::Noop | Order::Check if self.in_step && client.unasked > 0 => {
                 Err("nothing has happened, and something was told".to_owned())
             }
-            Order::Fetch { items, .. } if self.in_step && ok && !items.body => self.fetch(done, client),
+            Order::Fetch { items, .. } if self.in_step && done.certain && ok && !items.body => self.fetch(done, client),
             Order::Create(name) if ok != self.before.named(name).is_none() => Err("CREATE went wrong".to_owned()),
             Order::Delete(name) if ok && self.after.named(name).is_some() => Err("DELETE did nothing".to_owned()),
             _ => Ok(()),
@@ -112,29 +113,79 @@ impl Round<'_> {
         }
     }
 
-    fn search(&self, done: &Doing, key: &Key, uid: bool, extended: bool) -> Result<(), String> {
+    fn search(&self, done: &Doing, key: &Key, uid: bool, returns: &Returns) -> Result<(), String> {
         if !self.in_step {
             return Ok(());
         }
         let (folder, _) = self.here()?;
         let largest = (folder.facts.len() as u32, folder.facts.last().map_or(u32::MAX, |fact| fact.uid));
+        let meant = |set: &Set| match set.saved {
+            true => done.saved.clone(),
+            false => {
+                let numbered = (1u32..).zip(&folder.facts);
+                Some(numbered.filter(|(seq, _)| set.has(*seq, largest.0)).map(|(_, fact)| fact.uid).collect())
+            }
+        };
+        let Some(settled) = key.settled(&meant) else { return Ok(()) };
         let hits: Vec<(u32, &Fact)> =
-            (1u32..).zip(&folder.facts).filter(|(seq, fact)| matches(key, *seq, fact, largest)).collect();
+            (1u32..).zip(&folder.facts).filter(|(seq, fact)| matches(&settled, *seq, fact, largest)).collect();
         let numbers: Vec<u32> = hits.iter().map(|(seq, fact)| if uid { fact.uid } else { *seq }).collect();
-        let modseq = hits.iter().map(|(_, fact)| fact.modseq).max().filter(|_| key.by_modseq());
-        if !extended {
+        let modseq_of = |number: &u32| {
+            let hit = numbers.iter().position(|other| other == number).and_then(|at| hits.get(at));
+            hit.map(|(_, fact)| fact.modseq)
+        };
+        let modseq = returns.meant(&numbers).iter().filter_map(modseq_of).max().filter(|_| key.by_modseq());
+        if !returns.extended() {
             let told = done.found.clone().ok_or("SEARCH told nothing")?;
             return match told == (numbers.clone(), modseq) {
                 true => Ok(()),
                 false => Err(format!("SEARCH told {told:?} of {numbers:?} and {modseq:?}")),
             };
         }
-        let told = done.esearch.clone().ok_or("SEARCH told nothing")?;
-        let all: Vec<u32> = told.all.iter().flat_map(|(first, last)| *first..=*last).collect();
-        let ends = (numbers.first().copied(), numbers.last().copied(), Some(numbers.len() as u32));
-        match all == numbers && (told.min, told.max, told.count) == ends && told.modseq == modseq {
+        let Some(told) = done.esearch.clone() else {
+            return if returns.tells() { Err("SEARCH told nothing".to_owned()) } else { Ok(()) };
+        };
+        let all = |ranges: &Ranges| ranges.iter().flat_map(|(first, last)| *first..=*last).collect::<Vec<u32>>();
+        let part = told.partial.as_ref().map(|(text, part)| (text.clone(), all(part)));
+        let is = (
+            numbers.first().copied().filter(|_| returns.min),
+            numbers.last().copied().filter(|_| returns.max),
+            Some(numbers.len() as u32).filter(|_| returns.count),
+            if returns.all { numbers.clone() } else { Vec::new() },
+            returns.partial.map(|partial| (partial.text(), partial.of(&numbers))),
+            modseq,
+        );
+        match (told.min, told.max, told.count, all(&told.all), part, told.modseq) == is {
             true => Ok(()),
             false => Err(format!("SEARCH told {told:?} of {numbers:?} and {modseq:?}")),
+        }
+    }
+
+    fn replace(&self, done: &Doing, mailbox: &str, flags: &Flags, ok: bool) -> Result<(), String> {
+        let uids = self.uids(done);
+        if done.must_be_bad || !done.certain || uids.len() < done.targets.len() {
+            return Ok(());
+        }
+        let (before, after) = self.here()?;
+        let is_there = uids.len() == 1 && uids.iter().all(|uid| before.has(*uid));
+        let target = self.after.named(mailbox);
+        if ok != (is_there && target.is_some() && !done.read_only) {
+            return Err("REPLACE went wrong".to_owned());
+        }
+        let (Some(target), true) = (target, ok) else {
+            return match uids.iter().all(|uid| before.fact(*uid) == after.fact(*uid)) {
+                true => Ok(()),
+                false => Err("REPLACE was refused and has changed something".to_owned()),
+            };
+        };
+        if let Some(stays) = uids.iter().find(|uid| after.has(**uid)) {
+            return Err(format!("UID {stays} was replaced and stays"));
+        }
+        let last = target.facts.last().filter(|last| last.flags == *flags);
+        let place = last.map(|last| (target.mailbox.uid_validity.0, last.uid));
+        match done.appended.is_some() && done.appended == place {
+            true => Ok(()),
+            false => Err(format!("REPLACE told {:?} of {place:?}", done.appended)),
         }
     }
 
@@ -253,7 +304,8 @@ impl Round<'_> {
     }
 }
 
-fn matches(key: &Key, seq: u32, fact: &Fact, largest: (u32, u32)) -> bool {
+/// Whether a message is found; `largest`: what `*` means as a number and as a UID.
+pub fn matches(key: &Key, seq: u32, fact: &Fact, largest: (u32, u32)) -> bool {
     match key {
         Key::All => true,
         Key::Flag(flag, set) => fact.flags.contains(flag) == *set,

@@ -1,7 +1,8 @@
 //! What a client says: commands as values, and their text.
 
 use crate::response::Flags;
-use std::collections::BTreeMap;
+use crate::watch::Wish;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// A set as it is written; `None` is `*`.
@@ -10,11 +11,25 @@ pub struct Set {
     /// UIDs; else sequence numbers.
     pub uid: bool,
     pub ranges: Vec<(Option<u32>, Option<u32>)>,
+    /// `$` and nothing else: what the last SEARCH has saved (RFC 5182).
+    pub saved: bool,
 }
 
 impl Set {
+    pub fn new(uid: bool, ranges: Vec<(Option<u32>, Option<u32>)>) -> Set {
+        Set { uid, ranges, saved: false }
+    }
+
     pub fn all(uid: bool) -> Set {
-        Set { uid, ranges: vec![(Some(1), None)] }
+        Set::new(uid, vec![(Some(1), None)])
+    }
+
+    pub fn saved(uid: bool) -> Set {
+        Set { uid, ranges: Vec::new(), saved: true }
+    }
+
+    pub fn of_uids(uids: &BTreeSet<u32>) -> Set {
+        Set::new(true, uids.iter().map(|uid| (Some(*uid), Some(*uid))).collect())
     }
 
     /// Whether it has this number, when `*` is `largest`.
@@ -34,6 +49,9 @@ impl Set {
     }
 
     pub fn text(&self) -> String {
+        if self.saved {
+            return "$".to_owned();
+        }
         let end = |end: &Option<u32>| end.map_or("*".to_owned(), |number| number.to_string());
         let range = |(one, other): &(Option<u32>, Option<u32>)| match one == other {
             true => end(one),
@@ -94,6 +112,20 @@ pub struct Items {
     pub body: bool,
 }
 
+impl Items {
+    pub fn text(&self) -> String {
+        let names = [
+            (self.uid, "UID"),
+            (self.flags, "FLAGS"),
+            (self.modseq, "MODSEQ"),
+            (self.bytes, "RFC822.SIZE"),
+            (self.subject, "BODY.PEEK[HEADER.FIELDS (SUBJECT)]"),
+            (self.body, "BODY[]"),
+        ];
+        names.iter().filter(|(asked, _)| *asked).map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Key {
     All,
@@ -110,11 +142,23 @@ impl Key {
     /// Whether a message number stands in it.
     pub fn counts_messages(&self) -> bool {
         match self {
-            Key::Set(set) => !set.uid,
+            Key::Set(set) => !set.uid && !set.saved,
             Key::Not(key) => key.counts_messages(),
             Key::Or(one, other) | Key::And(one, other) => one.counts_messages() || other.counts_messages(),
             _ => false,
         }
+    }
+
+    /// The key with the sets that `meant` knows replaced by their UIDs; `None` when it does not know one.
+    pub fn settled(&self, meant: &impl Fn(&Set) -> Option<BTreeSet<u32>>) -> Option<Key> {
+        let inside = |key: &Key| Some(Box::new(key.settled(meant)?));
+        Some(match self {
+            Key::Set(set) if set.saved || !set.uid => Key::Set(Set::of_uids(&meant(set)?)),
+            Key::Not(key) => Key::Not(inside(key)?),
+            Key::Or(one, other) => Key::Or(inside(one)?, inside(other)?),
+            Key::And(one, other) => Key::And(inside(one)?, inside(other)?),
+            key => key.clone(),
+        })
     }
 
     pub fn by_modseq(&self) -> bool {
@@ -146,25 +190,136 @@ impl Key {
     }
 }
 
+/// A part of a result (RFC 9394).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    pub from_end: bool,
+    pub first: u32,
+    pub last: u32,
+}
+
+impl Partial {
+    pub fn of<T: Clone>(self, all: &[T]) -> Vec<T> {
+        let (near, far) = (self.first.min(self.last) as usize - 1, self.first.max(self.last) as usize);
+        let (near, far) = (near.min(all.len()), far.min(all.len()));
+        match self.from_end {
+            false => all[near..far].to_vec(),
+            true => all[all.len() - far..all.len() - near].to_vec(),
+        }
+    }
+
+    pub fn text(self) -> String {
+        let minus = if self.from_end { "-" } else { "" };
+        format!("{minus}{}:{minus}{}", self.first, self.last)
+    }
+}
+
+/// What a SEARCH shall return; nothing of it: the old response.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Returns {
+    pub min: bool,
+    pub max: bool,
+    pub count: bool,
+    pub all: bool,
+    pub save: bool,
+    pub update: bool,
+    pub partial: Option<Partial>,
+}
+
+impl Returns {
+    pub fn extended(&self) -> bool {
+        self.tells() || self.save
+    }
+
+    /// Whether there is an ESEARCH at all.
+    pub fn tells(&self) -> bool {
+        self.min || self.max || self.count || self.all || self.update || self.partial.is_some()
+    }
+
+    /// What of the result is saved, and counts for MODSEQ (RFC 5182 section 2.4, RFC 4731 section 3.2, RFC 9394 section 3.2).
+    pub fn meant<T: Clone + Ord>(&self, found: &[T]) -> BTreeSet<T> {
+        if self.all || self.count || !(self.min || self.max || self.partial.is_some()) {
+            return found.iter().cloned().collect();
+        }
+        let part = self.partial.map(|partial| partial.of(found)).unwrap_or_default();
+        let ends = [found.first().filter(|_| self.min), found.last().filter(|_| self.max)];
+        part.into_iter().chain(ends.into_iter().flatten().cloned()).collect()
+    }
+
+    fn text(&self) -> String {
+        let names = [
+            (self.min, "MIN"),
+            (self.max, "MAX"),
+            (self.count, "COUNT"),
+            (self.all, "ALL"),
+            (self.save, "SAVE"),
+            (self.update, "UPDATE"),
+        ];
+        let mut names: Vec<String> =
+            names.iter().filter(|(asked, _)| *asked).map(|(_, name)| (*name).to_owned()).collect();
+        names.extend(self.partial.map(|partial| format!("PARTIAL {}", partial.text())));
+        if names.is_empty() { String::new() } else { format!("RETURN ({}) ", names.join(" ")) }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Order {
-    Select { mailbox: String, read_only: bool, condstore: bool, memory: Option<Box<Memory>> },
+    Select {
+        mailbox: String,
+        read_only: bool,
+        condstore: bool,
+        memory: Option<Box<Memory>>,
+    },
     Close,
     Unselect,
     Noop,
     Check,
     Idle,
-    Append { mailbox: String, flags: Flags, serial: u64 },
-    Store { set: Set, change: Change, silent: bool, since: Option<u64>, flags: Flags },
-    Fetch { set: Set, items: Items, since: Option<u64>, vanished: bool },
-    Search { uid: bool, key: Key, extended: bool },
-    Transfer { set: Set, mailbox: String, remove: bool },
+    Append {
+        mailbox: String,
+        flags: Flags,
+        serial: u64,
+    },
+    Store {
+        set: Set,
+        change: Change,
+        silent: bool,
+        since: Option<u64>,
+        flags: Flags,
+    },
+    Fetch {
+        set: Set,
+        items: Items,
+        since: Option<u64>,
+        vanished: bool,
+        partial: Option<Partial>,
+    },
+    Search {
+        uid: bool,
+        key: Key,
+        returns: Returns,
+    },
+    Replace {
+        set: Set,
+        mailbox: String,
+        flags: Flags,
+        serial: u64,
+    },
+    CancelUpdate(String),
+    Notify(Wish),
+    Transfer {
+        set: Set,
+        mailbox: String,
+        remove: bool,
+    },
     Expunge(Option<Set>),
     Create(String),
     Delete(String),
     Rename(String, String),
     Status(String),
     Enable(&'static str),
+    /// No command: what is told between them (RFC 5465).
+    Between,
 }
 
 /// Bytes of the message with this number: a size that few others have.
@@ -192,7 +347,10 @@ impl Order {
     /// Whether it is about message numbers, which there are none of after UIDONLY (RFC 9586).
     pub fn counts_messages(&self) -> bool {
         match self {
-            Order::Fetch { set, .. } | Order::Store { set, .. } | Order::Transfer { set, .. } => !set.uid,
+            Order::Fetch { set, .. }
+            | Order::Store { set, .. }
+            | Order::Transfer { set, .. }
+            | Order::Replace { set, .. } => !set.uid,
             Order::Search { uid, key, .. } => !uid || key.counts_messages(),
             Order::Select { memory: Some(memory), .. } => memory.says_uids && !memory.says_pairs.is_empty(),
             _ => false,
@@ -201,7 +359,10 @@ impl Order {
 
     /// What EXAMINE forbids.
     pub fn writes(&self) -> bool {
-        matches!(self, Order::Store { .. } | Order::Expunge(_) | Order::Transfer { remove: true, .. })
+        matches!(
+            self,
+            Order::Store { .. } | Order::Expunge(_) | Order::Transfer { remove: true, .. } | Order::Replace { .. }
+        )
     }
 
     pub fn needs_mailbox(&self) -> bool {
@@ -215,6 +376,8 @@ impl Order {
                 | Order::Search { .. }
                 | Order::Transfer { .. }
                 | Order::Expunge(_)
+                | Order::Replace { .. }
+                | Order::CancelUpdate(_)
         )
     }
 
@@ -233,7 +396,10 @@ impl Order {
     /// The set of messages that it is about.
     pub fn set(&self) -> Option<&Set> {
         match self {
-            Order::Store { set, .. } | Order::Fetch { set, .. } | Order::Transfer { set, .. } => Some(set),
+            Order::Store { set, .. }
+            | Order::Fetch { set, .. }
+            | Order::Transfer { set, .. }
+            | Order::Replace { set, .. } => Some(set),
             Order::Expunge(set) => set.as_ref(),
             _ => None,
         }
@@ -270,27 +436,26 @@ impl Order {
                 let silent = if *silent { ".SILENT" } else { "" };
                 format!("{}STORE {} {since}{sign}FLAGS{silent} {}", uid(set), set.text(), list(flags))
             }
-            Order::Fetch { set, items, since, vanished } => {
-                let since = match (since, vanished) {
-                    (Some(since), true) => format!(" (CHANGEDSINCE {since} VANISHED)"),
-                    (Some(since), false) => format!(" (CHANGEDSINCE {since})"),
+            Order::Fetch { set, items, since, vanished, partial } => {
+                let since = match (since, vanished, partial) {
+                    (Some(since), true, _) => format!(" (CHANGEDSINCE {since} VANISHED)"),
+                    (Some(since), false, _) => format!(" (CHANGEDSINCE {since})"),
+                    (None, _, Some(partial)) => format!(" (PARTIAL {})", partial.text()),
                     _ => String::new(),
                 };
-                let names = [
-                    (items.uid, "UID"),
-                    (items.flags, "FLAGS"),
-                    (items.modseq, "MODSEQ"),
-                    (items.bytes, "RFC822.SIZE"),
-                    (items.subject, "BODY.PEEK[HEADER.FIELDS (SUBJECT)]"),
-                    (items.body, "BODY[]"),
-                ];
-                let names: Vec<_> = names.iter().filter(|(asked, _)| *asked).map(|(_, name)| *name).collect();
-                format!("{}FETCH {} ({}){since}", uid(set), set.text(), names.join(" "))
+                format!("{}FETCH {} ({}){since}", uid(set), set.text(), items.text())
             }
-            Order::Search { uid, key, extended } => {
-                let returns = if *extended { "RETURN (MIN MAX COUNT ALL) " } else { "" };
-                format!("{}SEARCH {returns}{}", if *uid { "UID " } else { "" }, key.text())
+            Order::Search { uid, key, returns } => {
+                format!("{}SEARCH {}{}", if *uid { "UID " } else { "" }, returns.text(), key.text())
             }
+            Order::Replace { set, mailbox, flags, serial } => {
+                let message = String::from_utf8_lossy(&message(*serial)).into_owned();
+                let (which, flags) = (set.text(), list(flags));
+                format!("{}REPLACE {which} {mailbox} {flags} {{{}+}}\r\n{message}", uid(set), message.len())
+            }
+            Order::CancelUpdate(tag) => format!("CANCELUPDATE \"{tag}\""),
+            Order::Notify(wish) => wish.text(),
+            Order::Between => String::new(),
             Order::Transfer { set, mailbox, remove } => {
                 format!("{}{} {} {mailbox}", uid(set), if *remove { "MOVE" } else { "COPY" }, set.text())
             }

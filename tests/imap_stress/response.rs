@@ -53,6 +53,10 @@ pub struct Esearch {
     pub count: Option<u32>,
     pub all: Ranges,
     pub modseq: Option<u64>,
+    /// The part as it was asked for, and what is in it.
+    pub partial: Option<(String, Ranges)>,
+    /// What comes into a result that is kept up to date (`true`), and what leaves it (RFC 5267), in this order.
+    pub changes: Vec<(bool, Ranges)>,
 }
 
 /// `* number FETCH (...)`
@@ -80,6 +84,7 @@ pub enum Code {
     CopyUid(u32, Ranges, Ranges),
     Modified(Ranges),
     PermanentFlags(Flags),
+    NoUpdate(String),
     Word(String),
 }
 
@@ -242,6 +247,20 @@ impl Reader<'_> {
                 "COUNT" => answer.count = Some(self.number()?),
                 "ALL" => answer.all = self.ranges()?,
                 "MODSEQ" => answer.modseq = Some(self.long()?),
+                "PARTIAL" => {
+                    self.need("(")?;
+                    let part = self.word();
+                    self.need(" ")?;
+                    let ranges = if self.skip("NIL") { Ranges::new() } else { self.ranges()? };
+                    self.need(")")?;
+                    answer.partial = Some((part, ranges));
+                }
+                "ADDTO" | "REMOVEFROM" => {
+                    self.need("(0 ")?;
+                    let ranges = self.ranges()?;
+                    self.need(")")?;
+                    answer.changes.push((word == "ADDTO", ranges));
+                }
                 _ => return Err(format!("{word} in ESEARCH")),
             }
         }
@@ -284,6 +303,10 @@ impl Reader<'_> {
             "UNSEEN" => Code::Unseen(self.after_space(Reader::number)?),
             "MODIFIED" => Code::Modified(self.after_space(Reader::ranges)?),
             "PERMANENTFLAGS" => Code::PermanentFlags(self.after_space(Reader::flags)?),
+            "NOUPDATE" => {
+                self.need(" ")?;
+                Code::NoUpdate(String::from_utf8_lossy(&self.string()?).into_owned())
+            }
             "APPENDUID" => Code::AppendUid(self.after_space(Reader::number)?, self.after_space(Reader::number)?),
             "COPYUID" => {
                 let validity = self.after_space(Reader::number)?;

@@ -1,5 +1,6 @@
 //! One run: clients act in rounds, alone or all at once; after each round everything that can be compared is.
 
+use crate::belief::Arrival;
 use crate::choice::Choice;
 use crate::client::Client;
 use crate::doing::Doing;
@@ -113,6 +114,7 @@ impl Run {
 
     /// One client acts and all is told; then what it believes is compared, and what those in IDLE believe.
     fn alone(&mut self) -> Result<(), String> {
+        self.clients.iter_mut().for_each(|client| client.crowded = false);
         let at = self.chance.below(self.clients.len());
         if self.clients[at].idling {
             self.steps += 1;
@@ -136,7 +138,7 @@ impl Run {
         if let Some(last) = done.last().filter(|last| last.word == "OK") {
             self.compare(at, !last.order.allows_expunge())?;
         }
-        (0..self.clients.len()).filter(|at| self.clients[*at].idling).try_for_each(|at| self.compare(at, false))
+        self.compare_told()
     }
 
     /// Whether this client has been told everything that is there.
@@ -144,7 +146,8 @@ impl Run {
         let client = &self.clients[at];
         let Some(belief) = &client.selected else { return true };
         let Some(folder) = truth.folders.get(&belief.uid_validity) else { return false };
-        belief.modseq == folder.mailbox.highest_modseq.0
+        !belief.blind
+            && belief.modseq == folder.mailbox.highest_modseq.0
             && client.condstore
             && folder.compare(belief, client.condstore, false).is_ok()
             && belief.messages.iter().all(|message| message.uid.is_some() && message.flags.is_some())
@@ -152,6 +155,7 @@ impl Run {
 
     /// Several act at once, and read when they like.
     fn crowd(&mut self) -> Result<(), String> {
+        self.clients.iter_mut().for_each(|client| client.crowded = true);
         let mut actors: Vec<usize> = (0..self.clients.len()).filter(|_| !self.chance.once_in(3)).collect();
         for at in actors.clone() {
             for _ in 0..self.chance.below(6) {
@@ -184,7 +188,7 @@ impl Run {
         for at in actors {
             self.catch_up(at)?;
         }
-        (0..self.clients.len()).filter(|at| self.clients[*at].idling).try_for_each(|at| self.compare(at, false))
+        self.compare_told()
     }
 
     /// A client asks whether there is news, and nothing else goes on: then it knows all.
@@ -199,6 +203,7 @@ impl Run {
     }
 
     fn lose_a_connection(&mut self) -> Result<(), String> {
+        self.clients.iter_mut().for_each(|client| client.crowded = true);
         let at = self.chance.below(self.clients.len());
         if !self.clients[at].idling && self.chance.once_in(2) {
             let orders = self.orders(at);
@@ -245,6 +250,7 @@ impl Run {
             } else if !self.clients[at].is_at_rest() {
                 return Err(format!("{} has no answer", self.clients[at].name));
             }
+            self.clients[at].count_between();
         }
         Ok(all)
     }
@@ -270,7 +276,9 @@ impl Run {
             true => Err(format!("UID {uid} was another message than {serial}")),
             false => Ok(()),
         };
-        if let (Order::Append { serial, .. }, Some((validity, uid))) = (&done.order, done.appended) {
+        if let (Order::Append { serial, .. } | Order::Replace { serial, .. }, Some((validity, uid))) =
+            (&done.order, done.appended)
+        {
             note(&mut self.ledger, validity, uid, *serial)?;
         }
         if let (Some((validity, from, to)), Some(here)) = (&done.copied, done.uid_validity) {
@@ -311,14 +319,46 @@ impl Run {
     }
 
     fn compare(&self, at: usize, expunges_wait: bool) -> Result<(), String> {
-        let client = &self.clients[at];
-        let Some(belief) = &client.selected else { return Ok(()) };
-        let truth = Truth::read(&self.node)?;
-        let Some(folder) = truth.folders.get(&belief.uid_validity) else {
-            return Err(format!("{} was not told that its mailbox is gone", client.name));
-        };
-        folder
-            .compare(belief, client.condstore, expunges_wait)
-            .map_err(|why| format!("{} believes what is not so: {why}", client.name))
+        compare(&self.clients[at], &Truth::read(&self.node)?, expunges_wait)
     }
+
+    /// Compares what those believe who are told everything at once.
+    fn compare_told(&mut self) -> Result<(), String> {
+        if !self.clients.iter().any(|client| client.is_told() || client.elsewhere.is_some()) {
+            return Ok(());
+        }
+        let truth = Truth::read(&self.node)?;
+        for client in &mut self.clients {
+            if client.is_told() {
+                compare(client, &truth, client.delays_expunges())?;
+            }
+            let selected = client.selected.as_ref().map(|belief| belief.uid_validity);
+            let (name, condstore) = (client.name, client.condstore);
+            if let Some(elsewhere) = &mut client.elsewhere {
+                let compared = elsewhere.compare(&truth, selected, condstore);
+                compared.map_err(|why| format!("{name} believes of other mailboxes what is not so: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn compare(client: &Client, truth: &Truth, expunges_wait: bool) -> Result<(), String> {
+    let Some(belief) = &client.selected else { return Ok(()) };
+    let Some(folder) = truth.folders.get(&belief.uid_validity) else {
+        return Err(format!("{} was not told that its mailbox is gone", client.name));
+    };
+    let wrong = |why: String| format!("{} believes what is not so: {why}", client.name);
+    folder.compare(belief, client.condstore, expunges_wait).map_err(wrong)?;
+    client.kept.values().try_for_each(|kept| kept.compare(belief, folder)).map_err(wrong)?;
+    if belief.messages.len() == folder.facts.len() && !belief.uid_only {
+        let mut arrived = belief.messages.iter().zip(&folder.facts);
+        let untold = arrived.find(|(message, fact)| {
+            message.arrival == Arrival::Own && !client.own.contains(&(belief.uid_validity, fact.uid))
+        });
+        if let Some((_, fact)) = untold {
+            return Err(format!("{} was not told what UID {} is", client.name, fact.uid));
+        }
+    }
+    Ok(())
 }

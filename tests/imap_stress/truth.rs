@@ -87,10 +87,10 @@ impl Folder {
             if message.uid.is_some_and(|uid| uid != fact.uid) {
                 return differs("UID");
             }
-            if message.flags.as_ref().is_some_and(|flags| *flags != fact.flags) {
+            if !belief.blind && message.flags.as_ref().is_some_and(|flags| *flags != fact.flags) {
                 return differs("flags");
             }
-            if condstore && message.modseq.is_some_and(|modseq| modseq != fact.modseq) {
+            if condstore && !belief.blind && message.modseq.is_some_and(|modseq| modseq != fact.modseq) {
                 return differs("modseq");
             }
             if message.bytes.is_some_and(|bytes| bytes != fact.bytes) {
