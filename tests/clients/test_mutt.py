@@ -8,7 +8,7 @@ from node import PASSWORD, NodeTest, message
 
 
 class Mutts(NodeTest):
-    def mutt(self, program, settings, keys, folder, seconds=30):
+    def mutt(self, program, settings, keys, folder, seconds=30, options=()):
         """Runs the program on a pseudo terminal with the keys pushed at its start; fails when it does not end."""
         rc = self.path("rc", "\n".join([
             "set realname='Me'", "set from='me@home.test'", "set confirmappend=no", "set confirmcreate=no", "set delete=yes",
@@ -20,7 +20,7 @@ class Mutts(NodeTest):
         child, terminal = pty.fork()
         if child == 0:
             os.environ.update(HOME=self.folder, TERM="xterm", LC_ALL="C.UTF-8")
-            os.execvp(program, [program, "-n", "-F", rc, "-f", folder, "-e", 'push "%s"' % keys])
+            os.execvp(program, [program, "-n", "-F", rc, *options, "-f", folder, "-e", 'push "%s"' % keys])
         screen, limit = b"", time.monotonic() + seconds
         while time.monotonic() < limit:
             ready, _, _ = select.select([terminal], [], [], 0.2)
@@ -95,7 +95,15 @@ class Mutts(NodeTest):
         c.expunge()
         c.logout()
         self.node.deliver(message("four"))
-        self.mutt("neomutt", settings, "<delete-pattern>~F<enter><tag-pattern>~N<enter><quit>", url)
+        trace = self.path("trace")
+        self.mutt("neomutt", settings, "<delete-pattern>~F<enter><tag-pattern>~N<enter><quit>", url, options=["-d", "2", "-l", trace])
+        with open(trace + "0", errors="replace") as f:
+            heard = f.read()
+        # NeoMutt asks for what it has missed by UID FETCH, not in SELECT (RFC 7162 section 3.2.6)
+        self.assertRegex(heard, r"a\d+ ENABLE QRESYNC")
+        self.assertRegex(heard, r"> a\d+ UID FETCH 1:%d \(FLAGS\) \(CHANGEDSINCE \d+ VANISHED\)" % third)
+        self.assertRegex(heard, r"cmd_parse_vanished\(\) Handling VANISHED")
+        self.assertIn("Expunging message UID %d" % second, heard)
         self.assertEqual(sorted(self.node.messages()), [third, third + 1], self.screen)
         self.mutt("neomutt", settings, "<delete-pattern>~A<enter><quit>", url)
         self.assertEqual(self.node.messages(), {})
