@@ -32,6 +32,8 @@ impl Choice<'_> {
             0 => Order::Create(self.mailbox()),
             1 if self.chance.once_in(2) => Order::Delete(self.mailbox()),
             2 if self.chance.once_in(2) => Order::Rename(self.mailbox(), self.mailbox()),
+            // News from before it is read would come in the old way.
+            3..=5 if client.must_name_uids() => Order::Noop,
             3 | 4 if !client.qresync => Order::Enable("QRESYNC"),
             5 if !client.condstore => Order::Enable("CONDSTORE"),
             5 if !client.uid_only && self.chance.once_in(3) => Order::Enable("UIDONLY"),

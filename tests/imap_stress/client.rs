@@ -402,8 +402,9 @@ impl Client {
             return Err("a message is named in the other way".to_owned());
         }
         let fetch = self.selected_wish().and_then(|wish| wish.fetch);
+        let is_between = matches!(doing.order, Order::Between) && self.doing.is_none();
         let belief = self.belief()?;
-        if matches!(doing.order, Order::Between) && condstore && row.modseq.is_none() {
+        if is_between && condstore && row.modseq.is_none() {
             return Err("news without a modseq".to_owned());
         }
         let arrives = |items| told::is_arrival(row, items, condstore);

@@ -157,7 +157,8 @@ impl Client {
             return elsewhere.hear(&mailbox, &items, true, None, selected);
         }
         let Some(elsewhere) = &mut self.elsewhere else { return Err("nobody asked for a status".to_owned()) };
-        let modseqs = matches!(doing.order, Order::Between).then_some(self.condstore);
+        // A command that turns them on may not have been read yet.
+        let modseqs = (matches!(doing.order, Order::Between) && self.doing.is_none()).then_some(self.condstore);
         elsewhere.hear(&mailbox, &items, false, modseqs, selected)
     }
 }
