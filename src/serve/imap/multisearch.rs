@@ -44,6 +44,7 @@ impl Session {
         for mailbox in mailboxes {
             let Some(found) = self.found_of(&mut progress, &mailbox, &search).await? else { continue };
             let named = (mailbox.name, mailbox.uid_validity.0);
+            let settled = returns.update.then(|| self.settled_key(&search.key));
             if !found.uids.is_empty() {
                 let modseq = match search.key.mentions_modseq() {
                     true => Some(self.modseq_of(mailbox.id, &returns, &found).await?.0),
@@ -60,9 +61,11 @@ impl Session {
             } else if returns.save {
                 self.forget_saved();
             }
-            if returns.update && self.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id) {
+            if let Some(key) = settled
+                && self.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id)
+            {
                 let fetch = search.update_fetch.clone();
-                let kept = Kept { uid: true, mailbox: Some(named), key: &search.key, fetch };
+                let kept = Kept { uid: true, mailbox: Some(named), key, fetch };
                 self.keep_up_to_date(tag, kept, found.uids);
                 updated = true;
             }

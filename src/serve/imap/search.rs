@@ -94,6 +94,7 @@ impl Session {
             Some(selected) if by_modseq => Some(self.modseq_of(selected.mailbox, &returns, &found).await?.0),
             _ => None,
         };
+        let settled = returns.update.then(|| self.settled_key(&search.key));
         if returns.save {
             self.save(returns.saved(Results::Set(&found.uids)))?;
         }
@@ -104,8 +105,8 @@ impl Session {
             let found = Results::Set(&numbers);
             Esearch { correlators, returns, found, scores, modseq }.write(&mut self.line.out);
         }
-        if returns.update {
-            let kept = Kept { uid: search.uid, mailbox: None, key: &search.key, fetch: search.update_fetch };
+        if let Some(key) = settled {
+            let kept = Kept { uid: search.uid, mailbox: None, key, fetch: search.update_fetch };
             self.keep_up_to_date(tag, kept, matching);
         }
         self.finish(tag, search.uid, Code::None, "SEARCH completed").await

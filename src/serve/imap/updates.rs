@@ -35,13 +35,13 @@ pub(super) struct Update {
 }
 
 /// A search that shall be kept up to date.
-pub(super) struct Kept<'a> {
+pub(super) struct Kept {
     /// As of [`Update`].
     pub uid: bool,
     /// As of [`Update`].
     pub mailbox: Option<(String, u32)>,
-    /// As the client wrote it.
-    pub key: &'a SearchKey,
+    /// As of [`Update`], settled before the search was saved: `$` in it is what was saved before.
+    pub key: SearchKey,
     /// As of [`Update`].
     pub fetch: Vec<FetchItem>,
 }
@@ -64,14 +64,18 @@ impl Session {
     }
 
     /// Keeps the result of a search up to date from now on, or says that it is not.
-    pub(super) fn keep_up_to_date(&mut self, tag: &Tag, kept: Kept<'_>, matching: NumberSet) {
+    pub(super) fn keep_up_to_date(&mut self, tag: &Tag, kept: Kept, matching: NumberSet) {
         let Some(selected) = &mut self.selected else { return };
         if selected.updates.len() >= SEARCH_UPDATES_MAX || matching.ranges().len() > SEARCH_UPDATES_RANGES_MAX {
             return self.refuse_update(tag, "Too much to keep up to date");
         }
         let Kept { uid, mailbox, key, fetch } = kept;
-        let key = settled(key, &selected.sight());
         selected.updates.push(Update { tag: tag.clone(), uid, mailbox, key, fetch, matching });
+    }
+
+    /// A key with what its numbers and `$` mean now (RFC 5267 section 4.3).
+    pub(super) fn settled_key(&self, key: &SearchKey) -> SearchKey {
+        self.selected.as_ref().map_or_else(|| key.clone(), |selected| settled(key, &selected.sight()))
     }
 
     /// RFC 5267 section 4.3.1: everything else that was asked for is still answered.
