@@ -106,6 +106,7 @@
 //! | which servers are left alone, who waits for the network | memory of the relay | gone; found out anew, and who waits is read from the queue |
 //! | counts of sessions for reports about TLS | memory; hourly and at the end settings, `tlsrpt/DAY` | what the last hour brought is not reported |
 //! | report about TLS sent, its counts not yet removed | queue, settings | sent again with the same id |
+//! | which device has its maildrop open by POP3, and when it came last | memory | gone; the next session begins at once |
 //! | POP3 deletions before QUIT | memory of the session | nothing is deleted |
 //! | message taken back from Outbox, its copy in Sent too | one Op | all or nothing; an attempt under way tries no further server |
 //! | annotation of a mailbox or of the server | settings, `metadata/MAILBOX/ENTRY`; the mailbox's go in the Op that deletes it | there |

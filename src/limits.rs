@@ -234,6 +234,11 @@ pub const POP3_IDLE_SECONDS: u64 = 600;
 /// Seconds from the greeting to a successful login, whatever is said meanwhile: strangers hold no session for ever. As long as
 /// silence may last, because RFC 1939 section 3 makes no exception before login.
 pub const POP3_LOGIN_SECONDS_MAX: u64 = POP3_IDLE_SECONDS;
+/// Silence after which another login of the same device takes its maildrop over: a phone that has lost its network comes again
+/// within seconds, and must not wait for [`POP3_IDLE_SECONDS`].
+pub const POP3_SILENT_SECONDS: u64 = 30;
+/// Longest time that a device can be made to wait between two sessions: a day.
+pub const POP3_LOGIN_DELAY_SECONDS_MAX: u32 = 24 * 3600;
 /// Time a client has to take what was sent.
 pub const POP3_WRITE_SECONDS: u64 = 120;
 /// Time for the TLS handshake after STLS.

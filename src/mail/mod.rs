@@ -7,6 +7,7 @@ pub mod access;
 pub mod addressbook;
 pub mod bounce;
 pub mod casemap;
+pub mod collecting;
 pub mod credential;
 pub mod dkim;
 pub mod downgrade;

@@ -4,18 +4,28 @@
 
 use crate::limits::DEVICE_MAILBOXES_MAX;
 use crate::mail::access::{Access, Rights, is_device_name};
-use crate::mail::message::MailboxId;
+use crate::mail::collecting::{Collecting, OnDelete};
+use crate::mail::message::{INBOX, MailboxId};
 use crate::node::control::Errand;
 use crate::node::control::answer::Answer;
 use crate::node::control::wording::{count, full, json, plain};
 use crate::node::failure::{Exit, Failure};
 use crate::node::owner::{generate_password, in_store};
-use crate::serve::devices::{Grant, NotDone, add, list, regrant, remove};
+use crate::serve::devices::{CollectingWish, Grant, NotDone, add, collect, list, regrant, remove};
 use crate::serve::{Named, device_login};
 use crate::store::{Credential, Device, Trouble};
 use crate::wire::date::Timestamp;
 use std::collections::HashMap;
 use std::fmt::Write;
+
+/// What is said when a password is kept readable.
+const APOP_WARNING: &str = "\
+WARNING: APOP needs the password itself, so that it is kept readable in the data folder: whoever can read that folder or a
+backup of it has it. Without TLS APOP hides the password from those who listen on the line, but not the mail, and somebody who
+can change what goes over the line can read the mail, delete it, and in time find the password. Give such a device no more
+rights than it needs (--rights read), and remove it when it has learned TLS.
+
+";
 
 /// Characters of a mailbox name in a list.
 const MAILBOX_CHARACTERS_SHOWN: usize = 100;
@@ -23,8 +33,15 @@ const MAILBOX_CHARACTERS_SHOWN: usize = 100;
 /// What the owner wants of their devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceOrder {
-    /// A new one, with a password that is made up.
-    Add(String, Wanted),
+    /// A new one, with a password that is made up; `apop`: and kept readable.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it may do.
+        wanted: Wanted,
+        /// For APOP.
+        apop: bool,
+    },
     /// All of them.
     List {
         /// For programs.
@@ -32,6 +49,8 @@ pub enum DeviceOrder {
     },
     /// Other rights for one of them.
     Rights(String, Wanted),
+    /// Another way to collect mail by POP3.
+    Pop3(String, CollectingWish),
     /// One less.
     Remove(String),
 }
@@ -54,10 +73,17 @@ impl DeviceOrder {
             DeviceOrder::List { json: false } => push(&["list"]),
             DeviceOrder::List { json: true } => push(&["list", "json"]),
             DeviceOrder::Remove(name) => push(&["remove", name]),
-            DeviceOrder::Add(name, wanted) | DeviceOrder::Rights(name, wanted) => {
-                let verb = if matches!(self, DeviceOrder::Add(..)) { "add" } else { "rights" };
-                push(&[verb, name, &wanted.rights]);
+            DeviceOrder::Add { name, wanted, apop } => {
+                push(&[if *apop { "add-apop" } else { "add" }, name, &wanted.rights]);
                 words.extend(wanted.mailboxes.iter().cloned());
+            }
+            DeviceOrder::Rights(name, wanted) => {
+                push(&["rights", name, &wanted.rights]);
+                words.extend(wanted.mailboxes.iter().cloned());
+            }
+            DeviceOrder::Pop3(name, wish) => {
+                push(&["pop3", name]);
+                words.extend(wish.to_words());
             }
         }
         words
@@ -69,10 +95,14 @@ impl DeviceOrder {
             ["list"] => Some(DeviceOrder::List { json: false }),
             ["list", "json"] => Some(DeviceOrder::List { json: true }),
             ["remove", name] => Some(DeviceOrder::Remove((*name).to_owned())),
-            [verb @ ("add" | "rights"), name, rights, mailboxes @ ..] => {
+            ["pop3", name, wish @ ..] => Some(DeviceOrder::Pop3((*name).to_owned(), CollectingWish::from_words(wish)?)),
+            [verb @ ("add" | "add-apop" | "rights"), name, rights, mailboxes @ ..] => {
                 let mailboxes = mailboxes.iter().map(|name| (*name).to_owned()).collect();
                 let (name, wanted) = ((*name).to_owned(), Wanted { rights: (*rights).to_owned(), mailboxes });
-                Some(if *verb == "add" { DeviceOrder::Add(name, wanted) } else { DeviceOrder::Rights(name, wanted) })
+                Some(match *verb {
+                    "rights" => DeviceOrder::Rights(name, wanted),
+                    verb => DeviceOrder::Add { name, wanted, apop: verb == "add-apop" },
+                })
             }
             _ => None,
         }
@@ -103,16 +133,21 @@ pub fn check_wanted(wanted: &Wanted) -> Result<Grant, Failure> {
 /// Carries out what the words say.
 pub async fn carry_out(errand: &Errand, words: &[&str], answer: &mut Answer) -> Result<(), Failure> {
     match DeviceOrder::from_words(words) {
-        Some(DeviceOrder::Add(name, wanted)) => add_one(errand, &name, &wanted, answer).await,
+        Some(DeviceOrder::Add { name, wanted, apop }) => add_one(errand, (&name, &wanted, apop), answer).await,
         Some(DeviceOrder::List { json: false }) => show_all(errand, answer).await,
         Some(DeviceOrder::List { json: true }) => show_json(errand, answer).await,
         Some(DeviceOrder::Rights(name, wanted)) => change_one(errand, &name, &wanted, answer).await,
+        Some(DeviceOrder::Pop3(name, wish)) => collect_one(errand, &name, &wish, answer).await,
         Some(DeviceOrder::Remove(name)) => remove_one(errand, &name, answer).await,
         None => Err(usage("the node that runs does not know this command: restart it")),
     }
 }
 
-async fn add_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answer) -> Result<(), Failure> {
+async fn add_one(
+    errand: &Errand,
+    (name, wanted, apop): (&str, &Wanted, bool),
+    answer: &mut Answer,
+) -> Result<(), Failure> {
     let (grant, site) = (check_wanted(wanted)?, errand.context.site());
     if !is_device_name(name) {
         return Err(usage(
@@ -125,9 +160,11 @@ async fn add_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answ
         return Err(usage(format!("{login} is one of your addresses: choose another name")));
     }
     let password = generate_password(&errand.context.net)?;
-    add(&errand.context, name, &password, grant, &wanted.mailboxes).await.map_err(|e| not_done(name, e))?;
+    let done = add(&errand.context, name, &password, grant, &wanted.mailboxes, apop).await;
+    done.map_err(|e| not_done(name, e))?;
+    let warning = if apop { APOP_WARNING } else { "" };
     let text = format!(
-        "login     {}\npassword  {password}\n\nThis password is shown only now. The login {login} works too, and shows in the log which \
+        "login     {}\npassword  {password}\n\n{warning}This password is shown only now. The login {login} works too, and shows in the log which \
          device it is.\n",
         site.login
     );
@@ -138,6 +175,11 @@ async fn change_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut A
     let grant = check_wanted(wanted)?;
     regrant(&errand.context, name, grant, &wanted.mailboxes).await.map_err(|e| not_done(name, e))?;
     answer.say(&format!("{}: has other rights now\n", plain(name, MAILBOX_CHARACTERS_SHOWN))).await
+}
+
+async fn collect_one(errand: &Errand, name: &str, wish: &CollectingWish, answer: &mut Answer) -> Result<(), Failure> {
+    collect(&errand.context, name, wish).await.map_err(|e| not_done(name, e))?;
+    answer.say(&format!("{}: collects its mail otherwise now\n", plain(name, MAILBOX_CHARACTERS_SHOWN))).await
 }
 
 async fn remove_one(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), Failure> {
@@ -180,6 +222,9 @@ async fn show_all(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
         let mut text = format!("{}\n", device.name);
         let _ = writeln!(text, "    login    {}", device_login(&errand.context.site().login, &device.name));
         let _ = writeln!(text, "    may      {}", describe(&device.access, &names));
+        for line in describe_collecting(device, &names) {
+            let _ = writeln!(text, "    POP3     {line}");
+        }
         let _ = writeln!(text, "    added    {}", full(device.made, errand.zone_minutes));
         let used = last_used(errand, device).map(|at| full(at, errand.zone_minutes));
         let _ = writeln!(text, "    used     {}\n", used.as_deref().unwrap_or("not since the server has started"));
@@ -224,6 +269,29 @@ fn describe(access: &Access, names: &HashMap<MailboxId, String>) -> String {
     if parts.is_empty() { "do nothing".to_owned() } else { parts.join("; ") }
 }
 
+/// What is special about how a device collects its mail; a line each.
+fn describe_collecting(device: &Device, names: &HashMap<MailboxId, String>) -> Vec<String> {
+    let Collecting { mailbox, on_delete, login_delay_seconds } = device.collecting;
+    let mut lines = Vec::new();
+    match names.get(&mailbox) {
+        _ if mailbox == INBOX => {}
+        Some(name) => lines.push(format!("sees {}", plain(name, MAILBOX_CHARACTERS_SHOWN))),
+        None => lines.push("sees a mailbox that is gone, and gets no mail".to_owned()),
+    }
+    match on_delete {
+        OnDelete::Delete => {}
+        OnDelete::Trash => lines.push("what it deletes goes to the trash".to_owned()),
+        OnDelete::Archive => lines.push("what it deletes goes to the archive".to_owned()),
+    }
+    if login_delay_seconds > 0 {
+        lines.push(format!("at most once in {}", count(login_delay_seconds as usize, "second", "seconds")));
+    }
+    if device.readable.is_some() {
+        lines.push("may use APOP: its password is READABLE in the data folder".to_owned());
+    }
+    lines
+}
+
 async fn show_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
     let (names, devices) = (names(errand).await?, devices(errand).await?);
     answer.say("[").await?;
@@ -239,17 +307,28 @@ async fn show_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> 
             .collect();
         let used = last_used(errand, device).map_or("null".to_owned(), |at| json(&full(at, 0)));
         let object = format!(
-            "{separator}{{\"name\":{},\"login\":{},\"rights\":{},\"mailboxes\":[{}],\"sends\":{sends},\"added\":{},\"used\":{used}}}",
+            "{separator}{{\"name\":{},\"login\":{},\"rights\":{},\"mailboxes\":[{}],\"sends\":{sends},\"pop3\":{},\"added\":{},\"used\":{used}}}",
             json(&device.name),
             json(&device_login(&errand.context.site().login, &device.name)),
             json(&base.plain_letters()),
             rules.join(","),
+            collecting_json(device, &names),
             json(&full(device.made, 0)),
         );
         answer.say(&object).await?;
         separator = ",\n";
     }
     answer.say("\n]\n").await
+}
+
+fn collecting_json(device: &Device, names: &HashMap<MailboxId, String>) -> String {
+    let Collecting { mailbox, on_delete, login_delay_seconds } = device.collecting;
+    let mailbox = names.get(&mailbox).map_or("null".to_owned(), |name| json(name));
+    format!(
+        "{{\"mailbox\":{mailbox},\"on_delete\":{},\"login_delay_seconds\":{login_delay_seconds},\"apop\":{}}}",
+        json(on_delete.word()),
+        device.readable.is_some()
+    )
 }
 
 #[cfg(test)]
@@ -265,7 +344,12 @@ mod tests {
         let orders = [
             DeviceOrder::List { json: false },
             DeviceOrder::List { json: true },
-            DeviceOrder::Add("phone".into(), wanted("read,send", &["INBOX", "a b"])),
+            DeviceOrder::Add { name: "phone".into(), wanted: wanted("read,send", &["INBOX", "a b"]), apop: false },
+            DeviceOrder::Add { name: "phone".into(), wanted: wanted("read", &[]), apop: true },
+            DeviceOrder::Pop3(
+                "phone".into(),
+                CollectingWish { mailbox: Some("a b".into()), forget_readable: true, ..CollectingWish::default() },
+            ),
             DeviceOrder::Rights("phone".into(), wanted("all", &[])),
             DeviceOrder::Remove("phone".into()),
         ];
@@ -274,7 +358,9 @@ mod tests {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             assert_eq!((words[0], DeviceOrder::from_words(&words[1..])), ("device", Some(order)));
         }
-        for words in [&[][..], &["fly"], &["add"], &["add", "phone"], &["remove"], &["remove", "a", "b"]] {
+        for words in
+            [&[][..], &["fly"], &["add"], &["add", "phone"], &["remove"], &["remove", "a", "b"], &["pop3", "a"]]
+        {
             assert_eq!(DeviceOrder::from_words(words), None, "{words:?}");
         }
     }

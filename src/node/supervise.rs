@@ -71,6 +71,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         logins: Arc::new(Logins::default()),
         sent: Arc::default(),
         inquiries: Arc::default(),
+        maildrops: Arc::default(),
         destinations: Arc::default(),
         handling: Arc::default(),
         compressing: Arc::default(),

@@ -3,8 +3,9 @@
 //! Receives names, passwords and rights; hands on what came of it. Who logs in as what is for [`crate::serve::Logins`]. Passwords come
 //! in as arguments: they are made where random bytes are.
 
-use crate::limits::DEVICES_MAX;
+use crate::limits::{DEVICES_MAX, POP3_LOGIN_DELAY_SECONDS_MAX};
 use crate::mail::access::{Access, Rights};
+use crate::mail::collecting::{CollectingChange, OnDelete};
 use crate::mail::message::MailboxId;
 use crate::serve::Context;
 use crate::store::{Credential, Op, Trouble};
@@ -42,6 +43,49 @@ impl Grant {
     }
 }
 
+/// How a device is to collect its mail by POP3 from now on; what is not said stays.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CollectingWish {
+    /// The name of the mailbox that it sees.
+    pub mailbox: Option<String>,
+    /// What DELE does.
+    pub on_delete: Option<OnDelete>,
+    /// Seconds between two sessions.
+    pub login_delay_seconds: Option<u32>,
+    /// No APOP any more: its password is not kept readable.
+    pub forget_readable: bool,
+}
+
+impl CollectingWish {
+    /// As words: `mailbox=Scans`, `delete=trash`, `delay=60`, `no-apop`.
+    pub fn to_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.mailbox.as_ref().map(|name| format!("mailbox={name}")));
+        words.extend(self.on_delete.map(|what| format!("delete={}", what.word())));
+        words.extend(self.login_delay_seconds.map(|seconds| format!("delay={seconds}")));
+        words.extend(self.forget_readable.then(|| "no-apop".to_owned()));
+        words
+    }
+
+    /// From these words. `None`: nothing is wished, or something that cannot be.
+    pub fn from_words(words: &[&str]) -> Option<CollectingWish> {
+        let mut wish = CollectingWish::default();
+        for word in words {
+            match word.split_once('=') {
+                Some(("mailbox", name)) => wish.mailbox = Some(name.to_owned()),
+                Some(("delete", what)) => wish.on_delete = Some(OnDelete::parse(what)?),
+                Some(("delay", seconds)) => {
+                    let seconds = seconds.parse().ok().filter(|seconds| *seconds <= POP3_LOGIN_DELAY_SECONDS_MAX);
+                    wish.login_delay_seconds = Some(seconds?);
+                }
+                None if *word == "no-apop" => wish.forget_readable = true,
+                _ => return None,
+            }
+        }
+        (!words.is_empty()).then_some(wish)
+    }
+}
+
 /// Why a device was not added or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotDone {
@@ -59,7 +103,8 @@ impl From<Trouble> for NotDone {
     }
 }
 
-/// Adds a device with this password, of at least 100 random bits. Costs as many hashes as a login of the owner's.
+/// Adds a device with this password, of at least 100 random bits. Costs as many hashes as a login of the owner's. `readable`: the
+/// password itself is kept too, for APOP.
 ///
 /// # Errors
 /// See [`NotDone`].
@@ -69,12 +114,16 @@ pub async fn add(
     password: &str,
     grant: Grant,
     mailboxes: &[String],
+    readable: bool,
 ) -> Result<(), NotDone> {
     let login = context.site().login.clone();
     let owner = context.store.read(move |snapshot| snapshot.credential(&login)).await?.ok_or(NotDone::NoOwner)?;
     let access = grant.on(&find(context, mailboxes).await?);
     let now = context.net.clock().now();
-    let credential = Credential::of_device(name, password, &owner.verifier, now, access);
+    let mut credential = Credential::of_device(name, password, &owner.verifier, now, access);
+    if let Some(device) = &mut credential.device {
+        device.readable = readable.then(|| password.to_owned());
+    }
     context.store.apply(Op::AddDevice(credential)).await?;
     log::info!("event=device-added name={name:?}");
     Ok(())
@@ -88,6 +137,20 @@ pub async fn regrant(context: &Context, name: &str, grant: Grant, mailboxes: &[S
     let access = grant.on(&find(context, mailboxes).await?);
     context.store.apply(Op::SetDeviceAccess { name: name.to_owned(), access }).await?;
     log::info!("event=device-rights-changed name={name:?}");
+    Ok(())
+}
+
+/// Lets a device collect its mail otherwise. Its POP3 sessions end, and delete nothing.
+///
+/// # Errors
+/// See [`NotDone`].
+pub async fn collect(context: &Context, name: &str, wish: &CollectingWish) -> Result<(), NotDone> {
+    let mailbox = find(context, wish.mailbox.as_slice()).await?.first().copied();
+    let CollectingWish { on_delete, login_delay_seconds, forget_readable, .. } = *wish;
+    let change = CollectingChange { mailbox, on_delete, login_delay_seconds };
+    let op = Op::SetDeviceCollecting { name: name.to_owned(), change, forget_readable };
+    context.store.apply(op).await?;
+    log::info!("event=device-collects-otherwise name={name:?}");
     Ok(())
 }
 
@@ -123,6 +186,21 @@ async fn find(context: &Context, names: &[String]) -> Result<Vec<MailboxId>, Not
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wishes_return_from_their_words() {
+        let wish = CollectingWish {
+            mailbox: Some("a = b".into()),
+            on_delete: Some(OnDelete::Trash),
+            login_delay_seconds: Some(60),
+            forget_readable: true,
+        };
+        let words = wish.to_words();
+        assert_eq!(CollectingWish::from_words(&words.iter().map(String::as_str).collect::<Vec<_>>()), Some(wish));
+        for bad in [&[][..], &["delete=burn"], &["delay=-1"], &["delay=86401"], &["apop"], &["mailbox"]] {
+            assert_eq!(CollectingWish::from_words(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn words_are_rights() {

@@ -18,6 +18,7 @@
 //! - The log names source and mechanism, no password, and no login but the owner's and their devices': what else is typed
 //!   there may be a password.
 
+mod digest;
 mod doors;
 mod exchange;
 mod memory;

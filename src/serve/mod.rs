@@ -57,6 +57,8 @@ pub struct Context {
     pub destinations: Arc<Destinations>,
     /// What the relay and those who change its queue tell each other.
     pub handling: Arc<queue::Handling>,
+    /// Which devices have their maildrops open.
+    pub maildrops: Arc<pop3::Maildrops>,
     /// What the IMAP sessions share that compress.
     pub compressing: Arc<imap::Compressing>,
     /// The place of this session.

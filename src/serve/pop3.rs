@@ -1,10 +1,14 @@
 //! One POP3 connection: carries the conversation of [`crate::wire::pop3`] out with the store and the network.
 //!
-//! A maildrop is INBOX as it was at login. Deleting waits for QUIT and is one [`Op::Expunge`]; a lost connection deletes
-//! nothing. Several sessions may be open at once and beside IMAP, so there is no [IN-USE]: nothing here depends on what
-//! others do, messages that they delete meanwhile are answered with an error.
+//! A maildrop is INBOX, or the mailbox that the device is set to, as it was at login. Deleting waits for QUIT and is one Op,
+//! [`Op::Expunge`] or [`Op::Discard`]; a lost connection deletes nothing. Sessions of several devices may be open at once and beside
+//! IMAP: nothing here depends on what others do, messages that they take away meanwhile are answered with an error, and at QUIT
+//! passed over, wherever they went. Of one device there is one session at a time, see [`Maildrops`].
 
 mod maildrop;
+mod occupied;
+
+pub use occupied::Maildrops;
 
 use crate::limits::*;
 use crate::mail::access::Rights;
@@ -14,8 +18,9 @@ use crate::serve::{
     Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, Who, authenticate,
 };
 use crate::store::{Expunge, Expungeable, Op, Trouble};
-use crate::wire::pop3::{LoginAnswer, Maildrop, NotSent, Piece, Server, Settings, Want};
+use crate::wire::pop3::{LoginAnswer, NotSent, Piece, Server, Settings, Want};
 use crate::wire::sasl::{Input, Password};
+use occupied::{Held, Occupied};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +28,7 @@ use std::time::Duration;
 /// Serves POP3 until the client goes, is idle for too long, or the node stops.
 pub async fn run_pop3(context: Context, stream: Stream) {
     let peer = stream.peer();
-    let mut session = Session::new(context, stream);
+    let mut session = Session::begin(context, stream).await;
     let end = session.run().await;
     let Counts { sent, deleted } = session.counts;
     match end {
@@ -56,6 +61,10 @@ struct Session {
     /// AUTH is going on.
     authentication: Option<Authentication>,
     login: Option<Standing>,
+    /// The lock on the maildrop of a device.
+    held: Option<Held>,
+    /// What digests of APOP are made of, as it was in the greeting.
+    timestamp: Option<String>,
     /// What the maildrop is of.
     mailbox: MailboxId,
     /// The message that is being sent.
@@ -67,16 +76,18 @@ struct Session {
 }
 
 impl Session {
-    fn new(context: Context, stream: Stream) -> Session {
+    async fn begin(context: Context, stream: Stream) -> Session {
         let site = context.site();
+        let (wants_apop, login_delay_seconds) = offers(&context).await;
+        let timestamp = if wants_apop { timestamp(&context, &site) } else { None };
         let settings = Settings {
             hostname: site.hostname.to_string(),
             stls: site.tls.is_some(),
             tls: stream.tls().is_some(),
             plaintext_login: site.plaintext_login(stream.peer().ip()),
             channel_binding: site.channel_binding,
-            timestamp: None,
-            login_delay_seconds: 0,
+            timestamp: timestamp.clone(),
+            login_delay_seconds,
         };
         let login_until = context.net.clock().steady() + Duration::from_secs(POP3_LOGIN_SECONDS_MAX);
         Session {
@@ -86,6 +97,8 @@ impl Session {
             server: Server::new(settings),
             authentication: None,
             login: None,
+            held: None,
+            timestamp,
             mailbox: INBOX,
             sending: None,
             login_until,
@@ -114,8 +127,8 @@ impl Session {
                 Want::Login(password) => self.log_in(password).await?,
                 Want::Sasl(input) => self.authenticate(input).await?,
                 Want::Piece { uid, start, bytes } => self.send_piece(uid, start, bytes).await,
-                Want::Apop { .. } => self.answer_verdict(Verdict::Wrong).await,
-                Want::Expunge(uids) => self.expunge(uids).await,
+                Want::Apop { login, digest } => self.judge_digest(&login, digest).await?,
+                Want::Expunge(uids) => self.expunge(uids).await?,
                 Want::StartTls => {
                     (start, end) = (0, 0);
                     self.start_tls().await?;
@@ -152,7 +165,7 @@ impl Session {
                 stopping.asked().await;
                 Ok(Some(0))
             };
-            let (login, stream) = (self.login.as_mut(), self.stream.as_mut());
+            let (login, stream, held) = (self.login.as_mut(), self.stream.as_mut(), self.held.as_ref());
             let stream = stream.ok_or(io::ErrorKind::NotConnected)?;
             let reading = async { stream.read(buffer, wait).await.map(Some) };
             let rung = async {
@@ -162,10 +175,13 @@ impl Session {
                 }
                 Ok(None)
             };
-            let read = smol::future::or(reading, smol::future::or(rung, stopped)).await?;
+            // Said first: what a client sends that has been put out is not heard any more.
+            let read =
+                smol::future::or(put_out(held), smol::future::or(reading, smol::future::or(rung, stopped))).await?;
             if !self.is_welcome().await {
                 return Ok(0);
             }
+            self.note_heard();
             if let Some(read) = read {
                 return Ok(read);
             }
@@ -185,12 +201,24 @@ impl Session {
             return Ok(());
         }
         let mut out = std::mem::take(&mut self.out);
-        self.stream()?.write_all(&out, Duration::from_secs(POP3_WRITE_SECONDS)).await?;
+        let (stream, held) = (self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?, self.held.as_ref());
+        let writing = async { stream.write_all(&out, Duration::from_secs(POP3_WRITE_SECONDS)).await.map(Some) };
+        if smol::future::or(writing, put_out(held)).await?.is_none() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.note_heard();
         out.clear();
         // An idle session keeps no large buffer.
         out.shrink_to(READ_BUFFER_BYTES);
         self.out = out;
         Ok(())
+    }
+
+    /// The client is there.
+    fn note_heard(&self) {
+        if let Some(held) = &self.held {
+            held.heard(self.context.net.clock().steady());
+        }
     }
 
     async fn start_tls(&mut self) -> io::Result<()> {
@@ -232,19 +260,21 @@ impl Session {
         Ok(())
     }
 
+    /// APOP.
+    async fn judge_digest(&mut self, login: &str, digest: [u8; 16]) -> io::Result<()> {
+        let (context, visitor) = (self.context.clone(), self.visitor()?);
+        let timestamp = self.timestamp.clone().unwrap_or_default();
+        let verdict = context.logins.judge_digest(&context, &visitor, login, &timestamp, digest).await;
+        self.answer_verdict(verdict).await;
+        Ok(())
+    }
+
     async fn answer_verdict(&mut self, verdict: Verdict) {
         let answer = match verdict {
-            Verdict::Welcome(who) => match self.open_maildrop(&who).await {
-                Ok(Some(maildrop)) => {
-                    self.login = Some(Standing::new(&self.context, who));
-                    LoginAnswer::Opened { maildrop, login_delay_seconds: 0 }
-                }
-                Ok(None) => LoginAnswer::NotAllowed,
-                Err(trouble) => {
-                    log::error!("event=maildrop-unavailable trouble={trouble:?}");
-                    LoginAnswer::Unavailable
-                }
-            },
+            Verdict::Welcome(who) => self.open_maildrop(who).await.unwrap_or_else(|trouble| {
+                log::error!("event=maildrop-unavailable trouble={trouble:?}");
+                LoginAnswer::Unavailable
+            }),
             Verdict::Wrong => LoginAnswer::Wrong,
             Verdict::NotAllowed => LoginAnswer::NotAllowed,
             Verdict::TooMany => LoginAnswer::TooMany,
@@ -253,14 +283,38 @@ impl Session {
         self.server.answer_login(answer, &mut self.out);
     }
 
-    /// `None`: it may not be read.
-    async fn open_maildrop(&self, who: &Who) -> Result<Option<Maildrop>, Trouble> {
-        let rights = who.access.own_rule(INBOX).unwrap_or(who.access.base);
+    async fn open_maildrop(&mut self, who: Who) -> Result<LoginAnswer, Trouble> {
+        let (mailbox, delay) = (who.collecting.mailbox, who.collecting.login_delay_seconds);
+        let access = who.access.clone();
+        let rights = self.context.store.read(move |snapshot| {
+            let Some(there) = snapshot.mailbox(mailbox)? else { return Ok(None) };
+            let id_of = |name: &str| Ok::<_, Trouble>(snapshot.mailbox_named(name)?.map(|mailbox| mailbox.id));
+            access.on(mailbox, &there.name, id_of).map(Some)
+        });
+        let Some(rights) = rights.await? else { return Ok(LoginAnswer::NoMailbox) };
         if !rights.contains(Rights::READ) {
-            return Ok(None);
+            return Ok(LoginAnswer::NotAllowed);
         }
-        let maildrop = maildrop::open(&self.context.store, self.mailbox).await?;
-        Ok(Some(if rights.contains(Rights::REMOVING) { maildrop } else { maildrop.for_reading() }))
+        let clock = self.context.net.clock().clone();
+        let held = who.device.as_ref().map(|device| self.context.maildrops.enter(device, delay, clock.steady()));
+        let held = match held.transpose() {
+            Ok(held) => held,
+            Err(why) => {
+                log::info!("event=maildrop-refused login={:?} reason={why:?}", who.name());
+                return Ok(match why {
+                    Occupied::InUse => LoginAnswer::InUse,
+                    Occupied::TooSoon(seconds) => LoginAnswer::TooSoon(seconds),
+                });
+            }
+        };
+        let maildrop = maildrop::open(&self.context.store, mailbox).await?;
+        if let Some(held) = &held {
+            held.begun(clock.steady());
+        }
+        (self.held, self.mailbox) = (held, mailbox);
+        self.login = Some(Standing::new(&self.context, who));
+        let maildrop = if rights.contains(Rights::REMOVING) { maildrop } else { maildrop.for_reading() };
+        Ok(LoginAnswer::Opened { maildrop, login_delay_seconds: delay })
     }
 
     async fn send_piece(&mut self, uid: u32, start: u64, bytes: u64) {
@@ -296,14 +350,49 @@ impl Session {
         self.server.answer_piece(Err(piece), &mut self.out);
     }
 
-    async fn expunge(&mut self, uids: Vec<u32>) {
-        let count = uids.len();
-        let which = Expungeable::These(uids.into_iter().map(Uid).collect());
-        let done = self.context.store.apply(Op::Expunge(Expunge { mailbox: self.mailbox, which })).await;
+    /// UPDATE: all of it or nothing.
+    async fn expunge(&mut self, uids: Vec<u32>) -> io::Result<()> {
+        if self.held.as_ref().is_some_and(|held| !held.begin_update()) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let (count, from) = (uids.len(), self.mailbox);
+        let uids = uids.into_iter().map(Uid).collect();
+        let kept = self.login.as_ref().and_then(|login| login.who().collecting.on_delete.goes_to());
+        let op = match kept {
+            Some(to) => Op::Discard { from, uids, to, now: self.context.net.clock().now() },
+            None => Op::Expunge(Expunge { mailbox: from, which: Expungeable::These(uids) }),
+        };
+        let done = self.context.store.apply(op).await;
         match &done {
             Ok(_) => self.counts.deleted = count,
             Err(trouble) => log::error!("event=expunge-failed trouble={trouble:?}"),
         }
         self.server.answer_expunge(done.is_ok(), &mut self.out);
+        Ok(())
     }
+}
+
+/// Whether there is a device that uses APOP, and the longest time that any has to wait between sessions. A store that cannot be
+/// asked offers neither; it lets nobody in either.
+async fn offers(context: &Context) -> (bool, u32) {
+    let devices = context.store.read(|snapshot| snapshot.devices()).await.unwrap_or_default();
+    let devices = devices.iter().filter_map(|credential| credential.device.as_ref());
+    devices.fold((false, 0), |(apop, delay), device| {
+        (apop || device.readable.is_some(), delay.max(device.collecting.login_delay_seconds))
+    })
+}
+
+/// RFC 1939 section 7: never the same twice, whatever the clock says, and nothing that could be foretold.
+fn timestamp(context: &Context, site: &Site) -> Option<String> {
+    let random = context.net.random::<16>().inspect_err(|error| log::error!("event=no-random error={error}")).ok()?;
+    Some(format!("<{:032x}@{}>", u128::from_be_bytes(random), site.hostname))
+}
+
+/// Returns once the session has lost its maildrop to another of the same device.
+async fn put_out<T>(held: Option<&Held>) -> io::Result<Option<T>> {
+    match held {
+        Some(held) => held.put_out().await,
+        None => smol::future::pending().await,
+    }
+    Err(io::ErrorKind::ConnectionAborted.into())
 }

@@ -115,6 +115,7 @@ impl<'a, 't> Draft<'a, 't> {
             Op::CopyWithin { copy, rights } => self.copy_within(copy, rights)?,
             Op::SetFlags(set) => self.set_flags(set)?,
             Op::Expunge(expunge) => self.expunge(expunge)?,
+            Op::Discard { from, uids, to, now } => self.discard(from, uids, to, now)?,
             Op::NoteForms { mailbox, forms } => self.note_forms(mailbox, forms)?,
             Op::CreateMailbox { name, special_use } => self.create_mailbox(&name, special_use)?,
             Op::RenameMailbox { from, to } => self.rename_mailbox(&from, &to)?,
@@ -154,6 +155,9 @@ impl<'a, 't> Draft<'a, 't> {
             Op::RemoveCredential { login } => self.remove_credential(login)?,
             Op::AddDevice(credential) => self.add_device(credential)?,
             Op::SetDeviceAccess { name, access } => self.set_device_access(&name, access)?,
+            Op::SetDeviceCollecting { name, change, forget_readable } => {
+                self.set_device_collecting(&name, change, forget_readable)?
+            }
             Op::SetDeviceRights { name, mailbox, change, rights } => {
                 self.set_device_rights(&name, mailbox, change, rights)?
             }
@@ -489,8 +493,7 @@ impl<'a, 't> Draft<'a, 't> {
         if self.tables.mailboxes.len()? + self.steps.len() as u64 >= MAILBOXES_MAX {
             return Err(Trouble::Refused("too many mailboxes"));
         }
-        let id = MailboxId(self.next_mailbox);
-        let uid_validity = UidValidity(self.next_uid_validity);
+        let (id, uid_validity) = (MailboxId(self.next_mailbox), UidValidity(self.next_uid_validity));
         self.next_mailbox = self.next_mailbox.checked_add(1).ok_or(Trouble::Refused("no mailbox ids left"))?;
         self.next_uid_validity =
             self.next_uid_validity.checked_add(1).ok_or(Trouble::Refused("no UIDVALIDITY left"))?;

@@ -4,6 +4,7 @@
 
 use super::NewBody;
 use crate::mail::access::{Access, Rights};
+use crate::mail::collecting::{Collecting, CollectingChange};
 use crate::mail::credential::Verifier;
 use crate::mail::message::*;
 use crate::wire::address::{Address, ReversePath};
@@ -32,6 +33,18 @@ pub enum Op {
     SetFlags(SetFlags),
     /// EXPUNGE, UID EXPUNGE, POP3 QUIT.
     Expunge(Expunge),
+    /// POP3 QUIT of a device whose deletions are kept: these messages (missing ones are passed over) go to the mailbox with that
+    /// use, which is made when there is none. In that mailbox itself they are expunged.
+    Discard {
+        /// From this mailbox
+        from: MailboxId,
+        /// these messages.
+        uids: Vec<Uid>,
+        /// Trash or Archive.
+        to: SpecialUse,
+        /// Wall clock.
+        now: Timestamp,
+    },
     /// What was found out of messages whose form was not known. Those that are gone are passed over.
     NoteForms {
         /// The mailbox.
@@ -145,6 +158,15 @@ pub enum Op {
         name: String,
         /// All that it may do from now on. Rules about mailboxes that are not there are left out.
         access: Access,
+    },
+    /// Another way for a device to collect its mail by POP3.
+    SetDeviceCollecting {
+        /// Its name.
+        name: String,
+        /// What is to be otherwise. The mailbox must be there, and not be Outbox.
+        change: CollectingChange,
+        /// Its password is not kept readable any more.
+        forget_readable: bool,
     },
     /// Other rights for a device on one mailbox and what is below it (SETACL, RFC 4314 section 3.1).
     SetDeviceRights {
@@ -499,6 +521,10 @@ pub struct Device {
     pub made: Timestamp,
     /// What it may do.
     pub access: Access,
+    /// How it collects mail by POP3.
+    pub collecting: Collecting,
+    /// Its password itself, where the owner has allowed that: APOP cannot do without. Never shown.
+    pub readable: Option<String>,
 }
 
 impl std::fmt::Debug for Device {
@@ -521,7 +547,14 @@ impl Credential {
         Credential {
             login: Credential::device_login(name),
             verifier: Verifier::new(password, owner.salt, owner.iterations),
-            device: Some(Device { name: name.to_owned(), quick_hash, made, access }),
+            device: Some(Device {
+                name: name.to_owned(),
+                quick_hash,
+                made,
+                access,
+                collecting: Collecting::default(),
+                readable: None,
+            }),
         }
     }
 }

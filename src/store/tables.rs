@@ -12,6 +12,7 @@ use super::seal::{SEAL_BYTES, checksum, open_seal, seal};
 use super::{Credential, Device, Trouble};
 use crate::limits::THREAD_GENERATIONS_MAX;
 use crate::mail::access::{Access, Rights};
+use crate::mail::collecting::{Collecting, OnDelete};
 use crate::mail::credential::Verifier;
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::*;
@@ -467,7 +468,7 @@ pub fn encode_credential(credential: &Credential) -> Vec<u8> {
     out.extend_from_slice(stored_key);
     out.extend_from_slice(server_key);
     // A row that ends here is the owner's, as all were before there were devices.
-    if let Some(Device { name, quick_hash, made, access }) = device {
+    if let Some(Device { name, quick_hash, made, access, collecting, readable }) = device {
         put_bytes(&mut out, name.as_bytes());
         out.extend_from_slice(quick_hash);
         put_signed(&mut out, made.0);
@@ -477,6 +478,13 @@ pub fn encode_credential(credential: &Credential) -> Vec<u8> {
         for (mailbox, rights) in &access.rules {
             put_varint(&mut out, mailbox.0.into());
             put_varint(&mut out, rights.bits().into());
+        }
+        // So ends the row of a device that collects as all did before there was a choice.
+        if *collecting != Collecting::default() || readable.is_some() {
+            put_varint(&mut out, collecting.mailbox.0.into());
+            out.push(encode_use(collecting.on_delete.goes_to()));
+            put_varint(&mut out, collecting.login_delay_seconds.into());
+            put_bytes(&mut out, readable.as_deref().unwrap_or_default().as_bytes());
         }
     }
     out
@@ -507,7 +515,22 @@ fn decode_device(decoder: &mut Decoder<'_>) -> Result<Device, Malformed> {
     let sends = decoder.byte()? != 0;
     let base = rights(decoder)?;
     let rules = (0..decoder.count()?).map(|_| Ok((MailboxId(decoder.varint32()?), rights(decoder)?)));
-    Ok(Device { name, quick_hash, made, access: Access { base, rules: rules.collect::<Result<_, _>>()?, sends } })
+    let access = Access { base, rules: rules.collect::<Result<_, _>>()?, sends };
+    let (collecting, readable) = if decoder.is_empty() { Default::default() } else { decode_collecting(decoder)? };
+    Ok(Device { name, quick_hash, made, access, collecting, readable })
+}
+
+fn decode_collecting(decoder: &mut Decoder<'_>) -> Result<(Collecting, Option<String>), Malformed> {
+    let mailbox = MailboxId(decoder.varint32()?);
+    let on_delete = match decode_use(decoder.byte()?)? {
+        None => OnDelete::Delete,
+        Some(SpecialUse::Trash) => OnDelete::Trash,
+        Some(SpecialUse::Archive) => OnDelete::Archive,
+        Some(_) => return Err(Malformed),
+    };
+    let login_delay_seconds = decoder.varint32()?;
+    let readable = Some(decoder.text()?).filter(|secret| !secret.is_empty());
+    Ok((Collecting { mailbox, on_delete, login_delay_seconds }, readable))
 }
 
 #[cfg(test)]
@@ -553,10 +576,21 @@ mod tests {
         assert_eq!(decode_credential(&encode_credential(&credential)), Ok(credential.clone()));
         let rules = vec![(INBOX, Rights::LOOKING), (MailboxId(70_000), Rights::NONE)];
         let access = Access { base: Rights::GRANTABLE, rules, sends: true };
-        let device = Device { name: "Phone".into(), quick_hash: [9; 32], made: Timestamp(-3), access };
-        let with_device = Credential { device: Some(device), ..credential.clone() };
+        let (collecting, readable) = (Collecting::default(), None);
+        let (name, made) = ("Phone".to_owned(), Timestamp(-3));
+        let device = Device { name, quick_hash: [9; 32], made, access, collecting, readable };
+        let with_device = Credential { device: Some(device.clone()), ..credential.clone() };
         let row = encode_credential(&with_device);
         assert_eq!(decode_credential(&row), Ok(with_device));
+        let on_delete = OnDelete::Archive;
+        let collecting = Collecting { mailbox: MailboxId(300), on_delete, login_delay_seconds: 86_400 };
+        for readable in [None, Some("secret".to_owned())] {
+            let device = Some(Device { collecting, readable, ..device.clone() });
+            let collects = Credential { device, ..credential.clone() };
+            let longer = encode_credential(&collects);
+            assert!(longer.starts_with(&row), "rows only grow at their ends");
+            assert_eq!(decode_credential(&longer), Ok(collects));
+        }
         let without = row.get(..encode_credential(&credential).len()).unwrap_or_default();
         assert_eq!(decode_credential(without), Ok(credential), "a row as it was kept before");
     }

@@ -1,17 +1,27 @@
 //! The owner's devices in a dialogue.
 
 use crate::world::{Outcome, World};
-use hauspost::serve::devices::{Grant, NotDone, add, regrant, remove};
+use hauspost::serve::devices::{CollectingWish, Grant, NotDone, add, collect, regrant, remove};
 
 impl World {
-    /// `add NAME RIGHTS [in MAILBOX ...]`, `rights NAME RIGHTS [in MAILBOX ...]`, `remove NAME`.
+    /// `add NAME RIGHTS [in MAILBOX ...]`, `add-apop` likewise, `rights NAME RIGHTS [in MAILBOX ...]`,
+    /// `pop3 NAME WISH ...` (see [`CollectingWish::from_words`]), `remove NAME`.
     pub fn change_device(&mut self, words: &[String]) -> Outcome {
         let context = self.context()?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let ["pop3", name, wish @ ..] = words.as_slice() {
+            let wish =
+                CollectingWish::from_words(wish).ok_or("device pop3 NAME [mailbox=M delete=D delay=S no-apop]")?;
+            let done = self.wait_for(async { collect(&context, name, &wish).await });
+            done?.map_err(|why| format!("device pop3: {why:?}"))?;
+            return self.settle();
+        }
         let (verb, name, rights, mailboxes) = match words.as_slice() {
             ["remove", name] => ("remove", *name, "all", &[][..]),
-            [verb @ ("add" | "rights"), name, rights] => (*verb, *name, *rights, &[][..]),
-            [verb @ ("add" | "rights"), name, rights, "in", mailboxes @ ..] => (*verb, *name, *rights, mailboxes),
+            [verb @ ("add" | "add-apop" | "rights"), name, rights] => (*verb, *name, *rights, &[][..]),
+            [verb @ ("add" | "add-apop" | "rights"), name, rights, "in", mailboxes @ ..] => {
+                (*verb, *name, *rights, mailboxes)
+            }
             _ => return Err("device add NAME RIGHTS [in MAILBOX ...] | rights NAME ... | remove NAME".to_owned()),
         };
         let grant = Grant::parse(rights).ok_or("the rights are all, read, mail, send, or some with commas")?;
@@ -19,7 +29,7 @@ impl World {
         let password = format!("{name}-password");
         let done = self.wait_for(async {
             match verb {
-                "add" => add(&context, name, &password, grant, &mailboxes).await,
+                "add" | "add-apop" => add(&context, name, &password, grant, &mailboxes, verb == "add-apop").await,
                 "rights" => regrant(&context, name, grant, &mailboxes).await,
                 _ => remove(&context, name).await.map_err(NotDone::from),
             }

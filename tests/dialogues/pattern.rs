@@ -1,5 +1,7 @@
 //! Lines as they are shown, and patterns they are held against.
 
+use md5::{Digest, Md5};
+
 /// A received line (without its CRLF) as text: UTF-8 as it is, everything else escaped, so that a pattern can say it.
 pub fn show(line: &[u8]) -> String {
     let mut out = String::new();
@@ -54,11 +56,21 @@ pub fn fill(text: &str, words: &Words) -> Option<String> {
     while let Some((before, after)) = rest.split_once("$(") {
         let (name, after) = after.split_once(')')?;
         out.push_str(before);
-        out.push_str(words.get(name)?);
+        match name.split_once(' ') {
+            Some(("apop", rest)) => out.push_str(&apop(rest, words)?),
+            _ => out.push_str(words.get(name)?),
+        }
         rest = after;
     }
     out.push_str(rest);
     Some(out)
+}
+
+/// `stamp PASSWORD`: what APOP says of a password and the timestamp whose beginning, up to its `>`, was remembered as `stamp`.
+fn apop(asked: &str, words: &Words) -> Option<String> {
+    let (name, password) = asked.split_once(' ')?;
+    let digest: [u8; 16] = Md5::digest(format!("{}>{password}", words.get(name)?)).into();
+    Some(format!("{:032x}", u128::from_be_bytes(digest)))
 }
 
 /// Like [`matches`]; the first `$(name)` that is not known yet stands for any text, and its word, which ends before a

@@ -256,6 +256,7 @@ impl World {
             logins: Arc::default(),
             sent: Arc::default(),
             inquiries: Arc::default(),
+            maildrops: Arc::default(),
             destinations: Arc::default(),
             handling: Arc::default(),
             compressing: Arc::default(),

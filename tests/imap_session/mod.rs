@@ -90,6 +90,7 @@ impl Node {
             logins: Arc::default(),
             sent: Arc::default(),
             inquiries: Arc::default(),
+            maildrops: Arc::default(),
             destinations: Arc::default(),
             compressing: Arc::default(),
             handling: Arc::default(),

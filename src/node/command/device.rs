@@ -1,8 +1,11 @@
 //! The arguments of `hauspost device`.
 
+use crate::limits::POP3_LOGIN_DELAY_SECONDS_MAX;
+use crate::mail::collecting::OnDelete;
 use crate::node::control::client::{self, Whereabouts};
 use crate::node::devices::{DeviceOrder, Wanted, check_wanted};
-use crate::node::failure::Failure;
+use crate::node::failure::{Exit, Failure};
+use crate::serve::devices::CollectingWish;
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
@@ -33,6 +36,7 @@ enum DeviceCommand {
     Add(Add),
     List(List),
     Rights(RightsOf),
+    Pop3(Pop3),
     Remove(Remove),
 }
 
@@ -58,6 +62,9 @@ struct Add {
     /// only this mailbox and what is below it; may be said several times
     #[argh(option)]
     mailbox: Vec<String>,
+    /// let it use APOP of POP3: its password is kept readable then
+    #[argh(switch)]
+    apop: bool,
     /// its name: letters, digits, hyphens, underscores, dots
     #[argh(positional, arg_name = "NAME")]
     name: String,
@@ -99,6 +106,39 @@ struct RightsOf {
     name: String,
 }
 
+/// Say how a device collects its mail by POP3; what is not said stays as it is.
+#[derive(ArgsInfo, FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "pop3",
+    note = "A device sees INBOX and what it deletes is gone, unless you say otherwise here.",
+    example = "{command_name} old-phone --on-delete trash --data /var/lib/hauspost",
+    example = "{command_name} scanner --mailbox Scans --login-delay 60 --data /var/lib/hauspost"
+)]
+struct Pop3 {
+    /// data folder
+    #[argh(option)]
+    data: PathBuf,
+    /// configuration file that `serve` is given, when it is not in the data folder
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the mailbox that it sees
+    #[argh(option)]
+    mailbox: Option<String>,
+    /// what becomes of what it deletes: delete, trash or archive
+    #[argh(option)]
+    on_delete: Option<String>,
+    /// seconds from one session to the next, up to 86400; 0: as often as it likes
+    #[argh(option)]
+    login_delay: Option<u32>,
+    /// no APOP any more: its password is not kept readable
+    #[argh(switch)]
+    no_apop: bool,
+    /// its name
+    #[argh(positional, arg_name = "NAME")]
+    name: String,
+}
+
 /// Remove a device: its password opens nothing any more, and its sessions end.
 #[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "remove")]
@@ -114,6 +154,24 @@ struct Remove {
     name: String,
 }
 
+/// What the options mean.
+fn wish(pop3: &Pop3) -> Result<CollectingWish, Failure> {
+    let refuse = |sentence: &str| Err(Failure::new(Exit::Usage, sentence));
+    let on_delete = match pop3.on_delete.as_deref().map(OnDelete::parse) {
+        Some(None) => return refuse("--on-delete is delete, trash or archive"),
+        known => known.flatten(),
+    };
+    let (login_delay_seconds, forget_readable) = (pop3.login_delay, pop3.no_apop);
+    let wish = CollectingWish { mailbox: pop3.mailbox.clone(), on_delete, login_delay_seconds, forget_readable };
+    if wish == CollectingWish::default() {
+        return refuse("say what is to change: --mailbox, --on-delete, --login-delay or --no-apop");
+    }
+    if login_delay_seconds.is_some_and(|seconds| seconds > POP3_LOGIN_DELAY_SECONDS_MAX) {
+        return refuse("the login delay is at most 86400 seconds");
+    }
+    Ok(wish)
+}
+
 /// Carries out `hauspost device`.
 pub fn run(arguments: &DeviceArguments) -> Result<(), Failure> {
     let wanted = |rights: &str, mailboxes: &[String]| {
@@ -121,9 +179,11 @@ pub fn run(arguments: &DeviceArguments) -> Result<(), Failure> {
         check_wanted(&wanted).map(|_| wanted)
     };
     let (data, config, order) = match &arguments.command {
-        DeviceCommand::Add(Add { data, config, rights, mailbox, name }) => {
-            (data, config, DeviceOrder::Add(name.clone(), wanted(rights, mailbox)?))
+        DeviceCommand::Add(Add { data, config, rights, mailbox, apop, name }) => {
+            let order = DeviceOrder::Add { name: name.clone(), wanted: wanted(rights, mailbox)?, apop: *apop };
+            (data, config, order)
         }
+        DeviceCommand::Pop3(pop3) => (&pop3.data, &pop3.config, DeviceOrder::Pop3(pop3.name.clone(), wish(pop3)?)),
         DeviceCommand::List(List { data, config, json }) => (data, config, DeviceOrder::List { json: *json }),
         DeviceCommand::Rights(RightsOf { data, config, rights, mailbox, name }) => {
             (data, config, DeviceOrder::Rights(name.clone(), wanted(rights, mailbox)?))

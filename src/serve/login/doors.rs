@@ -12,6 +12,7 @@
 use super::{Verdict, unavailable};
 use crate::limits::DEVICES_MAX;
 use crate::mail::access::Access;
+use crate::mail::collecting::Collecting;
 use crate::mail::credential::Verifier;
 use crate::serve::{Context, Site};
 use crate::store::{Credential, Device};
@@ -28,14 +29,16 @@ pub struct Who {
     pub device: Option<String>,
     /// What this login may do.
     pub access: Arc<Access>,
+    /// How it collects mail by POP3.
+    pub collecting: Collecting,
     /// H(ClientKey) of the password: another password is another login.
     stored_key: [u8; 32],
 }
 
 impl Who {
     fn owner(site: &Site, verifier: &Verifier) -> Who {
-        let access = Arc::new(Access::owner());
-        Who { login: site.login.clone(), device: None, access, stored_key: verifier.stored_key }
+        let (access, collecting) = (Arc::new(Access::owner()), Collecting::default());
+        Who { login: site.login.clone(), device: None, access, collecting, stored_key: verifier.stored_key }
     }
 
     fn device(site: &Site, credential: &Credential, device: &Device) -> Who {
@@ -43,6 +46,7 @@ impl Who {
             login: site.login.clone(),
             device: Some(device.name.clone()),
             access: Arc::new(device.access.clone()),
+            collecting: device.collecting,
             stored_key: credential.verifier.stored_key,
         }
     }
@@ -67,6 +71,7 @@ impl Who {
         Ok(same.and_then(|credential| credential.device).map(|device| Who {
             device: Some(device.name),
             access: Arc::new(device.access),
+            collecting: device.collecting,
             ..self.clone()
         }))
     }
@@ -167,6 +172,16 @@ impl Doors {
         }
     }
 
+    /// All devices, each with what is kept of its password.
+    pub fn devices(&self) -> &[(Credential, Device)] {
+        &self.devices
+    }
+
+    /// A device, by a password that was judged elsewhere.
+    pub fn who_is(&self, credential: &Credential, device: &Device) -> Who {
+        Who::device(&self.site, credential, device)
+    }
+
     /// The owner, by the owner's password.
     pub fn who_owns(&self) -> Who {
         Who::owner(&self.site, &self.owner)
@@ -226,7 +241,8 @@ impl Doors {
 }
 
 impl Named {
-    fn means(&self, device: &Device) -> bool {
+    /// Whether the name means this device.
+    pub fn means(&self, device: &Device) -> bool {
         match self {
             Named::Owner => true,
             Named::Device(name) => device.name.eq_ignore_ascii_case(name),

@@ -21,7 +21,7 @@ pub struct Standing {
 pub enum Heeded {
     /// It is as it was.
     Same,
-    /// It has other rights now.
+    /// It has other rights now, or collects otherwise.
     Changed,
     /// The device has been removed, or has another password.
     Gone,
@@ -61,6 +61,7 @@ impl Standing {
         let Some(now) = self.who.renewed(context).await? else { return Ok(Heeded::Gone) };
         self.stale = false;
         let before = std::mem::replace(&mut self.who, now);
-        Ok(if before.access == self.who.access { Heeded::Same } else { Heeded::Changed })
+        let same = before.access == self.who.access && before.collecting == self.who.collecting;
+        Ok(if same { Heeded::Same } else { Heeded::Changed })
     }
 }

@@ -9,7 +9,8 @@ use super::super::{Credential, DEVICE_LOGIN, Device, Done, RightsChange, Trouble
 use super::Draft;
 use crate::limits::{DEVICE_MAILBOXES_MAX, DEVICES_MAX};
 use crate::mail::access::{Access, Rights, is_device_name};
-use crate::mail::message::MailboxId;
+use crate::mail::collecting::CollectingChange;
+use crate::mail::message::{MailboxId, SpecialUse};
 use redb::ReadableTable;
 
 impl Draft<'_, '_> {
@@ -92,6 +93,24 @@ impl Draft<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn set_device_collecting(
+        &mut self,
+        name: &str,
+        change: CollectingChange,
+        forget_readable: bool,
+    ) -> Result<Done, Trouble> {
+        let (credential, device) = self.device(name)?;
+        if let Some(mailbox) = change.mailbox
+            && self.mailbox(mailbox)?.special_use == Some(SpecialUse::Outbox)
+        {
+            return Err(Trouble::Refused("mail in Outbox is not collected: deleting there takes it back"));
+        }
+        let collecting = change.applied_to(device.collecting);
+        let readable = device.readable.clone().filter(|_| !forget_readable);
+        self.save(credential, Device { collecting, readable, ..device });
+        Ok(Done::Applied)
     }
 
     fn save(&mut self, credential: Credential, device: Device) {

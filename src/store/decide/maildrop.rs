@@ -1,12 +1,48 @@
-//! What POP3 finds out of its maildrop.
+//! What POP3 does with its maildrop: deletions that are kept elsewhere, and what it has found out of messages.
 
-use super::super::Done;
-use super::super::Trouble;
 use super::super::step::Step;
+use super::super::{Copy, Done, Expunge, Expungeable, Trouble};
 use super::Draft;
-use crate::mail::message::{Form, MailboxId, Uid};
+use crate::mail::message::{Form, Mailbox, MailboxId, SpecialUse, Uid, UidValidity};
+use crate::wire::date::Timestamp;
+use redb::ReadableTable;
 
 impl Draft<'_, '_> {
+    /// Messages go to the mailbox that has this use now, whatever its name. One that has been deleted is made again: the owner has
+    /// said that nothing is to be lost.
+    pub(super) fn discard(
+        &mut self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: SpecialUse,
+        now: Timestamp,
+    ) -> Result<Done, Trouble> {
+        let to = match self.mailbox_with_use(to)? {
+            Some(mailbox) if mailbox.id == from => {
+                return self.expunge(Expunge { mailbox: from, which: Expungeable::These(uids) });
+            }
+            Some(mailbox) => mailbox.id,
+            None => self.make_again(to)?,
+        };
+        self.copy(Copy { from, uids, to, remove: true, now })
+    }
+
+    /// A mailbox for this use: a new one, by its usual name or, when another mailbox has that, with a number behind it.
+    fn make_again(&mut self, special_use: SpecialUse) -> Result<MailboxId, Trouble> {
+        let usual = if special_use == SpecialUse::Archive { "Archive" } else { "Trash" };
+        let mut name = usual.to_owned();
+        let mut number = 1;
+        while self.tables.names.get(&name[..])?.is_some() {
+            number += 1;
+            name = format!("{usual} {number}");
+        }
+        let uid_validity = UidValidity(self.next_uid_validity);
+        let id = self.create(name.clone(), Some(special_use))?;
+        // The steps that follow in the same Op look for it.
+        self.mailboxes.push(Mailbox { special_use: Some(special_use), ..Mailbox::new(id, &name, uid_validity) });
+        Ok(id)
+    }
+
     pub(super) fn note_forms(&mut self, mailbox: MailboxId, mut forms: Vec<(Uid, Form)>) -> Result<Done, Trouble> {
         forms.sort_unstable_by_key(|(uid, _)| *uid);
         forms.dedup_by_key(|(uid, _)| *uid);
@@ -67,6 +103,42 @@ mod tests {
             rows.iter().map(|row| snapshot.body_form(row.body)).collect::<Result<Vec<_>, _>>()
         }));
         assert_eq!(looked, Ok(wanted.repeat(3)));
+    }
+
+    #[test]
+    fn what_is_discarded_goes_to_the_mailbox_of_that_use_or_to_a_new_one() {
+        let store = Store::in_memory().expect("a store");
+        let apply = |op| block_on(store.apply(op));
+        let named =
+            |name: &'static str| block_on(store.read(move |snapshot| snapshot.mailbox_named(name))).expect("readable");
+        let discard = |from, uid, to| apply(Op::Discard { from, uids: vec![Uid(uid), Uid(99)], to, now: Timestamp(3) });
+        (0..5).for_each(|_| deliver(&store, b"Subject: x\r\n\r\nx", 9));
+        let keyword = Flags { system: SystemFlags::FLAGGED, keywords: vec!["$Mine".into()] };
+        let (change, unchanged_since) = (crate::store::FlagChange::Add, None);
+        let set =
+            crate::store::SetFlags { mailbox: INBOX, uids: vec![Uid(3)], change, flags: keyword, unchanged_since };
+        apply(Op::SetFlags(set)).expect("set");
+        if named("Trash").is_none() {
+            let special_use = Some(SpecialUse::Trash);
+            apply(Op::CreateMailbox { name: "Trash".into(), special_use }).expect("made");
+        }
+        apply(Op::RenameMailbox { from: "Trash".into(), to: "Bin".into() }).expect("renamed");
+        discard(INBOX, 1, SpecialUse::Trash).expect("discarded");
+        assert_eq!(named("Bin").map(|mailbox| mailbox.messages), Some(1));
+        apply(Op::DeleteMailbox { name: "Bin".into() }).expect("deleted");
+        apply(Op::CreateMailbox { name: "Trash".into(), special_use: None }).expect("made");
+        discard(INBOX, 2, SpecialUse::Trash).expect("discarded");
+        discard(INBOX, 3, SpecialUse::Trash).expect("discarded");
+        let made = named("Trash 2").expect("made again");
+        assert_eq!(
+            (made.special_use, made.messages, &made.keywords[..]),
+            (Some(SpecialUse::Trash), 2, &["$Mine".to_owned()][..])
+        );
+        discard(made.id, 1, SpecialUse::Trash).expect("expunged");
+        assert_eq!(named("Trash 2").map(|mailbox| mailbox.messages), Some(1));
+        assert_eq!(named("INBOX").map(|mailbox| mailbox.messages), Some(2));
+        discard(INBOX, 77, SpecialUse::Archive).expect("nothing to do");
+        assert_eq!(block_on(store.read(|snapshot| snapshot.check())), Ok(Vec::new()));
     }
 
     #[test]
