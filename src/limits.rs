@@ -215,15 +215,23 @@ pub const INQUIRY_ANSWERS_MAX: usize = 1024;
 pub const POP3_LINE_BYTES_MAX: usize = 512;
 /// Replies that pile up before they are written out: answers to pipelined commands share packets.
 pub const POP3_REPLIES_BYTES: usize = 16 << 10;
+/// Bytes of headers in ASCII that stand in a message for headers with UTF-8: what one answer to RETR holds of it. Headers of mail have
+/// some kilobytes; a message with more needs a client that takes UTF-8.
+pub const SURROGATE_BYTES_MAX: usize = 128 << 10;
 /// Bytes of a message that RETR asks the store for at once.
 pub const POP3_PIECE_BYTES: u64 = 64 << 10;
 /// The same for TOP, which mostly wants the header.
 pub const POP3_TOP_PIECE_BYTES: u64 = 8 << 10;
+/// Messages that are read ahead for a client that takes one after the other: answers need not wait for the store then.
+pub const POP3_AHEAD_MESSAGES: usize = 16;
+/// Bytes of them that a session holds.
+pub const POP3_AHEAD_BYTES: u64 = 64 << 10;
 /// Messages of a maildrop; the oldest first, the others appear when these are gone. Some 4 bytes each: 1 MB.
 pub const POP3_MESSAGES_MAX: usize = 250_000;
 /// Rows that one read of the store returns while a maildrop is opened, some 72 bytes each.
 pub const POP3_ROWS_PER_READ: usize = 1000;
-/// Bodies that one such read looks into, of messages whose form was never noted: some 100 microseconds each.
+/// Bodies that one such read looks into, of messages whose form was never noted, or that have UTF-8 in their headers: some 100
+/// microseconds each.
 pub const POP3_FORMS_PER_READ: usize = 100;
 /// Commands that cannot be obeyed before the session is ended.
 pub const POP3_ERRORS_MAX: u32 = 20;

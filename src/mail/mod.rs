@@ -28,6 +28,7 @@ pub mod srs;
 pub mod sts;
 pub mod subject;
 pub mod submitted;
+pub mod surrogate;
 pub mod text;
 pub mod thread;
 pub mod tls_policy;

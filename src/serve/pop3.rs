@@ -12,7 +12,8 @@ pub use occupied::Maildrops;
 
 use crate::limits::*;
 use crate::mail::access::Rights;
-use crate::mail::message::{BodyId, INBOX, MailboxId, Uid};
+use crate::mail::message::{INBOX, MailboxId, Uid};
+use crate::mail::surrogate::TooLong;
 use crate::net::Stream;
 use crate::serve::{
     Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, Who, authenticate,
@@ -20,7 +21,9 @@ use crate::serve::{
 use crate::store::{Expunge, Expungeable, Op, Trouble};
 use crate::wire::pop3::{LoginAnswer, NotSent, Piece, Server, Settings, Want};
 use crate::wire::sasl::{Input, Password};
+use maildrop::Sent;
 use occupied::{Held, Occupied};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +47,6 @@ struct Counts {
     deleted: usize,
 }
 
-/// A message that is being sent.
-#[derive(Clone, Copy)]
-struct Sent {
-    uid: u32,
-    body: BodyId,
-    bytes: u64,
-}
-
 struct Session {
     context: Context,
     site: Arc<Site>,
@@ -69,6 +64,8 @@ struct Session {
     mailbox: MailboxId,
     /// The message that is being sent.
     sending: Option<Sent>,
+    /// Messages that were read ahead, whole, by UID; at most [`POP3_AHEAD_BYTES`].
+    ahead: VecDeque<(u32, Vec<u8>)>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     out: Vec<u8>,
@@ -101,6 +98,7 @@ impl Session {
             timestamp,
             mailbox: INBOX,
             sending: None,
+            ahead: VecDeque::new(),
             login_until,
             out: Vec::new(),
             counts: Counts::default(),
@@ -126,7 +124,7 @@ impl Session {
                 Want::Flush => self.flush().await?,
                 Want::Login(password) => self.log_in(password).await?,
                 Want::Sasl(input) => self.authenticate(input).await?,
-                Want::Piece { uid, start, bytes } => self.send_piece(uid, start, bytes).await,
+                Want::Piece { uid, start, bytes, ahead } => self.send_piece(uid, start, bytes, ahead).await,
                 Want::Apop { login, digest } => self.judge_digest(&login, digest).await?,
                 Want::Expunge(uids) => self.expunge(uids).await?,
                 Want::StartTls => {
@@ -307,7 +305,7 @@ impl Session {
                 });
             }
         };
-        let maildrop = maildrop::open(&self.context.store, mailbox).await?;
+        let maildrop = maildrop::open(&self.context.store, mailbox, self.server.is_utf8()).await?;
         if let Some(held) = &held {
             held.begun(clock.steady());
         }
@@ -317,29 +315,32 @@ impl Session {
         Ok(LoginAnswer::Opened { maildrop, login_delay_seconds: delay })
     }
 
-    async fn send_piece(&mut self, uid: u32, start: u64, bytes: u64) {
-        let (mailbox, range) = (self.mailbox, start..start.saturating_add(bytes));
+    async fn send_piece(&mut self, uid: u32, start: u64, bytes: u64, ahead: Vec<u32>) {
+        if start == 0 && self.send_read_ahead(uid) {
+            return;
+        }
+        let place = (self.mailbox, self.server.is_utf8());
         let known = self.sending.take().filter(|sent| start > 0 && sent.uid == uid);
         let read = self.context.store.read(move |snapshot| {
             let sent = match known {
                 Some(sent) => sent,
-                None => {
-                    let row = snapshot.message(mailbox, Uid(uid))?.ok_or(Trouble::NotFound)?;
-                    Sent { uid, body: row.body, bytes: row.bytes }
-                }
+                None => match Sent::find(snapshot, place, uid)? {
+                    Ok(sent) => sent,
+                    Err(TooLong) => return Ok(None),
+                },
             };
-            let mut piece = Vec::new();
-            let read = snapshot.read_body(sent.body, range, &mut piece, None)?;
-            Ok((sent, piece, read))
+            let (piece, is_last) = sent.read(snapshot, start, bytes)?;
+            Ok(Some((sent, piece, is_last, maildrop::read_ahead(snapshot, place, &ahead))))
         });
-        let piece = match &read.await {
-            Ok((sent, bytes, read)) => {
-                let is_last = start.saturating_add(*read) >= sent.bytes;
+        let piece = match read.await {
+            Ok(Some((sent, bytes, is_last, ahead))) => {
                 self.counts.sent += u64::from(start == 0);
-                self.sending = Some(*sent).filter(|_| !is_last);
-                self.server.answer_piece(Ok(Piece { bytes, is_last }), &mut self.out);
+                self.sending = Some(sent).filter(|_| !is_last);
+                self.ahead = ahead.into();
+                self.server.answer_piece(Ok(Piece { bytes: &bytes, is_last }), &mut self.out);
                 return;
             }
+            Ok(None) => NotSent::NeedsUtf8,
             // Somebody else has deleted the message.
             Err(Trouble::NotFound) => NotSent::Gone,
             Err(trouble) => {
@@ -348,6 +349,18 @@ impl Session {
             }
         };
         self.server.answer_piece(Err(piece), &mut self.out);
+    }
+
+    /// Sends a message that was read ahead; those before it were not wanted.
+    fn send_read_ahead(&mut self, uid: u32) -> bool {
+        while let Some((known, bytes)) = self.ahead.pop_front() {
+            if known == uid {
+                self.counts.sent += 1;
+                self.server.answer_piece(Ok(Piece { bytes: &bytes, is_last: true }), &mut self.out);
+                return true;
+            }
+        }
+        false
     }
 
     /// UPDATE: all of it or nothing.

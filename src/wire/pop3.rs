@@ -71,6 +71,8 @@ pub enum Want {
         start: u64,
         /// at most this many.
         bytes: u64,
+        /// Messages that will be asked for next, if the client goes on as it does: may be read ahead.
+        ahead: Vec<u32>,
     },
     /// Delete these UIDs, in one durable change. [`Server::answer_expunge`]
     Expunge(Vec<u32>),
@@ -154,6 +156,8 @@ pub struct Server {
     line: LineFramer,
     language: Language,
     utf8: bool,
+    /// Index of the message that was asked for last.
+    last_sent: Option<usize>,
     errors: u32,
     logins_failed: u32,
 }
@@ -167,6 +171,7 @@ impl Server {
             line: LineFramer::default(),
             language: Language::Default,
             utf8: false,
+            last_sent: None,
             errors: 0,
             logins_failed: 0,
         }
@@ -198,7 +203,7 @@ impl Server {
                     self.close_with(&texts::INTERNAL_ERROR, out);
                 }
                 State::Listing { .. } => self.list_on(out),
-                State::Sending(_, sending) => return (used, sending.want()),
+                State::Sending(maildrop, sending) => return (used, sending.want(maildrop)),
                 State::Authorization { .. } | State::AwaitSasl | State::Transaction(_) => {
                     let bound = match self.state {
                         State::AwaitSasl => SASL_LINE_BYTES_MAX,

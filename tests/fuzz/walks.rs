@@ -315,7 +315,8 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Outcome> {
                 };
                 server.answer_login(answer, &mut out);
             }
-            pop3::Want::Piece { uid, start, bytes } => {
+            pop3::Want::Piece { uid, start, bytes, ahead } => {
+                assert!(ahead.is_sorted() && ahead.iter().all(|next| (uid + 1..20).contains(next)));
                 assert!((1..20).contains(&uid) && start <= MESSAGE.len() as u64 && bytes > 0);
                 let rest = &MESSAGE[start as usize..];
                 let piece = &rest[..rest.len().min(1 + dice.roll(bytes) as usize)];

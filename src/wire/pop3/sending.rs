@@ -2,8 +2,8 @@
 
 use super::dots::DotStuffer;
 use super::texts::{self, Text};
-use super::{Message, Want};
-use crate::limits::{POP3_PIECE_BYTES, POP3_TOP_PIECE_BYTES};
+use super::{Maildrop, Message, Want};
+use crate::limits::{POP3_AHEAD_MESSAGES, POP3_PIECE_BYTES, POP3_TOP_PIECE_BYTES};
 
 /// Octets of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,14 @@ pub(super) struct Sending {
     /// TOP: how many lines of the body are left to send.
     lines_left: Option<u64>,
     in_header: bool,
+    /// From which index on messages will be asked for.
+    ahead: Option<usize>,
     dots: DotStuffer,
 }
 
 impl Sending {
-    pub(super) fn new(message: Message, lines_left: Option<u64>) -> Sending {
-        Sending { message, next: 0, lines_left, in_header: true, dots: DotStuffer::default() }
+    pub(super) fn new(message: Message, lines_left: Option<u64>, ahead: Option<usize>) -> Sending {
+        Sending { message, next: 0, lines_left, in_header: true, ahead, dots: DotStuffer::default() }
     }
 
     pub(super) fn message(&self) -> Message {
@@ -66,9 +68,11 @@ impl Sending {
         if self.lines_left.is_some() { texts::TOP_FOLLOWS } else { texts::OCTETS }
     }
 
-    pub(super) fn want(&self) -> Want {
+    pub(super) fn want(&self, maildrop: &Maildrop) -> Want {
         let bytes = if self.lines_left.is_some() { POP3_TOP_PIECE_BYTES } else { POP3_PIECE_BYTES };
-        Want::Piece { uid: self.message.uid, start: self.next, bytes }
+        let next = self.ahead.filter(|_| !self.has_begun()).map(|next| maildrop.messages_from(next));
+        let ahead = next.into_iter().flatten().take(POP3_AHEAD_MESSAGES).map(|message| message.uid).collect();
+        Want::Piece { uid: self.message.uid, start: self.next, bytes, ahead }
     }
 
     /// Sends a piece; whether the message is finished.

@@ -79,7 +79,7 @@ impl Fake {
                         let answer = if right { self.opened() } else { LoginAnswer::Wrong };
                         server.answer_login(answer, &mut out);
                     }
-                    Want::Piece { uid, start, bytes } => {
+                    Want::Piece { uid, start, bytes, .. } => {
                         let body = self.bodies[uid as usize / 10 - 1];
                         // As little as the store may give at a time.
                         let end = body.len().min((start + bytes.min(3)) as usize);
@@ -375,4 +375,26 @@ fn capabilities_say_what_holds_for_whom() {
     {
         assert!([&before, &after].iter().all(|told| told.contains(&format!("\r\n{always}\r\n"))), "{always}");
     }
+}
+
+#[test]
+fn who_takes_one_after_the_other_is_read_ahead_for() {
+    let mut server = Server::new(PLAIN);
+    let mut out = Vec::new();
+    server.step(LOGIN.as_bytes(), &mut out);
+    let mut maildrop = Maildrop::new(1, 100);
+    (1..=100).for_each(|uid| assert!(maildrop.push(Message { uid, bytes: 1 })));
+    server.answer_login(LoginAnswer::Opened { maildrop, login_delay_seconds: 0 }, &mut out);
+    let mut ahead_of = |line: &str| match server.step(line.as_bytes(), &mut out).1 {
+        Want::Piece { ahead, .. } => {
+            server.answer_piece(Ok(Piece { bytes: b"x", is_last: true }), &mut out);
+            (ahead.first().copied(), ahead.len())
+        }
+        want => panic!("{want:?}"),
+    };
+    assert_eq!(ahead_of("RETR 1\r\n"), (None, 0));
+    assert_eq!(ahead_of("DELE 1\r\nRETR 2\r\n"), (Some(3), POP3_AHEAD_MESSAGES));
+    assert_eq!(ahead_of("TOP 3 0\r\n"), (None, 0));
+    assert_eq!(ahead_of("RETR 99\r\n"), (None, 0));
+    assert_eq!(ahead_of("RETR 100\r\n"), (None, 0));
 }

@@ -39,13 +39,13 @@ impl Server {
                 maildrop.write_line(index, message, verb == Verb::Uidl, out);
             }
             (Verb::Retr, Some(number)) => {
-                let (_, message) = maildrop.find(number)?;
-                self.send(message, None);
+                let (index, message) = maildrop.find(number)?;
+                self.send(index, message, None);
             }
             (Verb::Top, Some(number)) => {
-                let (_, message) = maildrop.find(number)?;
+                let (index, message) = maildrop.find(number)?;
                 let lines = words.next().and_then(command::parse_number).ok_or(texts::HOW_MANY_LINES)?;
-                self.send(message, Some(lines));
+                self.send(index, message, Some(lines));
             }
             (Verb::Dele, Some(number)) => {
                 let (index, message) = maildrop.find(number)?;
@@ -77,9 +77,13 @@ impl Server {
         self.state = State::Transaction(std::mem::take(maildrop));
     }
 
-    fn send(&mut self, message: Message, lines_left: Option<u64>) {
+    fn send(&mut self, index: usize, message: Message, lines_left: Option<u64>) {
         let State::Transaction(maildrop) = &mut self.state else { return };
-        self.state = State::Sending(std::mem::take(maildrop), Sending::new(message, lines_left));
+        let before = self.last_sent.replace(index);
+        // One after the other: so a client goes on that has done it twice.
+        let goes_on = lines_left.is_none() && index.checked_sub(1) == before && before.is_some();
+        let sending = Sending::new(message, lines_left, goes_on.then_some(index + 1));
+        self.state = State::Sending(std::mem::take(maildrop), sending);
     }
 
     /// Answers [`Want::Piece`]. That a message cannot be sent is an error reply before its first octet; later only a lost connection
