@@ -302,7 +302,7 @@ fn pop3_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Outcome> {
                 let answer = match dice.roll(10) {
                     0 => pop3::LoginAnswer::Wrong,
                     1 => pop3::LoginAnswer::Unavailable,
-                    2 => pop3::LoginAnswer::Challenge("Y2hhbGxlbmdl".into()),
+                    2 if !is_apop => pop3::LoginAnswer::Challenge("Y2hhbGxlbmdl".into()),
                     3 => pop3::LoginAnswer::Refused(SaslTrouble::Malformed),
                     4 => pop3::LoginAnswer::InUse,
                     5 => pop3::LoginAnswer::TooSoon(dice.roll(100)),

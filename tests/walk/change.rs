@@ -1,6 +1,7 @@
 //! What can be asked of the store, in a form that can be kept and asked again, and the bodies that come in with it.
 
 use hauspost::mail::access::{Access, Rights};
+use hauspost::mail::collecting::CollectingChange;
 use hauspost::mail::index::{BodyIndex, MessageIdHash};
 use hauspost::mail::message::*;
 use hauspost::store::*;
@@ -157,6 +158,17 @@ pub enum Change {
         change: RightsChange,
         rights: Rights,
     },
+    SetDeviceCollecting {
+        name: String,
+        change: CollectingChange,
+        forget_readable: bool,
+    },
+    Discard {
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: SpecialUse,
+        now: Timestamp,
+    },
     SetSetting {
         key: String,
         value: Option<Vec<u8>>,
@@ -266,6 +278,10 @@ impl Change {
             Change::SetDeviceRights { name, mailbox, change, rights } => {
                 Op::SetDeviceRights { name, mailbox, change, rights }
             }
+            Change::SetDeviceCollecting { name, change, forget_readable } => {
+                Op::SetDeviceCollecting { name, change, forget_readable }
+            }
+            Change::Discard { from, uids, to, now } => Op::Discard { from, uids, to, now },
             Change::SetSetting { key, value } => Op::SetSetting { key, value },
             Change::MakeSetting { key, value } => Op::MakeSetting { key, value },
         }

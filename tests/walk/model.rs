@@ -317,11 +317,7 @@ impl Model {
                 self.credentials.remove(&login.to_lowercase()).ok_or(Refusal::NotFound)?;
                 applied
             }
-            Change::AddDevice(credential) => self.add_device(credential),
-            Change::SetDeviceAccess { name, access } => self.set_device_access(name, access),
-            Change::SetDeviceRights { name, mailbox, change, rights } => {
-                self.set_device_rights(name, mailbox.0, *change, *rights)
-            }
+            Change::Discard { from, uids, to, now } => self.discard(*from, uids, *to, *now),
             Change::SetSetting { key, value } => {
                 match value {
                     Some(value) => self.settings.insert(key.clone(), value.clone()),
@@ -333,6 +329,7 @@ impl Model {
                 self.settings.entry(key.clone()).or_insert_with(|| value.clone());
                 applied
             }
+            of_a_device => self.change_device(of_a_device),
         }
     }
 

@@ -5,7 +5,58 @@ use super::*;
 use hauspost::mail::access::{Access, Rights};
 
 impl Model {
-    pub(super) fn add_device(&mut self, credential: &Credential) -> Result<Answer, Refusal> {
+    pub(super) fn change_device(&mut self, change: &Change) -> Result<Answer, Refusal> {
+        match change {
+            Change::AddDevice(credential) => self.add_device(credential),
+            Change::SetDeviceAccess { name, access } => self.set_device_access(name, access),
+            Change::SetDeviceRights { name, mailbox, change, rights } => {
+                self.set_device_rights(name, mailbox.0, *change, *rights)
+            }
+            Change::SetDeviceCollecting { name, change, forget_readable } => {
+                self.device(name)?;
+                if let Some(mailbox) = change.mailbox {
+                    self.folder(mailbox.0)?;
+                    if mailbox.0 == self.outbox() {
+                        return Err(Refusal::Refused);
+                    }
+                }
+                let device = self.device(name)?;
+                device.collecting = change.applied_to(device.collecting);
+                device.readable.take_if(|_| *forget_readable);
+                Ok(Answer::Done(Done::Applied))
+            }
+            other => panic!("not about devices: {other:?}"),
+        }
+    }
+
+    /// What POP3 deletes and the owner keeps.
+    pub(super) fn discard(
+        &mut self,
+        from: MailboxId,
+        uids: &[Uid],
+        to: SpecialUse,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        self.folder(from.0)?;
+        let known = self.folders.iter().find(|(_, folder)| folder.special_use == Some(to)).map(|(id, _)| *id);
+        let to = match known {
+            Some(id) if id == from.0 => {
+                return self.expunge(&Expunge { mailbox: from, which: Expungeable::These(uids.to_vec()) });
+            }
+            Some(id) => id,
+            None => {
+                let usual = if to == SpecialUse::Trash { "Trash" } else { "Archive" };
+                let names = (2..).map(|number| format!("{usual} {number}"));
+                let mut free = [usual.to_owned()].into_iter().chain(names).filter(|name| self.id_of(name).is_none());
+                let name = free.next().expect("a name");
+                drop(free);
+                self.create(&name, Some(to))
+            }
+        };
+        self.copy(&Copy { from, uids: uids.to_vec(), to: MailboxId(to), remove: true, now })
+    }
+
+    fn add_device(&mut self, credential: &Credential) -> Result<Answer, Refusal> {
         let login = credential.login.to_lowercase();
         if self.credentials.contains_key(&login) {
             return Err(Refusal::Exists);
@@ -16,13 +67,13 @@ impl Model {
         Ok(Answer::Done(Done::Applied))
     }
 
-    pub(super) fn set_device_access(&mut self, name: &str, access: &Access) -> Result<Answer, Refusal> {
+    fn set_device_access(&mut self, name: &str, access: &Access) -> Result<Answer, Refusal> {
         let access = self.granted(access.clone());
         self.device(name)?.access = access;
         Ok(Answer::Done(Done::Applied))
     }
 
-    pub(super) fn set_device_rights(
+    fn set_device_rights(
         &mut self,
         name: &str,
         mailbox: u32,
