@@ -61,9 +61,9 @@
 //! - Bodies are cut every 32 KiB of input and their compressed chunks lie end to end in rows that end where redb's pages
 //!   end: a body begins in what the one before it has left of a page, whatever compresses, and a chunk is still read alone.
 //! - A header of up to [`limits::BODY_PLAIN_HEADER_BYTES_MAX`] is kept as it is: most of the time that listing a mailbox by header
-//!   fields took went into Huffman codes used for a few hundred letters. A file of mail grows by a twentieth.
+//!   fields took went into Huffman codes used for a few hundred letters. A file of mail grows by a tenth.
 //! - A session that compresses sends these chunks as they lie, between runs of its own text: fetching all bodies over TLS with
-//!   COMPRESS costs a twentieth of the CPU time of a server that deflates, and half of what sending them plain costs.
+//!   COMPRESS costs a tenth of the CPU time of a server that deflates, and less than sending them plain.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
 //! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
 //!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.
