@@ -230,11 +230,7 @@ impl Snapshot {
         let Some(first) = row.chunks.first() else { return Ok(false) };
         let before = out.len();
         self.read_own((body, &row), 0..first.bytes.into(), out, None)?;
-        // A chunk that is kept as it is holds the header and nothing else.
-        let end = match first.is_plain_header(&self.compressed.borrow()) {
-            true => Some(first.bytes as usize),
-            false => header_end(out.get(before..).unwrap_or_default()),
-        };
+        let end = header_end(out.get(before..).unwrap_or_default());
         out.truncate(before + end.unwrap_or_default());
         Ok(end.is_some())
     }
