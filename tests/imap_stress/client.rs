@@ -397,7 +397,7 @@ impl Client {
             self.selected = Some(belief);
             doing.uid_validity = doing.opening.uid_validity;
         }
-        let (condstore, qresync) = (self.condstore, self.qresync);
+        let (condstore, qresync, early_news) = (self.condstore, self.qresync, self.must_name_uids());
         if row.by_uid != self.uid_only {
             return Err("a message is named in the other way".to_owned());
         }
@@ -421,9 +421,14 @@ impl Client {
             && !doing.answered.contains(&handle)
             && (at >= doing.last_answer || !doing.certain || matches!(doing.order, Order::Store { .. }))
             && doing.wants(row, condstore);
+        let message = &belief.messages[at];
+        let is_same = condstore && (message.modseq, &message.flags) == (row.modseq, &row.flags);
         if is_answer {
             doing.answered.insert(handle);
             doing.last_answer = at;
+            if early_news && told::is_news(row, condstore) && !(is_same && message.by == By::News) {
+                doing.doubtful.insert(handle);
+            }
             if let Order::Store { silent: true, since: Some(_), change, flags, .. } = &doing.order {
                 let message = &mut belief.messages[at];
                 message.flags = match (change, &message.flags) {
@@ -439,13 +444,11 @@ impl Client {
             if row.bytes.is_some() || row.body.is_some() {
                 return Err("more than was asked for".to_owned());
             }
-            let message = &belief.messages[at];
             let opens = matches!(doing.order, Order::Select { .. });
-            if condstore
-                && !opens
-                && message.by == By::News
-                && (message.modseq, &message.flags) == (row.modseq, &row.flags)
-            {
+            let is_needless = is_same && !opens;
+            // News may have come before the command was read: one of those rows was the answer then.
+            let is_answered = is_needless && doing.wants(row, condstore) && doing.doubtful.remove(&handle);
+            if is_needless && message.by == By::News && !is_answered {
                 return Err("told once more, and nothing has changed".to_owned());
             }
         }

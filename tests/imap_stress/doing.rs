@@ -15,6 +15,8 @@ pub struct Doing {
     pub certain: bool,
     pub answered: BTreeSet<u64>,
     pub last_answer: usize,
+    /// Those of the answered of which the row may have been news, from before the command was read: the answer may still come.
+    pub doubtful: BTreeSet<u64>,
     /// It must be refused as one that the grammar does not allow now.
     pub must_be_bad: bool,
     /// Nothing can be stored: NO is to be expected.
@@ -74,6 +76,7 @@ impl Doing {
             certain: true,
             answered: BTreeSet::new(),
             last_answer: 0,
+            doubtful: BTreeSet::new(),
             must_be_bad: false,
             read_only: false,
             uid_only: false,

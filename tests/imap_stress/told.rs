@@ -14,6 +14,11 @@ pub(super) fn is_arrival(row: &Row, items: &Items, modseqs: bool) -> bool {
         && has(items.subject, row.body.is_some())
 }
 
+/// Whether a row has the shape of news about flags.
+pub(super) fn is_news(row: &Row, condstore: bool) -> bool {
+    row.flags.is_some() && row.modseq.is_some() == condstore && row.bytes.is_none() && row.body.is_none()
+}
+
 impl Client {
     /// What is to be told of the selected mailbox between commands.
     pub fn selected_wish(&self) -> Option<&SelectedWish> {
