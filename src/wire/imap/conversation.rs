@@ -418,12 +418,13 @@ impl Conversation {
         announced: Option<Announced>,
     ) -> Parsed<Option<Judged>> {
         let Some((verb, uid)) = grammar::append_verb(verb, cursor) else { return Ok(None) };
-        if verb == Verb::Replace && matches!(self.state, State::Selected { read_only: true }) {
-            return Err(READ_ONLY);
-        }
+        // What the grammar forbids is refused before what the mailbox forbids, as with all other commands.
         let Some(append) = grammar::append_head(verb, uid, cursor, tag)? else {
             return if announced.is_some() { Ok(None) } else { Err(Trouble::Bad("A string is missing")) };
         };
+        if verb == Verb::Replace && matches!(self.state, State::Selected { read_only: true }) {
+            return Err(READ_ONLY);
+        }
         let mut place = Place::new(&append, self.terms.append_bytes_max);
         let (pieces, ends) = grammar::append_pieces(cursor, &mut place, announced)?;
         Ok((ends != Ends::Line)
