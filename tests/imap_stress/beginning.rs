@@ -26,11 +26,12 @@ impl Client {
             if let (false, Some(elsewhere)) = (self.condstore, &mut self.elsewhere) {
                 elsewhere.begin_modseqs();
             }
+            doing.may_lack_modseqs = !self.condstore && self.must_name_uids();
             self.condstore = true;
         }
         match doing.order {
             Order::Enable("QRESYNC") => self.qresync = true,
-            Order::Enable("UIDONLY") => self.uid_only = true,
+            Order::Enable("UIDONLY") => self.begin_uid_only(),
             _ => {}
         }
         self.begin_notify(&mut doing);
@@ -42,7 +43,13 @@ impl Client {
             doing.read_only = belief.read_only;
             doing.saved = belief.uids(&Set::saved(true), self.saved.as_ref());
             if let Order::CancelUpdate(tag) = &doing.order {
-                doing.must_be_bad |= !self.kept.contains_key(tag);
+                // From here on nothing is told of it, not even that a message of it goes (RFC 5267 section 4.3.5).
+                let early_news = self.crowded && tells_unasked;
+                match self.kept.get_mut(tag) {
+                    Some(kept) if early_news => kept.is_ending = true,
+                    Some(_) => drop(self.kept.remove(tag)),
+                    None => doing.must_be_bad = true,
+                }
             }
             if let Some(set) = doing.order.set() {
                 let (mut targets, mut certain) = belief.targets(set, self.saved.as_ref());
@@ -79,6 +86,17 @@ impl Client {
             }
         }
         self.doing = Some(doing);
+    }
+
+    fn begin_uid_only(&mut self) {
+        if std::mem::replace(&mut self.uid_only, true) {
+            return;
+        }
+        let Some(belief) = &mut self.selected else { return };
+        belief.forget_numbers();
+        let named = |handle: &u64| belief.find(*handle).is_none_or(|message| message.uid.is_some());
+        self.saved = self.saved.take().filter(|saved| saved.iter().all(named));
+        self.kept.values_mut().for_each(Kept::forget_handles);
     }
 
     /// From now on what is told is told by this wish; what was told by the one before may still come.

@@ -124,6 +124,13 @@ impl Belief {
         Some(Memory { uid_validity, modseq, messages, says_uids: false, says_pairs: Vec::new() })
     }
 
+    /// There are only UIDs from here on: what was known by a number alone cannot be said of any message any more.
+    pub fn forget_numbers(&mut self) {
+        for message in self.messages.iter_mut().filter(|message| message.uid.is_none()) {
+            (message.flags, message.modseq, message.bytes, message.by) = (None, None, None, By::Asking);
+        }
+    }
+
     pub fn find(&self, handle: u64) -> Option<&Message> {
         self.messages.iter().find(|message| message.handle == handle)
     }
@@ -140,7 +147,11 @@ impl Belief {
             let len = self.len();
             return (numbered.filter(|(_, seq)| set.has(*seq, len)).map(|(message, _)| message.handle).collect(), true);
         }
-        let largest = self.messages.last().and_then(|last| last.uid);
+        let largest = match self.uid_only {
+            // Those of which nothing is known have no place. If one of them is larger, a set that ends with `*` means less.
+            true => self.messages.iter().rev().find_map(|message| message.uid),
+            false => self.messages.last().and_then(|last| last.uid),
+        };
         let certain = self.messages.iter().all(|message| message.uid.is_some());
         let has = |message: &Message| match message.uid {
             Some(uid) => set.has(uid, largest.unwrap_or(u32::MAX)),

@@ -363,7 +363,9 @@ impl Client {
             Code::Word(word) if opens && word == "MAILBOXID" => {}
             Code::PermanentFlags(_) => {}
             Code::HighestModSeq(modseq) if opens => opening.highest = Some(modseq),
-            Code::HighestModSeq(modseq) if self.condstore => doing.highest = Some(modseq),
+            Code::HighestModSeq(modseq) if self.condstore => {
+                (doing.highest, doing.may_lack_modseqs) = (Some(modseq), false);
+            }
             Code::UidValidity(number) if opens => opening.uid_validity = Some(number),
             Code::UidNext(number) if opens => opening.uid_next = Some(number),
             Code::Unseen(number) if opens => opening.unseen = Some(number),
@@ -403,6 +405,8 @@ impl Client {
         }
         let fetch = self.selected_wish().and_then(|wish| wish.fetch);
         let is_between = matches!(doing.order, Order::Between) && self.doing.is_none();
+        doing.may_lack_modseqs &= row.modseq.is_none();
+        let may_lack_modseq = self.doing.as_ref().unwrap_or(doing).may_lack_modseqs;
         let belief = self.belief()?;
         if is_between && condstore && row.modseq.is_none() {
             return Err("news without a modseq".to_owned());
@@ -422,7 +426,7 @@ impl Client {
             && (at >= doing.last_answer || !doing.certain || matches!(doing.order, Order::Store { .. }))
             && doing.wants(row, condstore);
         let message = &belief.messages[at];
-        let is_same = condstore && (message.modseq, &message.flags) == (row.modseq, &row.flags);
+        let is_same = row.modseq.is_some() && (message.modseq, &message.flags) == (row.modseq, &row.flags);
         if is_answer {
             doing.answered.insert(handle);
             doing.last_answer = at;
@@ -438,7 +442,8 @@ impl Client {
                 };
             }
         } else {
-            if row.flags.is_none() || row.modseq.is_some() != condstore || (qresync && row.uid.is_none()) {
+            let told_modseq = row.modseq.is_some() == condstore || may_lack_modseq;
+            if row.flags.is_none() || !told_modseq || (qresync && row.uid.is_none()) {
                 return Err("news without all that it should tell".to_owned());
             }
             if row.bytes.is_some() || row.body.is_some() {

@@ -17,6 +17,8 @@ pub struct Doing {
     pub last_answer: usize,
     /// Those of the answered of which the row may have been news, from before the command was read: the answer may still come.
     pub doubtful: BTreeSet<u64>,
+    /// It turns modseqs on, and news from before it was read comes without.
+    pub may_lack_modseqs: bool,
     /// It must be refused as one that the grammar does not allow now.
     pub must_be_bad: bool,
     /// Nothing can be stored: NO is to be expected.
@@ -77,6 +79,7 @@ impl Doing {
             answered: BTreeSet::new(),
             last_answer: 0,
             doubtful: BTreeSet::new(),
+            may_lack_modseqs: false,
             must_be_bad: false,
             read_only: false,
             uid_only: false,

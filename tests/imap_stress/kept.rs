@@ -15,6 +15,8 @@ pub struct Kept {
     key: Option<Key>,
     /// UIDs, or handles of messages; `None`: not known.
     holds: Option<BTreeSet<u64>>,
+    /// CANCELUPDATE was sent and may have been read: what changes may be told or not.
+    pub is_ending: bool,
 }
 
 impl Kept {
@@ -22,7 +24,7 @@ impl Kept {
     pub fn new(belief: &Belief, uid: bool, key: &Key, saved: Option<&BTreeSet<u64>>, found: Option<&Ranges>) -> Kept {
         let key = key.settled(&|set: &Set| belief.uids(set, saved));
         let holds = found.and_then(|found| named(belief, uid, found));
-        Kept { uid, key, holds }
+        Kept { uid, key, holds, is_ending: false }
     }
 
     /// ADDTO and REMOVEFROM.
@@ -50,7 +52,9 @@ impl Kept {
     /// A message goes, and it must have left the result before. `uid` 0: not known.
     pub fn check_gone(&self, uid: u32, handle: Option<u64>) -> Result<(), String> {
         let named = if self.uid { Some(u64::from(uid)) } else { handle };
-        match named.is_some_and(|named| self.holds.as_ref().is_some_and(|holds| holds.contains(&named))) {
+        match !self.is_ending
+            && named.is_some_and(|named| self.holds.as_ref().is_some_and(|holds| holds.contains(&named)))
+        {
             true => Err("a message that goes is still in a result".to_owned()),
             false => Ok(()),
         }

@@ -218,11 +218,8 @@ impl Run {
             done.iter().try_for_each(|done| self.keep(done))?;
         }
         self.clients[at].drop_connection();
-        self.node.settle();
-        (0..self.clients.len()).try_for_each(|at| {
-            self.clients[at].read()?;
-            self.clients[at].listen()
-        })
+        self.quiet(&[])?;
+        Ok(())
     }
 
     /// Runs until everything that was asked is answered and heard; hands on the ended commands of `actors`.
