@@ -35,7 +35,7 @@ impl Node {
     fn start(twin: Arc<Twin>, disk: Arc<MemoryDisk>, folder: tempfile::TempDir, hostname: &str) -> Node {
         let net = twin.net();
         let store = Store::open_on(disk.clone(), Options { reopen_after: Duration::ZERO, ..Options::new("") }).unwrap();
-        let certificates = Certificates::of_this_machine(&Folder(folder.path().to_owned()));
+        let certificates = Certificates::new(&Folder(folder.path().to_owned()), Vec::new());
         let text = format!("hostname = \"{hostname}\"\naddresses = [\"{OWNER}\"]\ndomains = [\"home.test\"]\n");
         let settings = configuration::parse("test", &text).unwrap();
         let bare = site::make_site(&settings, folder.path(), &net).unwrap();

@@ -1,7 +1,7 @@
 //! The certificates of a node: those in files that the configuration names, or those that the store keeps.
 //!
 //! Receives a site as the configuration makes it; hands on one with TLS, and does so again while the node runs: every hour, and when a
-//! file that the configuration names changes. The data folder gets copies for everybody to read: `ca.pem`, which devices may trust, and
+//! file that the configuration names changes. The data folder gets copies for everybody to read: `ca.pem` (`cert.pem` of a trial), which devices may trust, and
 //! `tls.pem`, which the server shows.
 
 use crate::limits::{CERTIFICATE_CHECK_SECONDS, CERTIFICATE_FIRST_CHECK_SECONDS, CERTIFICATE_FIRST_CHECKS};
@@ -13,13 +13,15 @@ use crate::serve::{Context, Site};
 use crate::store::{Store, Trouble};
 use nix::ifaddrs::getifaddrs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Sees to the certificates of one node.
 #[derive(Clone, Debug)]
 pub struct Certificates {
+    /// The file that devices may trust.
+    trusted: PathBuf,
     folder: Folder,
     /// Addresses that services listen on.
     listen: Vec<IpAddr>,
@@ -30,12 +32,17 @@ pub struct Certificates {
 impl Certificates {
     /// Of a node that its network can reach.
     pub fn new(folder: &Folder, listen: Vec<IpAddr>) -> Certificates {
-        Certificates { folder: folder.clone(), listen, in_its_network: true }
+        Certificates { trusted: folder.authority(), folder: folder.clone(), listen, in_its_network: true }
     }
 
-    /// Of a node that only this machine can reach.
+    /// Of a node that only this machine can reach. Nobody puts a certificate into its folder: `cert.pem` there is the one to trust.
     pub fn of_this_machine(folder: &Folder) -> Certificates {
-        Certificates { folder: folder.clone(), listen: Vec::new(), in_its_network: false }
+        Certificates {
+            trusted: folder.certificate(),
+            folder: folder.clone(),
+            listen: Vec::new(),
+            in_its_network: false,
+        }
     }
 
     /// The site with TLS. One that has it from files stays as it is.
@@ -50,7 +57,7 @@ impl Certificates {
     }
 
     fn publish(&self, kept: &Kept) -> Result<(), Failure> {
-        write_when_new(&self.folder.authority(), &kept.authorities_pem())?;
+        write_when_new(&self.trusted, &kept.authorities_pem())?;
         write_when_new(&self.folder.shown(), &kept.shown_pem())
     }
 

@@ -79,7 +79,8 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
 
 /// The certificate and key of the configuration as sessions use them. `None`: neither is there, and the node has its own.
 fn read_tls(certificate: &Path, key: &Path, net: &Net) -> Result<Option<Arc<tls::ServerTls>>, Failure> {
-    if !certificate.exists() && !key.exists() {
+    // A trial names no files.
+    if !certificate.is_file() && !key.is_file() {
         return Ok(None);
     }
     let pem = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);

@@ -24,7 +24,7 @@ use crate::wire::address::Domain;
 use async_signal::Signals;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The owner of a trial node.
 const ADDRESS: &str = "me@home.test";
@@ -152,6 +152,7 @@ pub fn settings() -> Result<Settings, Failure> {
     settings.hostname = Domain::new(HOSTNAME);
     settings.addresses = parse_address(ADDRESS).into_iter().collect();
     settings.plaintext_login_on_loopback = true;
+    (settings.tls_cert, settings.tls_key) = (PathBuf::new(), PathBuf::new());
     settings.sessions = SESSIONS;
     settings.sessions_per_peer = SESSIONS;
     Ok(settings)
@@ -202,7 +203,7 @@ Hauspost {version} is running, for this machine only. Ctrl-C ends it.
   IMAP         localhost, port {imaps} with TLS, or {imap} without
   POP3         localhost, port {pop3s} with TLS, or {pop3} without
   sending      localhost, port {submissions} with TLS, or {submission} without
-  certificate  trust {certificate}
+  certificate  {certificate} (the server's own: trust it)
   mail is in   {data}{kept}
 
 Send a message in, as another mail server would:
@@ -215,7 +216,7 @@ See what waits to be sent:
   hauspost queue list --data {data}
 ",
         version = env!("CARGO_PKG_VERSION"),
-        certificate = folder.authority().display(),
+        certificate = folder.certificate().display(),
         mx = port(25),
         imap = port(143),
         imaps = port(993),

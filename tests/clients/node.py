@@ -70,7 +70,7 @@ class Node:
 
     @property
     def certificate(self):
-        return os.path.join(self.data, "ca.pem")
+        return os.path.join(self.data, "cert.pem")
 
     def log_text(self):
         with open(os.path.join(self.folder, "log"), errors="replace") as f:

@@ -68,8 +68,8 @@ fn a_damaged_folder_is_saved_into_a_new_one() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&out), 0o700);
     assert_eq!(mode(&out.join("hauspost.redb")), 0o600);
-    assert_eq!((mode(&out.join("dkim-try1.pem")), mode(&out.join("ca.pem"))), (0o600, 0o644));
-    let trusted = |folder: &Path| std::fs::read(folder.join("ca.pem")).unwrap();
+    assert_eq!((mode(&out.join("dkim-try1.pem")), mode(&out.join("cert.pem"))), (0o600, 0o644));
+    let trusted = |folder: &Path| std::fs::read(folder.join("cert.pem")).unwrap();
     assert_eq!(trusted(&out), trusted(&data));
 
     let node = Node::try_in(&out);
