@@ -397,8 +397,8 @@ pub const KEYS: &[Key] = &[
         "tls.cert",
         r#""cert.pem""#,
         "Certificate chain in PEM form, beside this file unless the path is absolute. It is read again when it\n\
-         changes. Where neither it nor its key is there, the node has the certificates that `hauspost tls import` brought\n\
-         in, and makes its own.",
+         changes. Where neither it nor its key is there, the node has the certificates that `hauspost tls import`\n\
+         brought in, and makes its own.",
         Slot::Path(|s| &mut s.tls_cert),
     ),
     key("tls.key", r#""key.pem""#, "Its private key in PEM form.", Slot::Path(|s| &mut s.tls_key)),

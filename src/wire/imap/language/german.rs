@@ -225,6 +225,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("a device has rights of its own on too many mailboxes", "Ein Gerät hat eigene Rechte an zu vielen Ordnern"),
     ("a mailbox cannot move into itself", "Ein Ordner kann nicht in sich selbst verschoben werden"),
     ("another mailbox has that special use", "Ein anderer Ordner hat diese besondere Aufgabe"),
+    ("mail in Outbox is not collected: deleting there takes it back", "Aus dem Postausgang wird nicht abgeholt: Löschen nimmt dort zurück"),
     ("no UIDVALIDITY left", "Es ist keine UIDVALIDITY mehr frei"),
     ("no mailbox ids left", "Es sind keine Nummern für Ordner mehr frei"),
     ("the annotation is not well formed", "Die Anmerkung ist nicht wohlgeformt"),
