@@ -35,6 +35,8 @@ def free_base():
 class Node:
     """`hauspost try` in a folder of its own."""
 
+    TRUSTED = "cert.pem"
+
     def __init__(self, *options):
         self.folder = tempfile.mkdtemp(prefix="hauspost-clients-")
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -70,7 +72,8 @@ class Node:
 
     @property
     def certificate(self):
-        return os.path.join(self.data, "cert.pem")
+        """What its clients trust."""
+        return os.path.join(self.data, self.TRUSTED)
 
     def log_text(self):
         with open(os.path.join(self.folder, "log"), errors="replace") as f:
@@ -130,6 +133,8 @@ class Node:
 
 class ServedNode(Node):
     """`hauspost init` and `hauspost serve` in a folder of its own, with lines of configuration: {table: text}."""
+
+    TRUSTED = "ca.pem"
 
     def __init__(self, **tables):
         self.tables = tables
