@@ -9,12 +9,12 @@ mod server;
 
 use super::Clock;
 use super::dane::{DaneVerifier, NoMatch, associate};
-use crate::limits::{CERTIFICATE_BACKDATED_DAYS, CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
+use crate::limits::{CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
 use crate::mail::tls_policy::{Dane, TlsResult, Tlsa};
 use ::ring::digest;
-pub use authority::{Authority, Names, Serial, to_pem};
+pub use authority::{Authority, Names, Serial, pem_block, to_pem};
 pub use facts::{CertificateFacts, covers, read_facts};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -24,7 +24,6 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use server::{Identity, Protocol, ServerTls, server_config};
 use std::io;
 use std::sync::Arc;
-use time::OffsetDateTime;
 
 /// The hash of the signature on a certificate, SHA-256 where that is weaker (RFC 5929 section 4.1). `None`: the signature has
 /// none of its own (Ed25519), or names it where this does not look (RSASSA-PSS).
@@ -178,14 +177,12 @@ pub struct SelfSigned {
 pub fn self_signed(names: &[String], clock: &Clock) -> Result<SelfSigned, String> {
     let first = names.first().ok_or("a certificate needs at least one name")?;
     let mut params = CertificateParams::new(names).map_err(|error| format!("a name cannot be used: {error}"))?;
-    let now = OffsetDateTime::from_unix_timestamp(clock.now().seconds()).map_err(|error| error.to_string())?;
-    params.not_before = now.saturating_sub(time::Duration::days(CERTIFICATE_BACKDATED_DAYS));
-    params.not_after = params.not_before.saturating_add(time::Duration::days(CERTIFICATE_VALID_DAYS));
+    (params.not_before, params.not_after) = authority::validity(clock.now(), CERTIFICATE_VALID_DAYS)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, first.as_str());
     params.use_authority_key_identifier_extension = false;
     params.insert_extended_key_usage(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
+    let key = authority::make_key()?;
     let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
     Ok(SelfSigned { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
 }
@@ -345,7 +342,7 @@ mod tests {
         for bytes in [&[][..], &[0x30], &[0x30, 0x80], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0], &[0x30, 2, 0x30, 0]] {
             assert!(signature_hash(bytes).is_none());
         }
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let certificate = CertificateParams::new(names()).unwrap().self_signed(&key).unwrap();
         assert!(signature_hash(certificate.der()).is_none());
     }

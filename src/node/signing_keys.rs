@@ -6,14 +6,13 @@
 
 use crate::mail::dkim::{Algorithm, Key};
 use crate::net::Net;
+use crate::net::tls::pem_block;
 use crate::node::command::{Dkim, print};
 use crate::node::configuration::read_file;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, write_new_file};
 use crate::node::settings::Settings;
 use crate::node::site::read_signing_key;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
 use rsa::rand_core::{CryptoRng, Error, RngCore};
@@ -55,7 +54,7 @@ pub fn make_key(folder: &Folder, selector: &str, algorithm: Algorithm, net: &Net
             made.to_pkcs8_der().map_err(|e| failed(e.to_string()))?.as_bytes().to_vec()
         }
     };
-    let pem = encode_pem(&der);
+    let pem = pem_block("PRIVATE KEY", &der);
     let key = Key::from_pem(selector, pem.as_bytes()).map_err(|why| Failure::new(Exit::Usage, why))?;
     let path = folder.signing_key(selector);
     write_new_file(&path, pem.as_bytes(), 0o600)?;
@@ -135,12 +134,6 @@ fn tell(folder: &Folder, settings: &Settings, key: &Key) -> String {
         let _ = writeln!(text, "  3. {sentence}");
     }
     text
-}
-
-fn encode_pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let lines = text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
-    format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", lines.collect::<String>())
 }
 
 /// Random bytes without an end from 32 of the system: the search for primes cannot be told that there are no more. SHA-256 of

@@ -12,7 +12,7 @@ use crate::node::log::recent;
 use crate::node::owner::in_store;
 use crate::serve::certificates::{Standing, standing};
 use crate::serve::devices;
-use crate::serve::queue::{read_page, read_time};
+use crate::serve::queue::{read_ids, read_time};
 use crate::store::{Credential, Device, DiskCounts, Space, Trouble};
 use crate::wire::date::Timestamp;
 use std::fmt::Write;
@@ -123,10 +123,14 @@ async fn look_at_queue(errand: &Errand) -> Result<Queue, Trouble> {
     // A clock behind would say that mail has waited for less than no time.
     let now = read_time(&errand.context).await?;
     loop {
-        let page = read_page(&errand.context, after).await?;
-        let Some(last) = page.last() else { return Ok(queue) };
-        after = last.id;
-        for entry in page.into_iter().filter_map(|listed| listed.entry.ok()) {
+        let ids = read_ids(&errand.context, after).await?;
+        let Some(last) = ids.last() else { return Ok(queue) };
+        after = *last;
+        let read = errand.context.store.read(move |snapshot| {
+            // One that is damaged is for `hauspost queue` to show.
+            Ok(ids.into_iter().filter_map(|id| snapshot.queue_entry(id).ok()?).collect::<Vec<_>>())
+        });
+        for entry in read.await? {
             match entry.held {
                 true => queue.held += 1,
                 false => queue.waiting += 1,

@@ -202,13 +202,11 @@ async fn reload(
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
     }
-    let read = match read() {
-        Ok(Read { site, watched }) => {
-            certificates.complete(&context.store, &context.net, site).await.map(|site| (site, watched))
-        }
-        Err(failure) => Err(failure),
+    let read = async {
+        let Read { site, watched } = read()?;
+        Ok::<_, Failure>((certificates.complete(&context.store, &context.net, site).await?, watched))
     };
-    let watched = match read {
+    let watched = match read.await {
         Ok((site, watched)) => {
             put_in_force(context, site);
             log::info!("event=reloaded");

@@ -11,7 +11,7 @@ use crate::net::tls::{Authority, CertificateFacts, Identity, Names, Serial, Serv
 use crate::serve::{Letter, Site};
 use crate::store::{Op, Store, Trouble};
 use crate::wire::date::{Timestamp, encode_utc};
-use policy::{Turn, believed, facts_of, is_due, turn, warning};
+use policy::{Turn, believed, is_due, turn, warning};
 use rustls_pki_types::CertificateDer;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -134,21 +134,18 @@ pub async fn imported(store: &Store) -> Result<Vec<(String, Identity)>, Trouble>
 /// # Errors
 /// What the store says.
 pub async fn warn_of_ends(store: &Store, net: &Net, site: &Site) -> Result<(), Trouble> {
-    let Some(tls) = &site.tls else { return Ok(()) };
     let now = net.clock().now();
     let mark = |facts: &CertificateFacts| -> String {
         let bytes = facts.sha256.iter().take(8).map(|byte| format!("{byte:02x}"));
         format!("{WARNED}{}", bytes.collect::<String>())
     };
-    let shown = tls.facts();
+    let is_brought = |one: &Standing| matches!(one.origin, Origin::File | Origin::Imported(_));
+    let brought: Vec<_> = standing(store, site).await?.into_iter().filter(is_brought).map(|one| one.facts).collect();
     let old = store.read(|snapshot| snapshot.settings_under(WARNED, CERTIFICATES_IMPORTED_MAX)).await?;
-    for (key, _) in old.into_iter().filter(|(key, _)| !shown.iter().any(|facts| mark(facts) == *key)) {
+    for (key, _) in old.into_iter().filter(|(key, _)| !brought.iter().any(|facts| mark(facts) == *key)) {
         store.apply(Op::SetSetting { key, value: None }).await?;
     }
-    for facts in shown {
-        if is_own(store, &facts).await? {
-            continue;
-        }
+    for facts in brought {
         let key = mark(&facts);
         let asked = key.clone();
         let told = store.read(move |snapshot| snapshot.setting(&asked)).await?;
@@ -175,15 +172,9 @@ async fn tell(store: &Store, net: &Net, site: &Site, subject: &str, text: &str) 
     Letter { hostname: &site.hostname, address, subject, text }.deliver(store, net).await
 }
 
-async fn is_own(store: &Store, facts: &CertificateFacts) -> Result<bool, Trouble> {
-    for setting in [AUTHORITY, AUTHORITY_NEXT] {
-        let text = store.read(move |snapshot| snapshot.setting(setting)).await?;
-        let authority = text.and_then(|text| Authority::from_pem(&text).ok());
-        if authority.is_some_and(|authority| authority.facts().subject == facts.issuer) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// A setting of that name.
+async fn read_setting(store: &Store, setting: &'static str) -> Result<Option<Vec<u8>>, Trouble> {
+    store.read(move |snapshot| snapshot.setting(setting)).await
 }
 
 /// Makes what is missing.
@@ -206,10 +197,6 @@ impl<'a> Maker<'a> {
         self.net.random().map_err(|error| Trouble::Failed(error.to_string()))
     }
 
-    async fn read(&self, setting: &'static str) -> Result<Option<Vec<u8>>, Trouble> {
-        self.store.read(move |snapshot| snapshot.setting(setting)).await
-    }
-
     async fn keep(&self, setting: &str, value: Option<String>) -> Result<(), Trouble> {
         let value = value.map(String::into_bytes);
         self.store.apply(Op::SetSetting { key: setting.to_owned(), value }).await.map(drop)
@@ -217,7 +204,7 @@ impl<'a> Maker<'a> {
 
     /// One that cannot be read is as good as none: without it no device could connect.
     async fn read_authority(&self, setting: &'static str) -> Result<Option<Authority>, Trouble> {
-        let Some(text) = self.read(setting).await? else { return Ok(None) };
+        let Some(text) = read_setting(self.store, setting).await? else { return Ok(None) };
         let read = Authority::from_pem(&text);
         Ok(read.map_err(|why| log::error!("event=authority-unreadable key={setting} reason={why:?}")).ok())
     }
@@ -259,11 +246,9 @@ impl<'a> Maker<'a> {
 
     /// The server's certificate by this authority, made anew where that is due; `None`: it may vouch for none of the names.
     async fn server(&self, authority: &Authority, setting: &'static str) -> Result<Option<Identity>, Trouble> {
-        let text = self.read(setting).await?;
+        let text = read_setting(self.store, setting).await?;
         let kept = text.and_then(|text| Identity::from_bundle(&text).ok());
-        let due = |kept: &Identity| {
-            facts_of(&kept.chain).is_none_or(|facts| is_due(&facts, authority, &self.names, self.now))
-        };
+        let due = |kept: &Identity| kept.facts().is_none_or(|facts| is_due(&facts, authority, &self.names, self.now));
         let key = match kept {
             Some(kept) if !due(&kept) => return Ok(Some(kept)),
             kept => kept.map(|kept| kept.key),
@@ -273,7 +258,7 @@ impl<'a> Maker<'a> {
         }
         let issued = authority.issue(&self.names, key.as_ref(), self.serial()?, self.now).map_err(Trouble::Failed)?;
         self.keep(setting, Some(issued.to_pem())).await?;
-        let names = facts_of(&issued.chain).map(|facts| facts.names.join(" ")).unwrap_or_default();
+        let names = issued.facts().map(|facts| facts.names.join(" ")).unwrap_or_default();
         log::info!("event=certificate-made names={names:?}");
         Ok(Some(issued))
     }
@@ -336,12 +321,12 @@ pub async fn standing(store: &Store, site: &Site) -> Result<Vec<Standing>, Troub
         all.extend(identity.chain.first().and_then(|own| Standing::new(Origin::Imported(name), own)));
     }
     for (setting, origin) in [(SERVER, Origin::Own), (SERVER_NEXT, Origin::OwnNext)] {
-        let text = store.read(move |snapshot| snapshot.setting(setting)).await?;
+        let text = read_setting(store, setting).await?;
         let identity = text.and_then(|text| Identity::from_bundle(&text).ok());
         all.extend(identity.and_then(|identity| Standing::new(origin, identity.chain.first()?)));
     }
     for (setting, origin) in [(AUTHORITY, Origin::Authority), (AUTHORITY_NEXT, Origin::AuthorityNext)] {
-        let text = store.read(move |snapshot| snapshot.setting(setting)).await?;
+        let text = read_setting(store, setting).await?;
         let authority = text.and_then(|text| Authority::from_pem(&text).ok());
         all.extend(authority.and_then(|authority| Standing::new(origin, authority.certificate())));
     }
@@ -354,7 +339,7 @@ pub async fn standing(store: &Store, site: &Site) -> Result<Vec<Standing>, Troub
 /// `Refused` when there are [`CERTIFICATES_IMPORTED_MAX`] others, and what the store says.
 pub async fn bring(store: &Store, identity: Identity) -> Result<String, Trouble> {
     let unreadable = || Trouble::Failed("the certificate cannot be read".to_owned());
-    let facts = identity.chain.first().and_then(|own| read_facts(own).ok()).ok_or_else(unreadable)?;
+    let facts = identity.facts().ok_or_else(unreadable)?;
     let name = facts.names.into_iter().next().ok_or_else(unreadable)?;
     let there = imported(store).await?;
     if there.len() >= CERTIFICATES_IMPORTED_MAX && !there.iter().any(|(other, _)| *other == name) {

@@ -124,10 +124,7 @@ impl Authority {
 
     /// Whether it may vouch for this host.
     pub fn may_name(&self, host: &str) -> bool {
-        let below = |domain: &String| {
-            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        self.domains.iter().any(below)
+        self.domains.iter().any(|domain| is_within_domain(host, domain))
     }
 
     /// Whether it may vouch for this address.
@@ -202,12 +199,17 @@ impl Authority {
 }
 
 impl Identity {
+    /// What its own certificate says; `None`: it cannot be read.
+    pub fn facts(&self) -> Option<CertificateFacts> {
+        read_facts(self.chain.first()?).ok()
+    }
+
     /// As it is kept: PEM text with the private key.
     pub fn to_pem(&self) -> String {
         let mut text = match &self.key {
-            PrivateKeyDer::Pkcs8(key) => block("PRIVATE KEY", key.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(key) => block("RSA PRIVATE KEY", key.secret_pkcs1_der()),
-            PrivateKeyDer::Sec1(key) => block("EC PRIVATE KEY", key.secret_sec1_der()),
+            PrivateKeyDer::Pkcs8(key) => pem_block("PRIVATE KEY", key.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(key) => pem_block("RSA PRIVATE KEY", key.secret_pkcs1_der()),
+            PrivateKeyDer::Sec1(key) => pem_block("EC PRIVATE KEY", key.secret_sec1_der()),
             // Not yet known to this program: never read either.
             _ => String::new(),
         };
@@ -224,7 +226,7 @@ impl Identity {
     }
 }
 
-fn make_key() -> Result<KeyPair, String> {
+pub(super) fn make_key() -> Result<KeyPair, String> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())
 }
 
@@ -241,8 +243,7 @@ fn params_of(title: &str, constraints: NameConstraints) -> CertificateParams {
 fn constraints(names: &Names) -> NameConstraints {
     let mut domains: Vec<String> = Vec::new();
     for name in names.domains.iter().chain(&names.hosts) {
-        let below = |domain: &String| name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        if !domains.contains(name) && !domains.iter().any(below) {
+        if !domains.iter().any(|domain| is_within_domain(name, domain)) {
             domains.push(name.clone());
         }
     }
@@ -290,6 +291,11 @@ fn network(bytes: &[u8]) -> Option<CidrSubnet> {
     }
 }
 
+/// It is the domain, or below it.
+fn is_within_domain(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 fn is_within(networks: &[CidrSubnet], address: IpAddr) -> bool {
     networks.iter().any(|network| match (network, address) {
         (CidrSubnet::V4(base, mask), IpAddr::V4(address)) => matches(base, mask, &address.octets()),
@@ -303,7 +309,7 @@ fn matches(base: &[u8], mask: &[u8], address: &[u8]) -> bool {
 }
 
 /// From some days before now on.
-fn validity(now: Timestamp, days: i64) -> Result<(OffsetDateTime, OffsetDateTime), String> {
+pub(super) fn validity(now: Timestamp, days: i64) -> Result<(OffsetDateTime, OffsetDateTime), String> {
     let from = from_timestamp(now)?.saturating_sub(Duration::days(CERTIFICATE_BACKDATED_DAYS));
     Ok((from, from.saturating_add(Duration::days(days))))
 }
@@ -322,10 +328,11 @@ fn positive(mut serial: Serial) -> Serial {
 
 /// A certificate as PEM text (RFC 7468 section 5).
 pub fn to_pem(certificate: &CertificateDer<'_>) -> String {
-    block("CERTIFICATE", certificate)
+    pem_block("CERTIFICATE", certificate)
 }
 
-fn block(label: &str, bytes: &[u8]) -> String {
+/// Bytes under a label as PEM text.
+pub fn pem_block(label: &str, bytes: &[u8]) -> String {
     use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line));

@@ -1,7 +1,7 @@
 //! When a certificate or an authority is made anew, and when the owner hears of it. Pure: times and facts in, decisions out.
 
 use crate::limits::{AUTHORITY_ANNOUNCED_DAYS, AUTHORITY_OVERLAP_DAYS};
-use crate::net::tls::{Authority, CertificateFacts, Names, read_facts};
+use crate::net::tls::{Authority, CertificateFacts, Names};
 use crate::wire::date::Timestamp;
 use std::time::Duration;
 
@@ -67,11 +67,6 @@ pub fn warning(until: Timestamp, told: Option<u32>, now: Timestamp) -> Option<u3
     told.is_none_or(|told| due < told).then_some(due)
 }
 
-/// What is read of the first certificate of a chain.
-pub fn facts_of(chain: &[rustls_pki_types::CertificateDer<'static>]) -> Option<CertificateFacts> {
-    read_facts(chain.first()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +93,7 @@ mod tests {
         let own = names(&["mail.home.test"]);
         let authority = Authority::make(&own, [1; 16], VIRTUAL_START).unwrap();
         let issued = authority.issue(&own, None, [2; 16], VIRTUAL_START).unwrap();
-        let facts = facts_of(&issued.chain).unwrap();
+        let facts = issued.facts().unwrap();
         let due = |names: &Names, now| is_due(&facts, &authority, names, now);
         assert!(!due(&own, VIRTUAL_START) && !due(&own, later(250)));
         assert!(due(&own, later(260)) && due(&own, later(500)));
@@ -112,7 +107,7 @@ mod tests {
         assert!(is_due(&facts, &other, &own, VIRTUAL_START));
         // At the end of the authority nothing lasts longer, however often it is made.
         let last = authority.issue(&own, None, [2; 16], later(3500)).unwrap();
-        assert!(!is_due(&facts_of(&last.chain).unwrap(), &authority, &own, later(3640)));
+        assert!(!is_due(&last.facts().unwrap(), &authority, &own, later(3640)));
     }
 
     #[test]
