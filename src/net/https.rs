@@ -6,7 +6,7 @@
 use super::{Net, Stream};
 use crate::limits::{HTTPS_CONNECT_SECONDS, HTTPS_SECONDS_MAX, READ_BUFFER_BYTES};
 use crate::wire::address::Domain;
-use crate::wire::http::{Answer, Method, Reading, encode_request};
+use crate::wire::http::client::{Answer, Method, Reading, encode_request};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

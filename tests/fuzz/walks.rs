@@ -9,7 +9,7 @@ use hauspost::mail::index::Indexer;
 use hauspost::mail::sts;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
-use hauspost::wire::http;
+use hauspost::wire::http::client as http;
 use hauspost::wire::imap::{Code, Command, Conversation, Out, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::sasl::{ChannelBindings, SaslTrouble};

@@ -15,7 +15,7 @@ use crate::serve::Site;
 use crate::store::Op;
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
-use crate::wire::http::Method;
+use crate::wire::http::client::Method;
 use smol::lock::{Mutex, Semaphore};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

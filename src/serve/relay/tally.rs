@@ -15,7 +15,7 @@ use crate::serve::{Intake, Site, sign_message};
 use crate::store::{Enqueue, Op, Outgoing, Recipient, Trouble};
 use crate::wire::address::{Address, Domain, ReversePath};
 use crate::wire::date::Timestamp;
-use crate::wire::http::Method;
+use crate::wire::http::client::Method;
 use crate::wire::smtp::MailParameters;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
