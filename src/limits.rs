@@ -14,6 +14,10 @@ mod tls;
 
 pub use tls::*;
 
+mod web;
+
+pub use web::*;
+
 mod relay;
 
 pub use relay::*;

@@ -175,6 +175,22 @@ fn a_policy_is_read_whatever_a_web_server_says() {
 }
 
 #[test]
+fn requests_are_read_whatever_a_browser_says() {
+    let fields = "Host: home.test:443\r\nAccept-Language: de;q=0.5, en\r\nConnection: keep-alive\r\n";
+    let seeds = [
+        format!("GET /d/x?lang=de HTTP/1.1\r\n{fields}\r\nHEAD / HTTP/1.0\r\n\r\n").into_bytes(),
+        format!("POST /a HTTP/1.1\r\n{fields}Content-Length: 12\r\n\r\nGET / HTTP/1GET /b HTTP/1.1\r\n{fields}\r\n")
+            .into_bytes(),
+        format!("POST /a HTTP/1.1\r\n{fields}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").into_bytes(),
+    ];
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for _ in 0..RUNS {
+        let dice = (chance.below(1 << 32) as u32).to_le_bytes();
+        walks::request(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
+    }
+}
+
+#[test]
 fn the_facts_of_a_message_do_not_depend_on_how_it_arrives() {
     search("message", &["mail"], RUNS, walks::message);
 }

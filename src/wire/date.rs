@@ -122,6 +122,14 @@ pub fn encode_utc(at: Timestamp) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1)
 }
 
+/// Formats a time as HTTP has it (RFC 9110 section 5.6.7): `Tue, 01 Jul 2003 10:52:37 GMT`.
+pub fn encode_http_date(at: Timestamp) -> String {
+    let civil = Civil::of(DateTime { seconds: at.seconds(), zone_minutes: 0 });
+    let (weekday, month) = (WEEKDAYS[civil.weekday % 7], MONTHS[civil.month % 12]);
+    let Civil { year, day, hour, minute, second, .. } = civil;
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
 /// Formats an IMAP `date-time` without its quotes (RFC 3501 section 9): ` 1-Jul-2003 10:52:37 +0200`.
 pub fn encode_internal_date(date: DateTime) -> String {
     let Civil { year, month, day, hour, minute, second, .. } = Civil::of(date);

@@ -10,6 +10,7 @@ use hauspost::mail::sts;
 use hauspost::wire::address::{Address, Domain, ReversePath};
 use hauspost::wire::date::Timestamp;
 use hauspost::wire::http::client as http;
+use hauspost::wire::http::request::{self, Method};
 use hauspost::wire::imap::{Code, Command, Conversation, Out, Status, Step, Terms, response};
 use hauspost::wire::pop3;
 use hauspost::wire::sasl::{ChannelBindings, SaslTrouble};
@@ -252,6 +253,36 @@ fn web_walk(seed: &[u8], input: &[u8], reads: Reads) -> Option<Outcome> {
         return Some(Outcome { said: format!("{answer:?} {policy:?}").into_bytes(), commands: Vec::new() });
     };
     Some(Outcome { said: format!("{breach:?}").into_bytes(), commands: Vec::new() })
+}
+
+/// What a browser asks the pages for.
+pub fn request(data: &[u8]) {
+    every_way(data, |seed, input, reads| {
+        let mut cut = Dice::new(seed);
+        let (mut reading, mut requests, mut at) = (request::Reading::default(), Vec::new(), 0);
+        loop {
+            match reading.step() {
+                Ok(request::Want::Answer(request)) => {
+                    assert!(request.path.starts_with('/') && (request.host.is_some() || !request.goes_on));
+                    assert!(request.content.is_empty() || request.method == Method::Post);
+                    assert!(request.content.len() <= WEB_CONTENT_BYTES_MAX);
+                    requests.push(format!("{request:?}\n"));
+                }
+                Ok(_) if at == input.len() => break,
+                Ok(_) => {
+                    let piece = read(input, at, reads, &mut cut);
+                    reading.receive(piece);
+                    at += piece.len();
+                }
+                Err(status) => {
+                    assert_eq!(reading.step(), Err(status), "a refusal stands");
+                    requests.push(format!("{status:?}"));
+                    break;
+                }
+            }
+        }
+        Some(Outcome { said: requests.concat().into_bytes(), commands: Vec::new() })
+    });
 }
 
 /// The POP3 server, with a maildrop of messages that have dots and lines of all kinds.
