@@ -1,13 +1,13 @@
 //! The node's own certificates over years, on a virtual clock: made once, renewed in time, followed by others, never surprising a device.
 
-use hauspost::net::tls::{self, Identity, ServerTls};
+use hauspost::net::tls::{self, Identity, SelfSigned, ServerTls};
 use hauspost::net::twin::Twin;
 use hauspost::net::{Net, Stream, VIRTUAL_START};
 use hauspost::node::certificates::Certificates;
 use hauspost::node::folder::Folder;
 use hauspost::node::{configuration, site, supervise};
 use hauspost::serve::Context;
-use hauspost::store::{MemoryDisk, Op, Options, Store};
+use hauspost::store::{MemoryDisk, Options, Store};
 use smol::block_on;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -80,6 +80,20 @@ impl Node {
 
     fn is_trusted(&self, trusted: &[u8], host: &str) -> bool {
         self.connect(trusted, host).is_ok()
+    }
+
+    /// The owner brings a certificate for a name.
+    fn bring(&self, name: &str) -> SelfSigned {
+        let own = tls::self_signed(&[name.to_owned()], self.net.clock()).unwrap();
+        let identity = Identity::from_pem(own.certificate_pem.as_bytes(), own.key_pem.as_bytes()).unwrap();
+        block_on(hauspost::serve::certificates::bring(&self.context.store, identity)).unwrap();
+        block_on(self.certificates.look(&self.context));
+        own
+    }
+
+    /// The certificate that stands first in `tls.pem`.
+    fn shown(&self) -> Vec<u8> {
+        first_of(&std::fs::read(self.folder.path().join("tls.pem")).unwrap())
     }
 
     fn letters(&self) -> u32 {
@@ -175,20 +189,32 @@ fn a_board_whose_clock_was_never_set_serves_at_once_and_after_it_is() {
     assert!(node.is_trusted(&node.authority(), "mail.home.test"));
 }
 
+/// The certificate of another host was shown to clients that ask for no name, and published for TLSA records.
+#[test]
+fn what_the_owner_brings_for_another_name_is_shown_under_that_alone() {
+    let node = Node::new();
+    let (trusted, shown) = (node.authority(), node.shown());
+    let other = node.bring("imap.home.test");
+    assert!(node.is_trusted(other.certificate_pem.as_bytes(), "imap.home.test"));
+    // A client that connects to an address asks for no name (RFC 6066 section 3).
+    for host in ["mail.home.test", "127.0.0.1"] {
+        assert!(node.is_trusted(&trusted, host), "{host}");
+    }
+    assert_eq!(node.shown(), shown);
+    // Brought later, and last in order; the hostname's all the same.
+    let own = node.bring("mail.home.test");
+    assert_eq!(node.shown(), own.certificate_pem.replace("\r\n", "\n").into_bytes());
+}
+
 #[test]
 fn what_the_owner_brings_is_shown_for_its_names_and_its_end_is_told() {
     let node = Node::new();
     let trusted = node.authority();
-    let own = tls::self_signed(&["mail.home.test".to_owned()], node.net.clock()).unwrap();
-    let identity = Identity::from_pem(own.certificate_pem.as_bytes(), own.key_pem.as_bytes()).unwrap();
-    let value = Some(identity.to_pem().into_bytes());
-    block_on(node.context.store.apply(Op::SetSetting { key: "tls/imported/mail.home.test".into(), value })).unwrap();
-    block_on(node.certificates.look(&node.context));
+    let own = node.bring("mail.home.test");
     assert!(node.is_trusted(own.certificate_pem.as_bytes(), "mail.home.test"));
     assert!(node.is_trusted(&trusted, "autoconfig.home.test"));
     assert!(!node.is_trusted(&trusted, "mail.home.test"));
-    let shown = std::fs::read(node.folder.path().join("tls.pem")).unwrap();
-    assert_eq!(first_of(&shown), own.certificate_pem.replace("\r\n", "\n").into_bytes());
+    assert_eq!(node.shown(), own.certificate_pem.replace("\r\n", "\n").into_bytes());
     node.pass(350);
     assert_eq!(node.letters(), 0);
     for (days, letters) in [(11, 1), (10, 1), (13, 2), (6, 3), (20, 3)] {

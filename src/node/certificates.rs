@@ -6,9 +6,10 @@
 
 use crate::limits::{CERTIFICATE_CHECK_SECONDS, CERTIFICATE_FIRST_CHECK_SECONDS, CERTIFICATE_FIRST_CHECKS};
 use crate::net::Net;
+use crate::net::tls::to_pem;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, replace_file};
-use crate::serve::certificates::{Kept, Reach, ensure, warn_of_ends};
+use crate::serve::certificates::{Reach, ensure, warn_of_ends};
 use crate::serve::{Context, Site};
 use crate::store::{Store, Trouble};
 use nix::ifaddrs::getifaddrs;
@@ -51,14 +52,13 @@ impl Certificates {
             return Ok(site);
         }
         let kept = ensure(store, net, &site, &self.reach()).await.map_err(|trouble| in_certificate(&trouble))?;
-        self.publish(&kept)?;
-        let tls = kept.serve(net).map_err(|why| Failure::new(Exit::Configuration, format!("a certificate: {why}")))?;
+        let authorities = kept.authorities_pem();
+        let tls = kept
+            .serve(&site.hostname.to_string(), net)
+            .map_err(|why| Failure::new(Exit::Configuration, format!("a certificate: {why}")))?;
+        write_when_new(&self.trusted, &authorities)?;
+        write_when_new(&self.folder.shown(), &tls.shown_to_all().iter().map(to_pem).collect::<String>())?;
         Ok(Site { tls: Some(tls), keeps_certificates: true, ..site })
-    }
-
-    fn publish(&self, kept: &Kept) -> Result<(), Failure> {
-        write_when_new(&self.trusted, &kept.authorities_pem())?;
-        write_when_new(&self.folder.shown(), &kept.shown_pem())
     }
 
     fn reach(&self) -> Reach {

@@ -7,7 +7,7 @@ mod policy;
 
 use crate::limits::CERTIFICATES_IMPORTED_MAX;
 use crate::net::Net;
-use crate::net::tls::{Authority, CertificateFacts, Identity, Names, Serial, ServerTls, read_facts, to_pem};
+use crate::net::tls::{Authority, CertificateFacts, Identity, Names, Serial, ServerTls, read_facts};
 use crate::serve::{Letter, Site};
 use crate::store::{Op, Store, Trouble};
 use crate::wire::date::{Timestamp, encode_utc};
@@ -43,24 +43,20 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// TLS with all of them: what the owner has brought comes first.
+    /// TLS with all of them: each name has what the owner has brought for it, else the node's own. Clients that ask for no name ask for
+    /// this one.
     ///
     /// # Errors
     /// A sentence: one of them cannot be used.
-    pub fn serve(self, net: &Net) -> Result<Arc<ServerTls>, String> {
+    pub fn serve(self, hostname: &str, net: &Net) -> Result<Arc<ServerTls>, String> {
         let imported = self.imported.into_iter().map(|(_, identity)| identity);
-        ServerTls::new(imported.chain(self.own.into_iter().map(|(_, identity)| identity)).collect(), net.clock())
+        let own = self.own.into_iter().map(|(_, identity)| identity);
+        ServerTls::new(imported.chain(own).collect(), hostname, net.clock())
     }
 
     /// The certificates that devices are told to trust, as PEM text: the authority's in force first.
     pub fn authorities_pem(&self) -> String {
         self.own.iter().map(|(authority, _)| authority.certificate_pem()).collect()
-    }
-
-    /// The certificate that the server shows under its own name, with its chain, as PEM text.
-    pub fn shown_pem(&self) -> String {
-        let first = self.imported.first().map(|(_, identity)| identity).or(self.own.first().map(|(_, own)| own));
-        first.map(|identity| identity.chain.iter().map(to_pem).collect()).unwrap_or_default()
     }
 }
 

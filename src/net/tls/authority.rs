@@ -362,7 +362,7 @@ mod tests {
     /// Whether a client that trusts this authority takes what the server shows as this host.
     fn trusts(twin: &Arc<Twin>, authority: &Authority, shown: Identity, host: &str) -> bool {
         let client = client_verified(Some(authority.certificate_pem().as_bytes()), &twin.clock()).unwrap();
-        let server = ServerTls::new(vec![shown], &twin.clock()).unwrap();
+        let server = ServerTls::new(vec![shown], "", &twin.clock()).unwrap();
         let ends = [SocketAddr::from(([127, 0, 0, 1], 50000)), SocketAddr::from(([127, 0, 0, 1], 993))];
         let (near, far) = twin.pair(ends[0], ends[1]);
         let shaken = smol::future::zip(near.start_tls(client, host, WAIT), far.accept_tls(server, WAIT));

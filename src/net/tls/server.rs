@@ -85,18 +85,19 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// The first identity is shown to those who ask for no name, or for one that none has.
+    /// Of several identities that have a name the first is shown. Who asks for no name, or for one that none has, is shown what is shown
+    /// as this host; the last identity, if none is this host.
     ///
     /// Resumption is by tickets alone (RFC 9846, RFC 5077): the keys rotate and the server remembers no session.
     ///
     /// # Errors
     /// A sentence for the owner: there is none, or one cannot be used.
-    pub fn new(identities: Vec<Identity>, clock: &Clock) -> Result<Arc<ServerTls>, String> {
+    pub fn new(identities: Vec<Identity>, hostname: &str, clock: &Clock) -> Result<Arc<ServerTls>, String> {
         let served = identities.into_iter().map(Served::new).collect::<Result<Vec<_>, _>>()?;
         if served.is_empty() {
             return Err("there is no certificate".to_owned());
         }
-        let shown = Arc::new(ByName(served));
+        let shown = Arc::new(ByName { served, hostname: hostname.to_owned() });
         let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
@@ -121,7 +122,12 @@ impl ServerTls {
 
     /// The certificates that are shown, without their chains.
     pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        self.shown.0.iter().filter_map(|served| served.key.cert.first().cloned()).collect()
+        self.shown.served.iter().filter_map(|served| served.key.cert.first().cloned()).collect()
+    }
+
+    /// What is shown to those who ask for no name: the certificate, then its chain.
+    pub fn shown_to_all(&self) -> &[CertificateDer<'static>] {
+        self.shown.choose(None).map_or(&[], |served| &served.key.cert)
     }
 
     /// What they say; those that are odd are left out.
@@ -149,16 +155,20 @@ impl ServerTls {
 /// # Errors
 /// As theirs.
 pub fn server_config(certificate_pem: &[u8], key_pem: &[u8], clock: &Clock) -> Result<Arc<ServerTls>, String> {
-    ServerTls::new(vec![Identity::from_pem(certificate_pem, key_pem)?], clock)
+    ServerTls::new(vec![Identity::from_pem(certificate_pem, key_pem)?], "", clock)
 }
 
 /// Chooses by the name that the client asks for (RFC 6066 section 3).
-struct ByName(Vec<Served>);
+struct ByName {
+    served: Vec<Served>,
+    /// Asked for by those who ask for nothing.
+    hostname: String,
+}
 
 impl ByName {
     fn choose(&self, server_name: Option<&str>) -> Option<&Served> {
-        let named = server_name.and_then(|name| self.0.iter().find(|served| covers(&served.names, name)));
-        named.or(self.0.first())
+        let of = |name: &str| self.served.iter().find(|served| covers(&served.names, name));
+        server_name.and_then(of).or_else(|| of(&self.hostname)).or(self.served.last())
     }
 }
 
@@ -170,7 +180,7 @@ impl ResolvesServerCert for ByName {
 
 impl fmt::Debug for ByName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|served| &served.names)).finish()
+        f.debug_list().entries(self.served.iter().map(|served| &served.names)).finish()
     }
 }
 
@@ -206,26 +216,30 @@ mod tests {
     fn each_name_has_its_certificate() {
         let twin = Twin::new(1);
         let clock = twin.clock();
-        let identities = vec![identity(&["mail.home.test"], &clock), identity(&["*.other.test"], &clock)];
-        let server = ServerTls::new(identities, &clock).unwrap();
+        let names = [&["www.home.test"][..], &["*.other.test"], &["mail.home.test", "www.home.test"]];
+        let identities: Vec<Identity> = names.iter().map(|names| identity(names, &clock)).collect();
+        let own = identities[2].chain.clone();
+        let server = ServerTls::new(identities, "mail.home.test", &clock).unwrap();
+        assert_eq!(server.shown_to_all(), own);
         for (host, shown) in [
             ("mail.home.test", "mail.home.test"),
             ("mail.other.test", "*.other.test"),
+            ("www.home.test", "www.home.test"),
             ("nobody.test", "mail.home.test"),
             // No name is asked for by address (RFC 6066 section 3).
             ("192.0.2.1", "mail.home.test"),
         ] {
             let (facts, end_point) = look(&twin, &server, host);
-            assert_eq!(facts.names, [shown], "{host}");
+            assert_eq!(facts.names[0], shown, "{host}");
             assert_eq!(end_point.as_ref(), Some(&facts.sha256), "{host}");
         }
-        assert!(ServerTls::new(Vec::new(), &clock).is_err());
+        assert!(ServerTls::new(Vec::new(), "", &clock).is_err());
     }
 
     #[test]
     fn a_client_that_wants_another_protocol_is_refused() {
         let twin = Twin::new(1);
-        let server = ServerTls::new(vec![identity(&["mail.home.test"], &twin.clock())], &twin.clock()).unwrap();
+        let server = ServerTls::new(vec![identity(&["mail.home.test"], &twin.clock())], "", &twin.clock()).unwrap();
         let try_with = |asked: &[&str], protocol: Protocol| {
             let ends = [SocketAddr::from(([127, 0, 0, 1], 50000)), SocketAddr::from(([127, 0, 0, 1], 993))];
             let (near, far) = twin.pair(ends[0], ends[1]);
