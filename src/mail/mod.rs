@@ -22,6 +22,7 @@ pub mod route;
 pub mod scope;
 pub mod search;
 pub mod section;
+pub mod setup;
 pub mod sort;
 pub mod special_use;
 pub mod srs;
