@@ -1,5 +1,7 @@
 //! The node's own certificates over years, on a virtual clock: made once, renewed in time, followed by others, never surprising a device.
 
+use hauspost::mail::setup::apple::{Language, Profile};
+use hauspost::mail::setup::{Account, Security, Server, Servers};
 use hauspost::net::tls::{self, Identity, SelfSigned, ServerTls};
 use hauspost::net::twin::Twin;
 use hauspost::net::{Net, Stream, VIRTUAL_START};
@@ -8,9 +10,12 @@ use hauspost::node::folder::Folder;
 use hauspost::node::{configuration, site, supervise};
 use hauspost::serve::Context;
 use hauspost::store::{MemoryDisk, Options, Store};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use smol::block_on;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,4 +227,57 @@ fn what_the_owner_brings_is_shown_for_its_names_and_its_end_is_told() {
         assert_eq!(node.letters(), letters, "after {days} more days");
     }
     assert!(!Path::new(&node.folder.path().join("cert.pem")).exists());
+}
+
+/// Says what a program prints; it has to succeed.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_signed_profile_is_believed_by_whoever_trusts_the_authority() {
+    let node = Node::new();
+    let site = node.context.site();
+    let path = |name: &str| node.folder.path().join(name).to_str().unwrap().to_owned();
+    let ca = path("ca.pem");
+    let server = |port| Some(Server { host: site.hostname.clone(), port, security: Security::Implicit });
+    let account = Account {
+        address: site.addresses[0].clone(),
+        login: "me+phone@home.test".into(),
+        name: "Jörg <& Söhne>".into(),
+        servers: Servers { imap: server(993), pop3: None, submission: server(465) },
+    };
+    let authority = CertificateDer::from_pem_slice(&node.authority()).unwrap();
+    let authorities = [authority.to_vec()];
+    let profile = Profile {
+        hostname: &site.hostname,
+        device: "Phone",
+        account: &account,
+        password: Some("a]]>&\"b"),
+        authorities: &authorities,
+        language: Language::German,
+    };
+    let signed = node.tls().sign(profile.encode().unwrap().as_bytes(), &[authority]).unwrap();
+    std::fs::write(path("signed"), &signed).unwrap();
+    let verify = |file: &str, trusted: &str| {
+        let out = path("plain");
+        let arguments = ["cms", "-verify", "-inform", "DER", "-in", file, "-CAfile", trusted, "-out", &out];
+        // A server's certificate is for servers: openssl wants to be told that it may sign, Apple's devices do not ask.
+        Command::new("openssl").args(arguments).args(["-purpose", "any"]).output().unwrap().status.success()
+    };
+    assert!(verify(&path("signed"), &ca));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profile.py");
+    let password = run("python3", &[script, &path("plain"), OWNER, "me+phone@home.test", &ca]);
+    assert_eq!(password, "a]]>&\"b\n");
+    // Not by others, and not when somebody has changed it.
+    let stranger = tls::self_signed(&["mail.home.test".to_owned()], node.net.clock()).unwrap();
+    std::fs::write(path("other.pem"), stranger.certificate_pem).unwrap();
+    assert!(!verify(&path("signed"), &path("other.pem")));
+    let at = signed.windows(4).position(|four| four == b"S\xc3\xb6h").unwrap();
+    let mut changed = signed;
+    changed[at] = b'T';
+    std::fs::write(path("changed"), &changed).unwrap();
+    assert!(!verify(&path("changed"), &ca));
 }

@@ -38,3 +38,10 @@ pub const WEB_WRONG_LINKS_MAX: u32 = 10;
 pub const WEB_WRONG_LINKS_SECONDS: u64 = 15 * 60;
 /// Networks whose wrong links are remembered, about 40 bytes each; the one longest silent is forgotten first.
 pub const WEB_WRONG_LINK_NETWORKS_MAX: usize = 512;
+
+// ---- settings for mail programs
+
+/// Bytes of what Outlook posts to ask for settings: it sends some 400; the address may take 320 of more.
+pub const AUTODISCOVER_REQUEST_BYTES_MAX: usize = 4096;
+/// Elements within elements of such a request: three are needed.
+pub const AUTODISCOVER_DEPTH_MAX: usize = 8;

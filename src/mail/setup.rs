@@ -5,11 +5,15 @@
 //! | file | whom it is for |
 //! | --- | --- |
 //! | [`autoconfig`] | Thunderbird, on Android too (K-9), FairEmail, Evolution, KMail: `config-v1.1.xml` |
+//! | [`autodiscover`] | Outlook: what it posts, and what it is answered |
+//! | [`apple`] | iPhones, iPads and Macs: a configuration profile, not yet signed |
 //! | [`document`] | writes their XML |
 //!
 //! Only services with TLS are told: no program shall offer the password to a line that anybody can listen on.
 
+pub mod apple;
 pub mod autoconfig;
+pub mod autodiscover;
 mod document;
 
 use crate::wire::address::{Address, Domain};

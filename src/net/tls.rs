@@ -4,6 +4,7 @@
 
 mod authority;
 mod check;
+mod cms;
 mod facts;
 mod server;
 

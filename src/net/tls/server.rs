@@ -130,6 +130,12 @@ impl ServerTls {
         self.shown.choose(None).map_or(&[], |served| &served.key.cert)
     }
 
+    /// Content signed as CMS SignedData by what is shown to those who ask for no name, with its chain and these authorities put in: whoever
+    /// trusts one of those sees that the content is this server's. `None`: see [`super::cms::sign`].
+    pub fn sign(&self, content: &[u8], authorities: &[CertificateDer<'_>]) -> Option<Vec<u8>> {
+        super::cms::sign(content, &self.shown.choose(None)?.key, authorities)
+    }
+
     /// What they say; those that are odd are left out.
     pub fn facts(&self) -> Vec<CertificateFacts> {
         self.certificates().iter().filter_map(|shown| read_facts(shown).ok()).collect()
