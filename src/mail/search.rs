@@ -280,9 +280,13 @@ impl Test {
                 Some(index) => is(sent_day(index).is_some_and(|day| days.contains(&day))),
                 None => Answer::NeedIndex,
             },
-            Test::Envelope(field, needle) => match facts.index {
-                Some(index) => is(envelope_contains(&index.envelope, *field, needle)),
-                None => Answer::NeedIndex,
+            Test::Envelope(field, needle) => match (facts.index, field) {
+                (Some(index), _) => is(envelope_contains(&index.envelope, *field, needle)),
+                // The text of the field is that of the header; that of addresses is put together from parts.
+                (None, EnvelopeField::Subject) if needle.len() >= signature::NEEDLE_BYTES_MIN => {
+                    unless_ruled_out(facts, &[needle.as_bytes()], Answer::NeedIndex)
+                }
+                (None, _) => Answer::NeedIndex,
             },
             Test::Header { name, needle } => match facts.header {
                 Some(header) => is(header_contains(header, name, needle)),

@@ -21,11 +21,13 @@ pub fn is_current(signature: &[u8]) -> bool {
     signature.first() == Some(&VERSION)
 }
 
-/// Whether a text with this signature may contain the needle, folded as the text was. A needle of less than three bytes
-/// may be anywhere.
+/// A shorter needle may be anywhere.
+pub const NEEDLE_BYTES_MIN: usize = 3;
+
+/// Whether a text with this signature may contain the needle, folded as the text was.
 pub fn may_contain(signature: &[u8], folded_needle: &[u8]) -> bool {
     let Some((&(VERSION | VERSION_BEFORE), bits)) = signature.split_first() else { return true };
-    folded_needle.windows(3).all(|trigram| {
+    folded_needle.windows(NEEDLE_BYTES_MIN).all(|trigram| {
         let bit = bit_of(hash(trigram.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))), bits.len());
         bits.get(bit / 8).is_none_or(|byte| byte >> (bit % 8) & 1 == 1)
     })
