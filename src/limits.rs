@@ -312,8 +312,8 @@ pub const BODY_READ_BYTES: u64 = 64 << 10;
 /// Compressed bytes that an open body holds in memory; longer ones go to the disk as they arrive, and their Op costs a
 /// checkpoint (about 40 KiB of writes) instead of a second copy in the journal.
 pub const BODY_HELD_BYTES_MAX: usize = 128 << 10;
-/// A header at least this long, with at least as much behind it, gets a chunk of its own, so that reading it reads no more:
-/// listing a mailbox by header fields is several times faster for some percent of the space.
+/// A header at least this long gets a chunk of its own, so that reading it reads no more: listing a mailbox by header fields is
+/// several times faster for some percent of the space.
 pub const BODY_HEADER_CHUNK_BYTES_MIN: usize = 512;
 /// A header of at most so many bytes is kept as it is: half of the time of taking it apart would go into its Huffman codes, which
 /// also are a tenth of what it takes compressed. It costs a message at most a sixth of a page.

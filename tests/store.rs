@@ -64,6 +64,32 @@ fn noise(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| next()).collect()
 }
 
+/// Reading more than the cache holds brings one checkpoint and one commit, and reading on brings none until something changes.
+#[test]
+fn much_reading_settles_the_store_once() {
+    let store = Store::in_memory().expect("a store");
+    let bodies: Vec<_> = (0..48u64).map(|_| deliver(&store, &noise(100_000), vec![target(INBOX, &[])])).collect();
+    assert!(bodies.iter().all(Result::is_ok));
+    let read_all = || {
+        let ids: Vec<_> = rows(&store, INBOX).iter().map(|row| row.body).collect();
+        ids.into_iter().for_each(|id| assert!(!whole(&store, id).is_empty()));
+        // Whatever the writer was told to do is done before it answers the second of these, which change nothing.
+        for _ in 0..2 {
+            let nothing = Op::Expunge(Expunge { mailbox: MailboxId(9_999), which: Expungeable::Deleted });
+            assert_eq!(block_on(store.apply(nothing)), Err(Trouble::NotFound));
+        }
+        store.written().syncs
+    };
+    let before = store.written().syncs;
+    let settled = read_all();
+    assert!(settled >= before + 2, "{before} flushes before, {settled} after");
+    assert_eq!((read_all(), read_all()), (settled, settled));
+    deliver(&store, b"Subject: new\r\n\r\n", vec![target(INBOX, &[])]).expect("delivered");
+    let delivered = store.written().syncs;
+    assert_eq!(delivered, settled + 1);
+    assert!(read_all() > delivered);
+}
+
 #[test]
 fn a_new_store_has_its_first_mailboxes() {
     let store = Store::in_memory().expect("a store");

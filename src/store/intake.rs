@@ -193,7 +193,6 @@ impl BodyWriter {
         if self.chunks.is_empty()
             && let Some(end) = header_end(&self.raw)
             && end >= BODY_HEADER_CHUNK_BYTES_MIN
-            && self.raw.len() - end >= BODY_HEADER_CHUNK_BYTES_MIN
         {
             self.cut_at(end, end <= BODY_PLAIN_HEADER_BYTES_MAX);
         } else {

@@ -175,6 +175,8 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
+    /// Bytes of rows of bodies that were read since redb has something in its write buffer.
+    read_bytes: AtomicUsize,
     /// A disk says nothing but how full it is here: half-done changes of it do not matter.
     disk: AssertUnwindSafe<Arc<dyn Disk>>,
     /// See [`Options::reserve_bytes`].
@@ -234,6 +236,7 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            read_bytes: AtomicUsize::new(0),
             disk: AssertUnwindSafe(disk.clone()),
             reserve_bytes: options.reserve_bytes,
         });
@@ -293,7 +296,17 @@ impl Store {
         });
         self.front.questions.send(question).await.map_err(|_| closed())?;
         let answer = in_turn(answered.recv()).await;
+        self.settle_for_readers();
         answer.unwrap_or_else(|_| Err(Trouble::Failed("the question was not answered".into())))
+    }
+
+    /// Once more has been read than redb's cache holds, reading is worth a checkpoint and a commit: see `open::settle`.
+    fn settle_for_readers(&self) {
+        let read_bytes = &self.front.shared.read_bytes;
+        if read_bytes.load(Ordering::Relaxed) >= limits::STORE_CACHE_BYTES {
+            read_bytes.store(0, Ordering::Relaxed);
+            let _ = self.front.changes.try_send(writer::Job::Settle);
+        }
     }
 
     /// What the store takes of its disk, and what it can still take in.

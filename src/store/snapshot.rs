@@ -14,8 +14,9 @@ use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
 use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{Bound, Range};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// What a reader thread is asked.
@@ -38,10 +39,14 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
                 pieces: OnceCell::new(),
                 inflater: RefCell::new(std::mem::take(&mut inflater)),
                 compressed: RefCell::default(),
+                read_bytes: Cell::new(0),
             })
         });
         if caught(|| question(snapshot.as_ref().map_err(Trouble::clone))).is_none() {
             log::error!("event=question-panicked");
+        }
+        if let Ok(snapshot) = &snapshot {
+            shared.read_bytes.fetch_add(snapshot.read_bytes.get(), Ordering::Relaxed);
         }
         inflater =
             caught(|| snapshot.map(|snapshot| snapshot.inflater.into_inner()).ok()).flatten().unwrap_or_default();
@@ -59,6 +64,8 @@ pub struct Snapshot {
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
+    /// Bytes of rows of facts and pieces that were read.
+    read_bytes: Cell<usize>,
 }
 
 impl Snapshot {
@@ -206,7 +213,15 @@ impl Snapshot {
     }
 
     fn facts_row<T>(&self, body: BodyId, decode: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Trouble> {
-        FACTS.get(self.facts_table()?, &body.0, decode)?.ok_or_else(|| self.lacks(&FACTS, body))
+        let counted = |row: &[u8]| {
+            self.count_read(row.len());
+            decode(row)
+        };
+        FACTS.get(self.facts_table()?, &body.0, counted)?.ok_or_else(|| self.lacks(&FACTS, body))
+    }
+
+    fn count_read(&self, bytes: usize) {
+        self.read_bytes.set(self.read_bytes.get() + bytes);
     }
 
     /// What it means that a body has no row there.
@@ -358,6 +373,7 @@ impl Snapshot {
             }
             (at, stored_at) = (next, stored_next);
         }
+        self.count_read(stored.row_bytes);
         Ok(read)
     }
 
@@ -480,12 +496,14 @@ pub(super) struct Pieces<'a> {
     table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>,
     body: BodyId,
     ranges: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Range<u64>)>>>,
+    /// Bytes of the rows that were looked up.
+    row_bytes: usize,
 }
 
 impl<'a> Pieces<'a> {
     pub(super) fn new(table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>, body: BodyId, row: &BodyRow) -> Pieces<'a> {
         let ranges: Box<dyn Iterator<Item = _>> = Box::new(row.pieces());
-        Pieces { table, body, ranges: ranges.peekable() }
+        Pieces { table, body, ranges: ranges.peekable(), row_bytes: 0 }
     }
 
     /// Appends these. Each range begins at or behind the end of the one before.
@@ -500,6 +518,7 @@ impl<'a> Pieces<'a> {
                 let row = self.table.get((self.body.0, number))?.ok_or_else(damage)?;
                 let from = range.start.saturating_sub(piece.start) as usize;
                 let to = (range.end.min(piece.end) - piece.start) as usize;
+                self.row_bytes += row.value().len();
                 out.extend_from_slice(row.value().get(from..to).ok_or_else(damage)?);
             }
             if piece.end > range.end {

@@ -22,6 +22,7 @@ use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -33,6 +34,8 @@ pub enum Job {
     Apply(ApplyJob),
     /// Pieces of a large body.
     Stage(StageJob),
+    /// Much is being read: see [`open::settle`].
+    Settle,
     /// Everything before it, then the end.
     Close(Sender<Result<(), Trouble>>),
 }
@@ -66,6 +69,8 @@ pub struct Writer {
     epoch: u64,
     /// Since when something waits for a checkpoint.
     dirty_since: Option<Instant>,
+    /// redb may have something in its write buffer, see [`open::settle`].
+    is_unsettled: bool,
     batch: Batch,
 }
 
@@ -118,7 +123,19 @@ impl Writer {
             Ok(ring) => (Some(ring), Refusal::new(closed())),
             Err(cause) => (None, Refusal::new(cause)),
         };
-        Writer { shared, disk, options, jobs, ring, refusal, meta, epoch: 0, dirty_since: None, batch }
+        Writer {
+            shared,
+            disk,
+            options,
+            jobs,
+            ring,
+            refusal,
+            meta,
+            epoch: 0,
+            dirty_since: None,
+            is_unsettled: true,
+            batch,
+        }
     }
 
     /// Works until it is told to close or nobody can ask any more.
@@ -164,10 +181,11 @@ impl Writer {
         let mut jobs = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
-        let mut closing = None;
+        let (mut closing, mut settles) = (None, false);
         while let Some(job) = next {
             match job {
                 Job::Close(answer) => closing = Some(answer),
+                Job::Settle => settles = true,
                 job => {
                     bytes += held_bytes(&job);
                     jobs.push(job);
@@ -180,7 +198,9 @@ impl Writer {
             self.work(jobs);
         }
         let due = self.dirty_since.is_some_and(|since| since.elapsed() >= self.options.checkpoint_after);
-        if closing.is_none() && (due || self.ring.as_ref().is_some_and(Ring::wants_checkpoint)) {
+        if closing.is_none() && settles && self.is_unsettled {
+            self.settle();
+        } else if closing.is_none() && (due || self.ring.as_ref().is_some_and(Ring::wants_checkpoint)) {
             self.checkpoint();
         }
         closing
@@ -256,7 +276,7 @@ impl Writer {
             let result = match job {
                 Job::Apply(job) => self.apply(job, is_low, &mut tables, tally),
                 Job::Stage(job) => self.stage(job, is_low, &mut tables, tally),
-                Job::Close(_) => Ok(()),
+                Job::Settle | Job::Close(_) => Ok(()),
             };
             // Every job still gets its answer, and the first fault is the batch's.
             fault = fault.or(result.err());
@@ -298,6 +318,7 @@ impl Writer {
                 self.dirty_since.get_or_insert_with(Instant::now);
             }
         }
+        self.mark_unsettled();
         Ok(())
     }
 
@@ -407,12 +428,36 @@ impl Writer {
         free_bytes < reserve && left_bytes(free_bytes, reserve, self.meta.room_bytes) <= new_bytes as u64
     }
 
+    fn mark_unsettled(&mut self) {
+        if !std::mem::replace(&mut self.is_unsettled, true) {
+            self.shared.read_bytes.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn checkpoint(&mut self) {
+        self.mark_unsettled();
+        self.commit(checkpoint);
+    }
+
+    /// A checkpoint, if something waits for one, and what readers want behind it.
+    fn settle(&mut self) {
+        let is_dirty = self.dirty_since.is_some();
+        self.is_unsettled = false;
+        self.commit(|database, ring| {
+            if is_dirty {
+                checkpoint(database, ring)?;
+            }
+            open::settle(database)
+        });
+    }
+
+    /// Commits what the tables have; afterwards nothing waits for a checkpoint.
+    fn commit(&mut self, commit: impl FnOnce(&Database, &mut Ring) -> Result<(), Trouble>) {
         let shared = self.shared.clone();
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match (database.as_ref(), self.ring.as_mut()) {
-                (Some(database), Some(ring)) => guarded(|| checkpoint(database, ring)),
+                (Some(database), Some(ring)) => guarded(|| commit(database, ring)),
                 _ => return,
             }
         };
@@ -469,7 +514,7 @@ fn refuse(job: Job, trouble: &Trouble) {
     match job {
         Job::Apply(ApplyJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
         Job::Stage(StageJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
-        Job::Close(_) => {}
+        Job::Settle | Job::Close(_) => {}
     }
 }
 
@@ -478,7 +523,7 @@ fn takes_in(job: &Job) -> bool {
     match job {
         Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Append(_) | Op::Enqueue(_) | Op::Told { .. }),
         Job::Stage(_) => true,
-        Job::Close(_) => false,
+        Job::Settle | Job::Close(_) => false,
     }
 }
 
@@ -487,7 +532,7 @@ fn held_bytes(job: &Job) -> usize {
     match job {
         Job::Apply(job) => held_bytes_of(&job.op),
         Job::Stage(job) => job.pieces.iter().map(|(_, piece)| piece.len()).sum(),
-        Job::Close(_) => 0,
+        Job::Settle | Job::Close(_) => 0,
     }
 }
 
@@ -556,6 +601,7 @@ mod tests {
             deflaters: Default::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            read_bytes: AtomicUsize::new(0),
             disk: std::panic::AssertUnwindSafe(disk.clone()),
             reserve_bytes: options.reserve_bytes,
         });
