@@ -10,7 +10,7 @@
 //!
 //! | room | receives | hands on |
 //! | --- | --- | --- |
-//! | [`wire`] | bytes | meaning, and bytes again: SMTP, IMAP, POP3, SASL, RFC 5322 and MIME. No I/O |
+//! | [`wire`] | bytes | meaning, and bytes again: SMTP, IMAP, POP3, SASL, HTTP, RFC 5322 and MIME. No I/O |
 //! | [`mail`] | meaning and facts | pure decisions: views, search, routes, retries, bounces, trace headers |
 //! | [`store`] | changes as Ops | snapshots, bodies, bells: what is remembered, durably |
 //! | [`net`] | names and addresses | streams with deadlines, TLS, DNS, a clock; and a twin of each in memory |
@@ -44,6 +44,10 @@
 //!
 //! *Terminal to phone.* `hauspost device remove phone` → [`serve::devices`] → its row gone, in one Op → bell → each session of the phone
 //! looks its rights up ([`serve::Standing`]) and says goodbye.
+//!
+//! *Code on the terminal to an account on the phone.* `hauspost device add phone` → [`serve::devices::link`] (the password and a secret, in
+//! memory) → the phone scans it: listener → [`serve::web`] → [`wire::http::request`] → the link is used up and leads on to a page that
+//! nobody else is led to → the password, the settings ([`serve::Entrances`], [`mail::setup`]) and what the phone has to trust.
 //!
 //! *From nothing to a certificate.* start → [`serve::certificates`] (an authority for the node's own names, and what it vouches for, kept in
 //! the store) → [`net::tls::ServerTls`] → every listener; each hour the same again, which renews what is due, and a new site for new sessions.
@@ -97,6 +101,9 @@
 //! | delivery attempt in progress | memory of the relay | tried again; a crash after the other server's 250 can duplicate, never lose |
 //! | delivery settled with a bounce | one Op | both or neither |
 //! | whether the name servers carry DNSSEC | memory | found out anew |
+//! | a link that sets a device up, the page that it opened, the password on it | memory, for a quarter of an hour | gone, the device stays; `hauspost device link` makes another |
+//! | a password that a device gets when its link is opened | one Op before the page is shown | the new one counts, or the old one |
+//! | who asked for links that there are not | memory | gone; counted anew |
 //! | a device of the owner's, its password and rights | its row among the credentials, one Op each | there; a removed one is gone |
 //! | when a device was used last | memory | gone |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |

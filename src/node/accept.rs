@@ -56,8 +56,8 @@ async fn admit(admission: &Admission, site: &Site, port: Port, peer: SocketAddr)
     let mut waits = 0;
     loop {
         let place = match site.is_front(peer.ip()) {
-            true => admission.admit_front(port.service, peer.ip(), site.admission),
-            false => admission.admit(port.service, peer.ip(), site.admission),
+            true => admission.admit_front(port.service, peer.ip(), site.admission.of(port.service)),
+            false => admission.admit(port.service, peer.ip(), site.admission.of(port.service)),
         };
         let is_full = matches!(place, Err(Refusal::Full | Refusal::ServiceFull));
         if !is_full || !admission.is_anyone_leaving() || waits == ADMISSION_WAITS_MAX {

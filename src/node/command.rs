@@ -72,8 +72,8 @@ enum Command {
 #[argh(
     subcommand,
     name = "try",
-    note = "Ports are the base plus the usual ones: 25 SMTP, 110 POP3, 143 IMAP, 465 and 587 submission, 993 IMAPS, 995 \
-            POP3S. The password may also come from the environment, as HAUSPOST_PASSWORD.",
+    note = "Ports are the base plus the usual ones: 25 SMTP, 110 POP3, 143 IMAP, 465 and 587 submission, 443 HTTPS, 993 \
+            IMAPS, 995 POP3S. The password may also come from the environment, as HAUSPOST_PASSWORD.",
     example = "{command_name} --data ~/hauspost-trial --port-base 43000"
 )]
 pub struct Try {

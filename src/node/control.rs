@@ -60,10 +60,19 @@ pub struct Running {
     pub certificates: Certificates,
     /// Its services, by name, and where they listen.
     pub listeners: Rc<[(&'static str, SocketAddr)]>,
+    /// Services that it does without, by name, and why.
+    pub missing: Rc<[(&'static str, String)]>,
     /// Its sessions.
     pub admission: Admission,
     /// When it started, on the steady clock.
     pub started: Duration,
+}
+
+impl Running {
+    /// Whether it serves this.
+    pub fn listens(&self, service: &str) -> bool {
+        self.listeners.iter().any(|(name, _)| *name == service)
+    }
 }
 
 /// Carries out a command by its words.

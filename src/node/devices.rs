@@ -2,7 +2,7 @@
 //!
 //! Receives the words of the command; hands on text. What is done with devices is known by `serve::devices`.
 
-use crate::limits::DEVICE_MAILBOXES_MAX;
+use crate::limits::{DEVICE_MAILBOXES_MAX, WEB_LINK_SECONDS};
 use crate::mail::access::{Access, Rights, is_device_name};
 use crate::mail::collecting::{Collecting, OnDelete};
 use crate::mail::message::{INBOX, MailboxId};
@@ -10,13 +10,20 @@ use crate::node::control::Errand;
 use crate::node::control::answer::Answer;
 use crate::node::control::wording::{count, full, json, plain};
 use crate::node::failure::{Exit, Failure};
-use crate::node::owner::{generate_password, in_store};
-use crate::serve::devices::{CollectingWish, Grant, NotDone, add, collect, list, regrant, remove};
+use crate::node::owner::in_store;
+use crate::serve::certificates::fingerprint;
+use crate::serve::devices::{
+    CollectingWish, Grant, Invitation, NotDone, add, collect, link, list, make_password, regrant, remove,
+};
 use crate::serve::{Named, device_login};
 use crate::store::{Credential, Device, Trouble};
 use crate::wire::date::Timestamp;
 use std::collections::HashMap;
 use std::fmt::Write;
+use zeroize::Zeroizing;
+
+/// What stands before a link in an answer: the command that asked makes a QR code of what comes after it.
+pub const LINK_LABEL: &str = "link      ";
 
 /// What is said when a password is kept readable.
 const APOP_WARNING: &str = "\
@@ -51,6 +58,8 @@ pub enum DeviceOrder {
     Rights(String, Wanted),
     /// Another way to collect mail by POP3.
     Pop3(String, CollectingWish),
+    /// A link that sets it up.
+    Link(String),
     /// One less.
     Remove(String),
 }
@@ -73,6 +82,7 @@ impl DeviceOrder {
             DeviceOrder::List { json: false } => push(&["list"]),
             DeviceOrder::List { json: true } => push(&["list", "json"]),
             DeviceOrder::Remove(name) => push(&["remove", name]),
+            DeviceOrder::Link(name) => push(&["link", name]),
             DeviceOrder::Add { name, wanted, apop } => {
                 push(&[if *apop { "add-apop" } else { "add" }, name, &wanted.rights]);
                 words.extend(wanted.mailboxes.iter().cloned());
@@ -95,6 +105,7 @@ impl DeviceOrder {
             ["list"] => Some(DeviceOrder::List { json: false }),
             ["list", "json"] => Some(DeviceOrder::List { json: true }),
             ["remove", name] => Some(DeviceOrder::Remove((*name).to_owned())),
+            ["link", name] => Some(DeviceOrder::Link((*name).to_owned())),
             ["pop3", name, wish @ ..] => Some(DeviceOrder::Pop3((*name).to_owned(), CollectingWish::from_words(wish)?)),
             [verb @ ("add" | "add-apop" | "rights"), name, rights, mailboxes @ ..] => {
                 let mailboxes = mailboxes.iter().map(|name| (*name).to_owned()).collect();
@@ -139,6 +150,7 @@ pub async fn carry_out(errand: &Errand, words: &[&str], answer: &mut Answer) -> 
         Some(DeviceOrder::Rights(name, wanted)) => change_one(errand, &name, &wanted, answer).await,
         Some(DeviceOrder::Pop3(name, wish)) => collect_one(errand, &name, &wish, answer).await,
         Some(DeviceOrder::Remove(name)) => remove_one(errand, &name, answer).await,
+        Some(DeviceOrder::Link(name)) => link_one(errand, &name, answer).await,
         None => Err(usage("the node that runs does not know this command: restart it")),
     }
 }
@@ -159,16 +171,64 @@ async fn add_one(
     if Named::read(&site, &login) == Named::Owner {
         return Err(usage(format!("{login} is one of your addresses: choose another name")));
     }
-    let password = generate_password(&errand.context.net)?;
+    let made = make_password(&errand.context.net);
+    let password = made.map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
     let done = add(&errand.context, name, &password, grant, &wanted.mailboxes, apop).await;
     done.map_err(|e| not_done(name, e))?;
     let warning = if apop { APOP_WARNING } else { "" };
     let text = format!(
-        "login     {}\npassword  {password}\n\n{warning}This password is shown only now. The login {login} works too, and shows in the log which \
-         device it is.\n",
-        site.login
+        "login     {}\npassword  {}\n\n{warning}This password is shown only now. The login {login} works too, and shows in the log which \
+         device it is.\n\n",
+        site.login, *password
     );
-    answer.say(&text).await
+    answer.say(&text).await?;
+    let link = match &errand.running {
+        None => format!("`hauspost device link {name}` makes a link that sets it up, while the server runs.\n"),
+        Some(running) if !running.listens("https") => {
+            "There is no link that sets it up: the server does not listen for \
+             HTTPS, see `hauspost status`.\n"
+                .to_owned()
+        }
+        Some(_) => invite(errand, name, Some(password)).await?,
+    };
+    answer.say(&link).await
+}
+
+/// A link for a device that is there, which gets a new password when the link is opened.
+async fn link_one(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), Failure> {
+    let known = devices(errand).await?.into_iter().find(|device| device.name.eq_ignore_ascii_case(name));
+    let device = known.ok_or_else(|| not_done(name, NotDone::Trouble(Trouble::NotFound)))?;
+    match &errand.running {
+        None => return Err(findings("the server does not run: a link is made by a server that answers it")),
+        Some(running) if !running.listens("https") => {
+            return Err(findings("the server does not listen for HTTPS: see `hauspost status`"));
+        }
+        Some(_) => {}
+    }
+    let text = invite(errand, &device.name, None).await?;
+    answer.say(&text).await?;
+    answer.say("\nWhen it is opened the device gets a new password, and the old one opens nothing any more.\n").await
+}
+
+/// Makes a link and says what to do with it.
+async fn invite(errand: &Errand, name: &str, password: Option<Zeroizing<String>>) -> Result<String, Failure> {
+    let invitation = link(&errand.context, name, password).await.map_err(|e| in_store(&e))?;
+    let Some(Invitation { url, authority_sha256 }) = invitation else { return Ok(String::new()) };
+    let minutes = WEB_LINK_SECONDS / 60;
+    let mut text = format!(
+        "{LINK_LABEL}{url}\n\nOpen it on the device within {minutes} minutes: it opens once, and shows password and settings.\n"
+    );
+    if let Some(hash) = authority_sha256 {
+        let print = fingerprint(&hash);
+        // Two lines, each with half of the bytes.
+        let (first, second) = print.split_at_checked(print.len() / 2 + 1).unwrap_or((&print, ""));
+        let _ = writeln!(
+            text,
+            "The device does not know this server yet and warns of its certificate: this once, go on. What it then shall trust has\n\
+             the SHA-256 fingerprint\n    {first}\n    {second}"
+        );
+    }
+    Ok(text)
 }
 
 async fn change_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answer) -> Result<(), Failure> {
@@ -352,6 +412,7 @@ mod tests {
             ),
             DeviceOrder::Rights("phone".into(), wanted("all", &[])),
             DeviceOrder::Remove("phone".into()),
+            DeviceOrder::Link("phone".into()),
         ];
         for order in orders {
             let words = order.to_words();

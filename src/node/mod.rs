@@ -8,7 +8,7 @@
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
-//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
+//! | [`control`], [`queue`], [`devices`], [`qr_code`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -36,6 +36,7 @@ pub mod password;
 mod ports;
 pub mod privilege;
 pub mod production;
+pub mod qr_code;
 pub mod queue;
 pub mod rescue;
 pub mod routes;

@@ -6,24 +6,14 @@ use crate::mail::message::{INBOX, Uid};
 use crate::net::Net;
 use crate::node::failure::{Exit, Failure};
 use crate::serve::Letter;
+use crate::serve::devices::make_password;
 use crate::store::{Credential, Op, Store, Trouble};
 use crate::wire::address::{Address, Domain};
 
-/// Letters of generated passwords: none that is mistaken for another on a phone.
-const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-
-/// Makes a password of 100 random bits, in groups that can be typed.
+/// Makes up a password, see [`make_password`].
 pub fn generate_password(net: &Net) -> Result<String, Failure> {
-    let random = net.random::<20>().map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))?;
-    let letters = random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
-    let mut password = String::new();
-    for (at, letter) in letters.enumerate() {
-        if at > 0 && at.is_multiple_of(4) {
-            password.push('-');
-        }
-        password.push(letter);
-    }
-    Ok(password)
+    let made = make_password(net).map(|password| String::clone(&password));
+    made.map_err(|e| Failure::new(Exit::System, format!("no random bytes: {e}")))
 }
 
 /// Refuses what no mail program could send, or what is longer than a login may be.
@@ -94,7 +84,10 @@ mod tests {
         let (first, second) = (generate_password(&net).unwrap(), generate_password(&net).unwrap());
         assert_ne!(first, second);
         assert_eq!(first.len(), 24);
-        assert!(first.bytes().all(|byte| byte == b'-' || LETTERS.contains(&byte)));
+        assert!(
+            first.bytes().all(|byte| byte == b'-' || byte.is_ascii_alphanumeric())
+                && !first.contains(['l', 'o', '0', '1'])
+        );
         check_password(&first).unwrap();
     }
 

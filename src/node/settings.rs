@@ -102,6 +102,8 @@ pub struct Listen {
     pub pop3: Vec<SocketAddr>,
     /// `listen.pop3s`
     pub pop3s: Vec<SocketAddr>,
+    /// `listen.https`
+    pub https: Vec<SocketAddr>,
     /// `listen.proxy_from`
     pub proxy_from: Vec<AddressRange>,
 }
@@ -113,8 +115,8 @@ impl Listen {
     }
 
     /// The services with their key names, whether TLS comes first, the port the world knows, and their addresses.
-    pub fn services(&self) -> [(Port, &[SocketAddr]); 7] {
-        let [mx, submission, submissions, imap, imaps, pop3, pop3s] = PORTS;
+    pub fn services(&self) -> [(Port, &[SocketAddr]); 8] {
+        let [mx, submission, submissions, imap, imaps, pop3, pop3s, https] = PORTS;
         [
             (mx, &self.mx),
             (submission, &self.submission),
@@ -123,6 +125,7 @@ impl Listen {
             (imaps, &self.imaps),
             (pop3, &self.pop3),
             (pop3s, &self.pop3s),
+            (https, &self.https),
         ]
     }
 }
@@ -384,6 +387,13 @@ pub const KEYS: &[Key] = &[
         r#"["[::]:995"]"#,
         "POP3 with TLS from the start.",
         Slot::Sockets(|s| &mut s.listen.pop3s),
+    ),
+    at_start(
+        "listen.https",
+        r#"["[::]:443"]"#,
+        "Pages that set a phone up (`hauspost device add`), and the settings that mail programs look for by\n\
+         themselves. When another program has this port, the node does everything else and says so.",
+        Slot::Sockets(|s| &mut s.listen.https),
     ),
     key(
         "listen.proxy_from",

@@ -7,7 +7,7 @@ use crate::node::directory::make_book;
 use crate::node::failure::{Exit, Failure};
 use crate::node::settings::Settings;
 use crate::node::smarthosts::{make_smarthosts, make_sources, read_bounded, read_trust, route_policy};
-use crate::serve::{AdmissionLimits, RelayPolicy, Site};
+use crate::serve::{AdmissionLimits, Entrances, RelayPolicy, Site};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,6 +70,15 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
             delay_notice_after: Some(relay.delay_notice_after).filter(|after| !after.is_zero()),
         },
         proxy_from: settings.listen.proxy_from.clone(),
+        entrances: Entrances {
+            host: settings.hostname.to_string(),
+            ports: settings
+                .listen
+                .services()
+                .iter()
+                .filter_map(|(port, sockets)| Some((port.name, sockets.first()?.port())))
+                .collect(),
+        },
         admission: AdmissionLimits {
             sessions_per_service: usize::try_from(settings.sessions).unwrap_or(usize::MAX),
             sessions_per_peer: usize::try_from(settings.sessions_per_peer).unwrap_or(usize::MAX),

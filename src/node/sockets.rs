@@ -20,6 +20,33 @@ pub struct Bound {
     pub socket: TcpListener,
 }
 
+/// What a node listens on, and what it does without.
+#[derive(Default)]
+pub struct Sockets {
+    /// At least one.
+    pub bound: Vec<Bound>,
+    /// Services that it can do without and could not get a port for: their names, and why.
+    pub missing: Vec<(&'static str, String)>,
+}
+
+impl Sockets {
+    /// Takes a socket, or says that it is not there.
+    ///
+    /// # Errors
+    /// The failure, of a service that a node does not do without.
+    pub fn take(&mut self, port: Port, outcome: Result<Bound, Failure>) -> Result<(), Failure> {
+        match outcome {
+            Ok(bound) => self.bound.push(bound),
+            Err(failure) if port.is_optional => {
+                log::warn!("event=not-listening service={} reason={:?}", port.name, failure.sentence);
+                self.missing.push((port.name, failure.sentence));
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+}
+
 /// Binds one socket. `[::]` takes IPv4 too unless `only_v6`.
 pub fn bind(port: Port, address: SocketAddr, only_v6: bool) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -36,8 +63,9 @@ pub fn bind(port: Port, address: SocketAddr, only_v6: bool) -> io::Result<Bound>
 }
 
 /// Binds everything a configuration wants, except what was passed: a service with passed sockets uses only those.
-pub fn bind_all(listen: &Listen, mut bound: Vec<Bound>) -> Result<Vec<Bound>, Failure> {
+pub fn bind_all(listen: &Listen, bound: Vec<Bound>) -> Result<Sockets, Failure> {
     let passed: Vec<&str> = bound.iter().map(|bound| bound.port.name).collect();
+    let mut sockets = Sockets { bound, missing: Vec::new() };
     for (port, addresses) in listen.services() {
         if passed.contains(&port.name) {
             continue;
@@ -48,16 +76,16 @@ pub fn bind_all(listen: &Listen, mut bound: Vec<Bound>) -> Result<Vec<Bound>, Fa
             match bind(port, address, only_v6) {
                 Err(e) if !only_v6 && is_without_family(&e) => {
                     log::info!("event=no-ipv6 listen={} instead={any_v4}", port.name);
-                    bound.push(bind(port, any_v4, false).map_err(|e| cannot_listen(port, any_v4, &e))?);
+                    sockets.take(port, bind(port, any_v4, false).map_err(|e| cannot_listen(port, any_v4, &e)))?;
                 }
-                outcome => bound.push(outcome.map_err(|e| cannot_listen(port, address, &e))?),
+                outcome => sockets.take(port, outcome.map_err(|e| cannot_listen(port, address, &e)))?,
             }
         }
     }
-    if bound.is_empty() {
+    if sockets.bound.is_empty() {
         return Err(Failure::new(Exit::Configuration, "all lists in [listen] are empty: there is nothing to serve"));
     }
-    Ok(bound)
+    Ok(sockets)
 }
 
 /// Whether an error says that the machine has no such address family or no such loopback address.
@@ -99,7 +127,7 @@ pub fn take_passed() -> Result<Vec<Bound>, Failure> {
         let socket = socket.ok_or_else(|| strange("is missing"))?;
         let address = socket.local_addr().map_err(|e| strange(&e.to_string()))?;
         let port = name_port(name, address.port()).ok_or_else(|| {
-            strange("name it mx, submission, submissions, imap, imaps, pop3 or pop3s (FileDescriptorName=)")
+            strange("name it mx, submission, submissions, imap, imaps, pop3, pop3s or https (FileDescriptorName=)")
         })?;
         socket.set_nonblocking(true).map_err(|e| strange(&e.to_string()))?;
         bound.push(Bound { port, address, socket });
@@ -142,12 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn a_node_does_without_the_pages() {
+        let [mx, .., https] = PORTS;
+        let taken = any(https);
+        let mut listen = Listen::default();
+        listen.https.push(taken.address);
+        assert!(bind_all(&listen, Vec::new()).is_err(), "there is nothing else");
+        listen.mx.push("127.0.0.1:0".parse().unwrap());
+        let sockets = bind_all(&listen, Vec::new()).unwrap();
+        assert_eq!(sockets.bound.iter().map(|bound| bound.port).collect::<Vec<_>>(), [mx]);
+        assert!(matches!(sockets.missing.as_slice(), [("https", why)] if why.contains("in use by another program")));
+    }
+
+    #[test]
     fn passed_sockets_replace_the_list_of_their_service() {
         let [mx, submission, ..] = PORTS;
         let mut listen = Listen::default();
         listen.mx.push("192.0.2.1:1".parse().unwrap());
-        let bound = bind_all(&listen, vec![any(mx), any(submission)]).unwrap();
-        assert_eq!(bound.iter().map(|bound| bound.port.name).collect::<Vec<_>>(), ["mx", "submission"]);
+        let sockets = bind_all(&listen, vec![any(mx), any(submission)]).unwrap();
+        assert_eq!(sockets.bound.iter().map(|bound| bound.port.name).collect::<Vec<_>>(), ["mx", "submission"]);
     }
 
     #[test]

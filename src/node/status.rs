@@ -70,6 +70,8 @@ struct Uptime {
     wait: Duration,
     sessions: usize,
     listeners: Vec<(&'static str, SocketAddr)>,
+    /// What it could not listen on, and why.
+    missing: Vec<(&'static str, String)>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,7 @@ async fn look(errand: &Errand) -> Result<Status, Trouble> {
         wait: context.net.clock().steady().saturating_sub(running.started),
         sessions: running.admission.sessions(),
         listeners: running.listeners.to_vec(),
+        missing: running.missing.to_vec(),
     });
     let used = context.logins.used().clone();
     let with_use = |Credential { device, .. }: Credential| {
@@ -154,6 +157,9 @@ impl Status {
                 line(&self.hostname, &format!("runs for {}, {sessions}", span(up.wait)));
                 for (at, (service, address)) in up.listeners.iter().enumerate() {
                     line(if at == 0 { "listens" } else { "" }, &format!("{service:<12} {address}"));
+                }
+                for (service, why) in &up.missing {
+                    line("", &format!("{service:<12} does not: {why}"));
                 }
             }
         }
@@ -229,6 +235,9 @@ impl Status {
         let listeners = listeners.map(|(service, address)| {
             format!("{{\"service\":{},\"address\":{}}}", json(service), json(&address.to_string()))
         });
+        let missing = self.running.iter().flat_map(|up| &up.missing);
+        let missing =
+            missing.map(|(service, why)| format!("{{\"service\":{},\"reason\":{}}}", json(service), json(why)));
         let certificate = self.certificate.as_ref().map_or("null".to_owned(), |one| {
             let names = list(one.facts.names.iter().map(|name| json(name)).collect());
             format!("{{\"names\":{names},\"until\":{}}}", time(Some(one.facts.until)))
@@ -250,7 +259,7 @@ impl Status {
         let up =
             |value: fn(&Uptime) -> u64| self.running.as_ref().map_or("null".to_owned(), |up| value(up).to_string());
         format!(
-            "{{\"hostname\":{},\"running\":{},\"uptime_seconds\":{},\"sessions\":{},\"listeners\":{},\n \"certificate\":{certificate},\n \
+            "{{\"hostname\":{},\"running\":{},\"uptime_seconds\":{},\"sessions\":{},\"listeners\":{},\"missing\":{},\n \"certificate\":{certificate},\n \
              \"devices\":{},\n \"mailboxes\":{},\n \"queue\":{{\"waiting\":{waiting},\"held\":{held},\"bytes\":{bytes},\"oldest\":{}}},\n \
              \"space\":{space},\n \"written\":{{\"bytes\":{},\"flushes\":{}}},\n \"troubles\":{}}}\n",
             json(&self.hostname),
@@ -258,6 +267,7 @@ impl Status {
             up(|up| up.wait.as_secs()),
             up(|up| up.sessions as u64),
             list(listeners.collect()),
+            list(missing.collect()),
             list(devices.collect()),
             list(mailboxes.collect()),
             time(*oldest),

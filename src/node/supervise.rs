@@ -12,7 +12,7 @@ use crate::node::control::listener::run_control;
 use crate::node::control::socket::ControlSocket;
 use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
-use crate::node::sockets::Bound;
+use crate::node::sockets::Sockets;
 use crate::node::watch::FileWatch;
 use crate::serve::relay::run_relay;
 use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping};
@@ -31,7 +31,7 @@ pub struct Node {
     /// What sessions work with.
     pub context: Context,
     /// Its listening sockets.
-    pub sockets: Vec<Bound>,
+    pub sockets: Sockets,
     /// Where commands come from.
     pub control: Option<ControlSocket>,
     /// Sessions of all services together.
@@ -74,6 +74,7 @@ pub fn make_context(store: Store, net: Net, site: Site) -> Context {
         maildrops: Arc::default(),
         destinations: Arc::default(),
         handling: Arc::default(),
+        links: Arc::default(),
         compressing: Arc::default(),
         seat: Seat::default(),
         stopping: Stopping::default(),
@@ -114,12 +115,13 @@ async fn serve_until_signal(
     let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
     let running = Running {
         certificates: node.certificates.clone(),
-        listeners: node.sockets.iter().map(|bound| (bound.port.name, bound.address)).collect(),
+        listeners: node.sockets.bound.iter().map(|bound| (bound.port.name, bound.address)).collect(),
+        missing: node.sockets.missing.into(),
         admission: admission.clone(),
         started: node.context.net.clock().steady(),
     };
     let mut listeners: Vec<Task<()>> = Vec::new();
-    for bound in node.sockets {
+    for bound in node.sockets.bound {
         log::info!("event=listening service={} address={}", bound.port.name, bound.address);
         let listener = Async::new_nonblocking(bound.socket).map_err(|e| system("listening socket", &e))?;
         let (context, admission, cores) = (node.context.clone(), admission.clone(), cores.clone());
@@ -129,6 +131,9 @@ async fn serve_until_signal(
     let control =
         node.control.map(|socket| executor.spawn(run_control(node.context.clone(), running, executor.clone(), socket)));
     let _watchdog = executor.spawn(run_watchdog());
+    let links = node.context.links.clone();
+    let clock = node.context.net.clock().clone();
+    let _links = executor.spawn(async move { links.look_after(&clock).await });
     let _certificates = executor.spawn(node.certificates.clone().look_after(node.context.clone()));
     notify(&[NotifyState::Ready]);
     ready();

@@ -16,10 +16,10 @@ use crate::node::production::open_store;
 use crate::node::settings::{PORTS, Settings};
 use crate::node::signing_keys::{find_keys, make_key};
 use crate::node::site::{make_net, make_site};
-use crate::node::sockets::{self, Bound};
+use crate::node::sockets::{self, Sockets};
 use crate::node::supervise::{self, Node, Read};
 use crate::node::values::{parse_address, parse_domain};
-use crate::serve::{Site, SmarthostSecurity};
+use crate::serve::{Entrances, Site, SmarthostSecurity};
 use crate::wire::address::Domain;
 use async_signal::Signals;
 use std::io::{IsTerminal, Write};
@@ -81,7 +81,7 @@ fn run_in(
     folder: &Folder,
     password: &str,
     password_given: bool,
-    (sockets, signals): (Vec<Bound>, Signals),
+    (sockets, signals): (Sockets, Signals),
 ) -> Result<(), Failure> {
     if folder.configuration().exists() {
         let sentence =
@@ -95,7 +95,12 @@ fn run_in(
         let reload = {
             let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
             let ports = (arguments.mx_port, arguments.https_port);
-            move || make_trial_site(&settings, &folder, &net, ports).map(|site| Read { site, watched: Vec::new() })
+            let entrances = entrances(arguments.port_base);
+            move || {
+                make_trial_site(&settings, &folder, &net, ports)
+                    .map(|site| Site { entrances: entrances.clone(), ..site })
+                    .map(|site| Read { site, watched: Vec::new() })
+            }
         };
         let site = smol::block_on(certificates.complete(&store, &net, reload()?.site))?;
         let address = site.addresses.first().cloned().ok_or_else(|| Failure::new(Exit::System, "no address"))?;
@@ -146,6 +151,12 @@ fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, ports: (u16,
     Ok(site)
 }
 
+/// Where programs on this machine find it.
+fn entrances(port_base: u16) -> Entrances {
+    let ports = PORTS.map(|port| (port.name, port_base.saturating_add(port.number)));
+    Entrances { host: "localhost".to_owned(), ports: ports.to_vec() }
+}
+
 /// What a trial node has instead of a configuration file.
 pub fn settings() -> Result<Settings, Failure> {
     let mut settings = configuration::defaults()?;
@@ -159,8 +170,8 @@ pub fn settings() -> Result<Settings, Failure> {
 }
 
 /// All services on both loopback addresses. A machine without `::1` gets the others.
-fn bind(port_base: u16) -> Result<Vec<Bound>, Failure> {
-    let mut bound = Vec::new();
+fn bind(port_base: u16) -> Result<Sockets, Failure> {
+    let mut sockets = Sockets::default();
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         for port in PORTS {
             let number = port_base.checked_add(port.number).ok_or_else(|| {
@@ -169,22 +180,22 @@ fn bind(port_base: u16) -> Result<Vec<Bound>, Failure> {
             })?;
             let address = SocketAddr::new(ip, number);
             match sockets::bind(port, address, true) {
-                Ok(socket) => bound.push(socket),
+                Ok(bound) => sockets.take(port, Ok(bound))?,
                 Err(e) if ip.is_ipv6() && sockets::is_without_family(&e) => {
                     log::warn!("event=no-ipv6-loopback reason={:?}", e.to_string());
-                    return Ok(bound);
+                    return Ok(sockets);
                 }
                 Err(e) => {
                     let failure = sockets::cannot_listen(port, address, &e);
                     let other = if port_base < 50_000 { port_base + 1_000 } else { port_base - 1_000 };
                     let hint =
                         format!("{}; choose other ports, for example with --port-base {other}", failure.sentence);
-                    return Err(Failure::new(failure.exit, hint));
+                    sockets.take(port, Err(Failure::new(failure.exit, hint)))?;
                 }
             }
         }
     }
-    Ok(bound)
+    Ok(sockets)
 }
 
 /// Tells the person in front of it what to do now. A closed stdout is no reason to stop.
@@ -211,6 +222,9 @@ Send a message in, as another mail server would:
 
 Read the newest message:
   curl --user 'me:{in_url}' 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=*'
+
+Set a mail program up by a page with a password of its own:
+  hauspost device add phone --data {data}
 
 See what waits to be sent:
   hauspost queue list --data {data}

@@ -276,6 +276,8 @@ impl Refusal {
             (Service::Mx | Service::Submission, _) => b"421 4.3.2 Too many connections, try again later\r\n",
             // RFC 3501 section 7.1.5: BYE instead of a greeting; RFC 5530: UNAVAILABLE is temporary.
             (Service::Imap, _) => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
+            // Before TLS there are no words.
+            (Service::Web, _) => b"",
             // RFC 3206 section 4: SYS/TEMP is temporary and no fault of the login.
             (Service::Pop3, _) => b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
         }

@@ -7,7 +7,7 @@ mod policy;
 
 use crate::limits::CERTIFICATES_IMPORTED_MAX;
 use crate::net::Net;
-use crate::net::tls::{Authority, CertificateFacts, Identity, Names, Serial, ServerTls, read_facts};
+use crate::net::tls::{Authority, CertificateFacts, Identity, Names, Serial, ServerTls, covers, read_facts};
 use crate::serve::{Letter, Site};
 use crate::store::{Op, Store, Trouble};
 use crate::wire::date::{Timestamp, encode_utc};
@@ -327,6 +327,20 @@ pub async fn standing(store: &Store, site: &Site) -> Result<Vec<Standing>, Troub
         all.extend(authority.and_then(|authority| Standing::new(origin, authority.certificate())));
     }
     Ok(all)
+}
+
+/// The authority that a device has to trust to believe the server under the name that devices use; `None`: what is shown under that name was
+/// brought by the owner, and devices know who vouches for it.
+///
+/// # Errors
+/// What the store says.
+pub async fn authority_to_trust(store: &Store, site: &Site) -> Result<Option<Standing>, Trouble> {
+    let all = standing(store, site).await?;
+    let is_brought = |one: &Standing| matches!(one.origin, Origin::Imported(_) | Origin::File);
+    if all.iter().any(|one| is_brought(one) && covers(&one.facts.names, &site.entrances.host)) {
+        return Ok(None);
+    }
+    Ok(all.into_iter().find(|one| one.origin == Origin::Authority))
 }
 
 /// Keeps what the owner brings, under its first name, which is returned.

@@ -6,9 +6,15 @@
 use crate::limits::{DEVICES_MAX, POP3_LOGIN_DELAY_SECONDS_MAX};
 use crate::mail::access::{Access, Rights};
 use crate::mail::collecting::{CollectingChange, OnDelete};
+use crate::mail::credential::Verifier;
 use crate::mail::message::MailboxId;
+use crate::net::Net;
 use crate::serve::Context;
+use crate::serve::certificates::authority_to_trust;
+use crate::serve::web::Offer;
 use crate::store::{Credential, Op, Trouble};
+use std::io;
+use zeroize::Zeroizing;
 
 /// What a device is given, in words that people use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +109,75 @@ impl From<Trouble> for NotDone {
     }
 }
 
+/// Letters of passwords that are made up: none that is mistaken for another on a phone.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// Makes up a password of 100 random bits, in groups that can be typed.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn make_password(net: &Net) -> io::Result<Zeroizing<String>> {
+    let random = Zeroizing::new(net.random::<20>()?);
+    // No room is made anew while it grows, so that no copy stays behind.
+    let mut password = Zeroizing::new(String::with_capacity(24));
+    for (at, byte) in random.iter().enumerate() {
+        if at > 0 && at.is_multiple_of(4) {
+            password.push('-');
+        }
+        password.push(char::from(LETTERS[usize::from(byte % 32)]));
+    }
+    Ok(password)
+}
+
+/// Gives a device a new password, which is made up and returned; the old one opens nothing any more, and its sessions end. Costs as
+/// many hashes as a login of the owner's.
+///
+/// # Errors
+/// See [`NotDone`].
+pub async fn renew(context: &Context, name: &str) -> Result<Zeroizing<String>, NotDone> {
+    let login = context.site().login.clone();
+    let owner = context.store.read(move |snapshot| snapshot.credential(&login)).await?.ok_or(NotDone::NoOwner)?;
+    let password = make_password(&context.net).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let Verifier { salt, iterations, .. } = owner.verifier;
+    let (verifier, quick_hash) = (Verifier::new(&password, salt, iterations), Verifier::quick_hash(&password, &salt));
+    context.store.apply(Op::SetDevicePassword { name: name.to_owned(), verifier, quick_hash }).await?;
+    log::info!("event=device-password-renewed name={name:?}");
+    Ok(password)
+}
+
+/// Makes a link that sets a device up, and returns where it leads. Whoever opens it first sees the password; without one the device gets
+/// a new one then. `None`: there are no pages.
+///
+/// # Errors
+/// What the store says, and that the system gives no random numbers.
+pub async fn link(
+    context: &Context,
+    device: &str,
+    password: Option<Zeroizing<String>>,
+) -> Result<Option<Invitation>, Trouble> {
+    let site = context.site();
+    let authority = authority_to_trust(&context.store, &site).await?;
+    let random = context.net.random().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let certificate = authority.as_ref().map(|authority| authority.certificate.clone());
+    let offer = Offer { device: device.to_owned(), password, authority: certificate };
+    if site.entrances.port("https").is_none() {
+        return Ok(None);
+    }
+    let secret = context.links.make(offer, Zeroizing::new(random), context.net.clock().steady());
+    log::info!("event=link-made device={device:?}");
+    let url = site.entrances.url(&format!("/d/{secret}"));
+    Ok(url.map(|url| Invitation { url, authority_sha256: authority.map(|authority| authority.facts.sha256) }))
+}
+
+/// What the owner is told of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// The link.
+    pub url: String,
+    /// Of the certificate that devices have to trust; `None`: they trust the server already.
+    pub authority_sha256: Option<Vec<u8>>,
+}
+
 /// Adds a device with this password, of at least 100 random bits. Costs as many hashes as a login of the owner's. `readable`: the
 /// password itself is kept too, for APOP.
 ///
@@ -161,6 +236,7 @@ pub async fn collect(context: &Context, name: &str, wish: &CollectingWish) -> Re
 pub async fn remove(context: &Context, name: &str) -> Result<(), Trouble> {
     context.store.apply(Op::RemoveCredential { login: Credential::device_login(name) }).await?;
     context.logins.used().remove(&name.to_lowercase());
+    context.links.forget(name);
     log::info!("event=device-removed name={name:?}");
     Ok(())
 }

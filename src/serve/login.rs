@@ -190,7 +190,7 @@ impl Logins {
         let may = match service {
             Service::Submission => who.access.sends,
             Service::Imap | Service::Pop3 => who.access.reads(),
-            Service::Mx => true,
+            Service::Mx | Service::Web => true,
         };
         let (service, name) = (service.name(), who.name());
         if !may {
@@ -213,9 +213,10 @@ impl Logins {
     }
 
     /// Whether an address is not to be greeted, because its network goes on guessing while it is refused. Not for other mail
-    /// servers: who guesses passwords may still bring mail.
+    /// servers: who guesses passwords may still bring mail. Not for the pages: a phone that goes on with a password that it once had is
+    /// set up anew there.
     pub fn turns_away(&self, service: Service, peer: IpAddr, now: Duration) -> bool {
-        service != Service::Mx && self.memory().turns_away(peer, now)
+        !matches!(service, Service::Mx | Service::Web) && self.memory().turns_away(peer, now)
     }
 
     /// Serves the wait of an attempt.

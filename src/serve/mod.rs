@@ -21,6 +21,7 @@ mod signing;
 mod site;
 pub mod smtp;
 mod srs;
+pub mod web;
 
 pub use admission::{AddressRange, Admission, Network, Refusal, Seat, Ticket};
 pub use destinations::{Destinations, Seen};
@@ -59,6 +60,8 @@ pub struct Context {
     pub handling: Arc<queue::Handling>,
     /// Which devices have their maildrops open.
     pub maildrops: Arc<pop3::Maildrops>,
+    /// Links that open the pages of devices.
+    pub links: Arc<web::Links>,
     /// What the IMAP sessions share that compress.
     pub compressing: Arc<imap::Compressing>,
     /// The place of this session.

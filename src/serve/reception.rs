@@ -10,6 +10,7 @@ use crate::net::tls::Protocol;
 use crate::serve::imap::run_imap;
 use crate::serve::pop3::run_pop3;
 use crate::serve::smtp::run_smtp;
+use crate::serve::web::run_web;
 use crate::serve::{Context, Refusal, Service, Ticket};
 use crate::wire::proxy::{self, Header, Look};
 use std::io;
@@ -43,7 +44,7 @@ async fn seat_at(
         let front = stream.peer().ip();
         if let Header::Client { client, server } = read_header(&context, &mut stream).await? {
             stream = stream.on_behalf_of(client, server);
-            if let Err(refusal) = ticket.pass_on(client.ip(), site.admission) {
+            if let Err(refusal) = ticket.pass_on(client.ip(), site.admission.of(service)) {
                 log::warn!(
                     "event=refused service={} peer={} front={front} reason={refusal:?}",
                     service.name(),
@@ -62,6 +63,7 @@ async fn seat_at(
         let protocol = match service {
             Service::Imap => Protocol::Imap,
             Service::Pop3 => Protocol::Pop3,
+            Service::Web => Protocol::Http,
             Service::Mx | Service::Submission => Protocol::Unnamed,
         };
         let handshake = stream.accept_tls_for(protocol, tls, Duration::from_secs(TLS_HANDSHAKE_SECONDS_MAX));
@@ -77,6 +79,7 @@ async fn seat_at(
         Service::Mx | Service::Submission => Box::pin(run_smtp(context, service, stream)).await,
         Service::Imap => Box::pin(run_imap(context, stream)).await,
         Service::Pop3 => Box::pin(run_pop3(context, stream)).await,
+        Service::Web => Box::pin(run_web(context, stream)).await,
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The configuration as sessions see it: checked, complete, immutable.
 
+use crate::limits::{WEB_SESSIONS_MAX, WEB_SESSIONS_PER_PEER_MAX};
 use crate::mail::addressbook::AddressBook;
 use crate::mail::dkim::Key;
 use crate::mail::scope::{Scope, choose};
+use crate::mail::setup::{Security, Server, Servers};
 use crate::serve::AddressRange;
 use crate::wire::address::{Address, Domain};
 use crate::wire::sasl::ChannelBindings;
@@ -52,6 +54,46 @@ pub struct Site {
     pub admission: AdmissionLimits,
     /// Where connections come from that begin with a PROXY header, which says whose they are.
     pub proxy_from: Vec<AddressRange>,
+    /// Where devices find it.
+    pub entrances: Entrances,
+}
+
+/// Where devices find the services of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entrances {
+    /// The name that they use.
+    pub host: String,
+    /// The ports of services, by their keys under `[listen]`; what is turned off has none.
+    pub ports: Vec<(&'static str, u16)>,
+}
+
+impl Entrances {
+    /// The port of a service.
+    pub fn port(&self, name: &str) -> Option<u16> {
+        self.ports.iter().find(|(known, _)| *known == name).map(|(_, port)| *port)
+    }
+
+    /// What mail programs are told: of each service the way with TLS from the start, else the one with STARTTLS.
+    pub fn servers(&self) -> Servers {
+        let find = |name: &str, security: Security| {
+            let host = Domain::new(&self.host);
+            self.port(name).map(|port| Server { host, port, security })
+        };
+        let either = |tls, starttls| find(tls, Security::Implicit).or_else(|| find(starttls, Security::StartTls));
+        Servers {
+            imap: either("imaps", "imap"),
+            pop3: either("pop3s", "pop3"),
+            submission: either("submissions", "submission"),
+        }
+    }
+
+    /// Where a page is: `https://mail.example.org/d/x`, without the port that a browser takes anyway. `None`: there are no pages.
+    pub fn url(&self, path: &str) -> Option<String> {
+        match self.port("https")? {
+            443 => Some(format!("https://{}{path}", self.host)),
+            port => Some(format!("https://{}:{port}{path}", self.host)),
+        }
+    }
 }
 
 impl Site {
@@ -205,6 +247,19 @@ pub struct AdmissionLimits {
     pub sessions_per_peer: usize,
 }
 
+impl AdmissionLimits {
+    /// The same for one service: of the pages nobody needs as many as of mail, and a flood of those takes no descriptors from it.
+    pub fn of(self, service: Service) -> AdmissionLimits {
+        match service {
+            Service::Web => AdmissionLimits {
+                sessions_per_service: self.sessions_per_service.min(WEB_SESSIONS_MAX),
+                sessions_per_peer: self.sessions_per_peer.min(WEB_SESSIONS_PER_PEER_MAX),
+            },
+            _ => self,
+        }
+    }
+}
+
 /// The services of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -216,6 +271,8 @@ pub enum Service {
     Imap,
     /// POP3 (110, 995).
     Pop3,
+    /// Pages that set devices up (443).
+    Web,
 }
 
 impl Service {
@@ -226,6 +283,7 @@ impl Service {
             Service::Submission => "submission",
             Service::Imap => "imap",
             Service::Pop3 => "pop3",
+            Service::Web => "https",
         }
     }
 }

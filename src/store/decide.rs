@@ -147,14 +147,13 @@ impl<'a, 't> Draft<'a, 't> {
                 }
                 Done::Applied
             }
-            Op::SetCredential(credential) => {
-                check_key(&credential.login)?;
-                self.steps.push(Step::SetCredential(credential));
-                Done::Applied
-            }
+            Op::SetCredential(credential) => self.set_credential(credential)?,
             Op::RemoveCredential { login } => self.remove_credential(login)?,
             Op::AddDevice(credential) => self.add_device(credential)?,
             Op::SetDeviceAccess { name, access } => self.set_device_access(&name, access)?,
+            Op::SetDevicePassword { name, verifier, quick_hash: hash } => {
+                self.set_device_password(&name, verifier, hash)?
+            }
             Op::SetDeviceCollecting { name, change, forget_readable } => {
                 self.set_device_collecting(&name, change, forget_readable)?
             }

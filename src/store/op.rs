@@ -159,6 +159,15 @@ pub enum Op {
         /// All that it may do from now on. Rules about mailboxes that are not there are left out.
         access: Access,
     },
+    /// Another password for a device; the old one opens nothing any more. It is not kept readable.
+    SetDevicePassword {
+        /// Its name.
+        name: String,
+        /// Hashed with the salt and the iterations of the owner's, see [`Credential::of_device`].
+        verifier: Verifier,
+        /// See [`Device::quick_hash`].
+        quick_hash: [u8; 32],
+    },
     /// Another way for a device to collect its mail by POP3.
     SetDeviceCollecting {
         /// Its name.

@@ -15,7 +15,7 @@ import time
 import unittest
 
 PASSWORD = "correct horse battery"
-SERVICES = {"smtp": 25, "pop3": 110, "imap": 143, "submissions": 465, "submission": 587, "imaps": 993, "pop3s": 995}
+SERVICES = {"smtp": 25, "pop3": 110, "imap": 143, "https": 443, "submissions": 465, "submission": 587, "imaps": 993, "pop3s": 995}
 
 
 def free_base():

@@ -259,6 +259,7 @@ impl World {
             maildrops: Arc::default(),
             destinations: Arc::default(),
             handling: Arc::default(),
+            links: Arc::default(),
             compressing: Arc::default(),
             seat: serve::Seat::default(),
             stopping: Stopping::default(),

@@ -92,6 +92,7 @@ impl Node {
             inquiries: Arc::default(),
             maildrops: Arc::default(),
             destinations: Arc::default(),
+            links: Arc::default(),
             compressing: Arc::default(),
             handling: Arc::default(),
             seat: serve::Seat::default(),

@@ -194,7 +194,10 @@ pub fn free_base() -> u16 {
     let start = (std::process::id() % 1_300) as u16;
     for _ in 0..1_300 {
         let base = 11_000 + 13 * ((start + NEXT.fetch_add(1, Ordering::Relaxed)) % 1_300);
-        if [25, 110, 143, 465, 587, 993, 995].iter().all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok()) {
+        if [25, 110, 143, 443, 465, 587, 993, 995]
+            .iter()
+            .all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok())
+        {
             return base;
         }
     }

@@ -46,6 +46,7 @@ fn configure_ports(data: &Path, base: u16) {
         ("imaps", 993),
         ("pop3", 110),
         ("pop3s", 995),
+        ("https", 443),
     ]
     .iter()
     .map(|(name, port)| format!("{name} = [\"127.0.0.1:{}\"]\n", base + port))

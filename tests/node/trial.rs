@@ -127,6 +127,23 @@ fn a_port_in_use_is_named_and_another_base_suggested() {
 }
 
 #[test]
+fn without_the_port_for_pages_everything_else_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let base = free_base();
+    let _taken = TcpListener::bind(("127.0.0.1", base + 443)).unwrap();
+    let node = Node::start(try_command(&data, base), base, &data);
+    let said = run(&["status", "--data", data.to_str().unwrap()], "");
+    let said = String::from_utf8(said.stdout).unwrap();
+    let missing =
+        format!("https        does not: port {} on 127.0.0.1 (for https) is in use by another program", base + 443);
+    assert!(said.contains(&missing), "{said}");
+    assert_eq!(said.matches("event=not-listening service=https").count(), 1, "{said}");
+    node.deliver("mail-goes-on");
+    node.stop();
+}
+
+#[test]
 fn one_folder_has_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -2,6 +2,7 @@
 
 use hauspost::mail::access::{Access, Rights};
 use hauspost::mail::collecting::CollectingChange;
+use hauspost::mail::credential::Verifier;
 use hauspost::mail::index::{BodyIndex, MessageIdHash};
 use hauspost::mail::message::*;
 use hauspost::store::*;
@@ -152,6 +153,11 @@ pub enum Change {
         name: String,
         access: Access,
     },
+    SetDevicePassword {
+        name: String,
+        verifier: Verifier,
+        quick_hash: [u8; 32],
+    },
     SetDeviceRights {
         name: String,
         mailbox: MailboxId,
@@ -275,6 +281,9 @@ impl Change {
             Change::RemoveCredential(login) => Op::RemoveCredential { login },
             Change::AddDevice(credential) => Op::AddDevice(credential),
             Change::SetDeviceAccess { name, access } => Op::SetDeviceAccess { name, access },
+            Change::SetDevicePassword { name, verifier, quick_hash } => {
+                Op::SetDevicePassword { name, verifier, quick_hash }
+            }
             Change::SetDeviceRights { name, mailbox, change, rights } => {
                 Op::SetDeviceRights { name, mailbox, change, rights }
             }

@@ -11,7 +11,7 @@ use hauspost::store::*;
 impl Walk {
     pub(super) fn change_devices(&mut self) -> Change {
         let name = self.chance.pick(&DEVICES).to_owned();
-        match self.chance.below(12) {
+        match self.chance.below(13) {
             0 => Change::RemoveCredential(Credential::device_login(&name)),
             1 | 2 => Change::SetDeviceAccess { name, access: self.access() },
             3..=5 => {
@@ -37,10 +37,12 @@ impl Walk {
                 let to = self.chance.pick(&[SpecialUse::Trash, SpecialUse::Archive]);
                 Change::Discard { from, uids: self.uids(from), to, now: self.time() }
             }
+            10 => {
+                let (verifier, quick_hash) = self.hashes();
+                Change::SetDevicePassword { name, verifier, quick_hash }
+            }
             _ => {
-                let salt: [u8; 16] = self.chance.bytes(16).try_into().expect("sixteen");
-                let key: [u8; 32] = self.chance.bytes(32).try_into().expect("thirty-two");
-                let verifier = Verifier { salt, iterations: 4096, stored_key: key, server_key: key };
+                let (verifier, key) = self.hashes();
                 let device = Device {
                     name: name.clone(),
                     quick_hash: key,
@@ -52,6 +54,12 @@ impl Walk {
                 Change::AddDevice(Credential { login: Credential::device_login(&name), verifier, device: Some(device) })
             }
         }
+    }
+
+    fn hashes(&mut self) -> (Verifier, [u8; 32]) {
+        let salt: [u8; 16] = self.chance.bytes(16).try_into().expect("sixteen");
+        let key: [u8; 32] = self.chance.bytes(32).try_into().expect("thirty-two");
+        (Verifier { salt, iterations: 4096, stored_key: key, server_key: key }, key)
     }
 
     /// Any rights, mostly many.

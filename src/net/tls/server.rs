@@ -22,6 +22,8 @@ pub enum Protocol {
     Imap,
     /// `pop3`, the same.
     Pop3,
+    /// `http/1.1` (RFC 7301 section 6).
+    Http,
     /// SMTP has no name of its own: whatever is asked for, nothing is chosen.
     Unnamed,
 }
@@ -81,6 +83,7 @@ pub struct ServerTls {
     plain: Arc<ServerConfig>,
     imap: Arc<ServerConfig>,
     pop3: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
     shown: Arc<ByName>,
 }
 
@@ -115,6 +118,7 @@ impl ServerTls {
         Ok(Arc::new(ServerTls {
             imap: speaking(b"imap"),
             pop3: speaking(b"pop3"),
+            http: speaking(b"http/1.1"),
             plain: Arc::new(config.clone()),
             shown,
         }))
@@ -146,6 +150,7 @@ impl ServerTls {
         match protocol {
             Protocol::Imap => self.imap.clone(),
             Protocol::Pop3 => self.pop3.clone(),
+            Protocol::Http => self.http.clone(),
             Protocol::Unnamed => self.plain.clone(),
         }
     }
@@ -259,6 +264,7 @@ mod tests {
         };
         assert!(try_with(&[], Protocol::Imap) && try_with(&["x", "imap"], Protocol::Imap));
         assert!(try_with(&["pop3"], Protocol::Pop3) && try_with(&["smtp"], Protocol::Unnamed));
+        assert!(try_with(&["h2", "http/1.1"], Protocol::Http) && !try_with(&["h2"], Protocol::Http));
         assert!(!try_with(&["http/1.1"], Protocol::Imap) && !try_with(&["imap"], Protocol::Pop3));
     }
 }

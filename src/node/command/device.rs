@@ -2,11 +2,14 @@
 
 use crate::limits::POP3_LOGIN_DELAY_SECONDS_MAX;
 use crate::mail::collecting::OnDelete;
+use crate::node::command::print;
 use crate::node::control::client::{self, Whereabouts};
-use crate::node::devices::{DeviceOrder, Wanted, check_wanted};
+use crate::node::devices::{DeviceOrder, LINK_LABEL, Wanted, check_wanted};
 use crate::node::failure::{Exit, Failure};
+use crate::node::qr_code;
 use crate::serve::devices::CollectingWish;
 use argh::{ArgsInfo, FromArgs};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Give phones and programs passwords of their own, and say what each may do.
@@ -37,6 +40,7 @@ enum DeviceCommand {
     List(List),
     Rights(RightsOf),
     Pop3(Pop3),
+    Link(Link),
     Remove(Remove),
 }
 
@@ -65,6 +69,9 @@ struct Add {
     /// let it use APOP of POP3: its password is kept readable then
     #[argh(switch)]
     apop: bool,
+    /// draw the link as a QR code although stdout is no terminal
+    #[argh(switch)]
+    qr: bool,
     /// its name: letters, digits, hyphens, underscores, dots
     #[argh(positional, arg_name = "NAME")]
     name: String,
@@ -139,6 +146,31 @@ struct Pop3 {
     name: String,
 }
 
+/// Make a link that sets a device up, while the server runs. The device gets a new password when the link is opened.
+#[derive(ArgsInfo, FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "link",
+    note = "The link opens once, within 15 minutes. On a terminal it is shown as a QR code too: scan it with the phone. The page \
+            that opens has the settings for every mail program and a password that nobody else is shown. A link that \
+            nobody opens changes nothing.",
+    example = "{command_name} phone --data /var/lib/hauspost"
+)]
+struct Link {
+    /// data folder
+    #[argh(option)]
+    data: PathBuf,
+    /// configuration file that `serve` is given, when it is not in the data folder
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// draw the link as a QR code although stdout is no terminal
+    #[argh(switch)]
+    qr: bool,
+    /// its name
+    #[argh(positional, arg_name = "NAME")]
+    name: String,
+}
+
 /// Remove a device: its password opens nothing any more, and its sessions end.
 #[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "remove")]
@@ -178,8 +210,10 @@ pub fn run(arguments: &DeviceArguments) -> Result<(), Failure> {
         let wanted = Wanted { rights: rights.to_owned(), mailboxes: mailboxes.to_vec() };
         check_wanted(&wanted).map(|_| wanted)
     };
+    let mut draws = false;
     let (data, config, order) = match &arguments.command {
-        DeviceCommand::Add(Add { data, config, rights, mailbox, apop, name }) => {
+        DeviceCommand::Add(Add { data, config, rights, mailbox, apop, name, qr }) => {
+            draws = *qr || std::io::stdout().is_terminal();
             let order = DeviceOrder::Add { name: name.clone(), wanted: wanted(rights, mailbox)?, apop: *apop };
             (data, config, order)
         }
@@ -188,7 +222,16 @@ pub fn run(arguments: &DeviceArguments) -> Result<(), Failure> {
         DeviceCommand::Rights(RightsOf { data, config, rights, mailbox, name }) => {
             (data, config, DeviceOrder::Rights(name.clone(), wanted(rights, mailbox)?))
         }
+        DeviceCommand::Link(Link { data, config, name, qr }) => {
+            draws = *qr || std::io::stdout().is_terminal();
+            (data, config, DeviceOrder::Link(name.clone()))
+        }
         DeviceCommand::Remove(Remove { data, config, name }) => (data, config, DeviceOrder::Remove(name.clone())),
     };
-    client::run(Whereabouts { data, config: config.as_deref() }, order.to_words())
+    let said = client::run_and_keep(Whereabouts { data, config: config.as_deref() }, order.to_words())?;
+    let link = said.lines().find_map(|line| line.strip_prefix(LINK_LABEL));
+    match link.and_then(qr_code::draw).filter(|_| draws) {
+        Some(code) => print(&format!("\n{code}")),
+        None => Ok(()),
+    }
 }

@@ -24,6 +24,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Looks for a node that has the store but does not answer yet: it may just be starting or ending.
 const LOOKS: u32 = 10;
@@ -41,13 +42,18 @@ pub struct Whereabouts<'a> {
 
 /// Has a command carried out by the running node of a data folder, or on the store where none runs, and prints what it says.
 pub fn run(at: Whereabouts<'_>, words: Vec<String>) -> Result<(), Failure> {
+    run_and_keep(at, words).map(drop)
+}
+
+/// As [`run`]; returns what a running node has said too.
+pub fn run_and_keep(at: Whereabouts<'_>, words: Vec<String>) -> Result<Zeroizing<String>, Failure> {
     let request = Request { zone_minutes: own_zone(), words };
     for look in 1..=LOOKS {
         if let Some(node) = find(at.data)? {
             return ask(node, &request);
         }
         if !is_locked(at.data) {
-            return act_alone(at, &request);
+            return act_alone(at, &request).map(|()| Zeroizing::default());
         }
         if look < LOOKS {
             std::thread::sleep(LOOK_AGAIN);
@@ -82,17 +88,26 @@ fn is_locked(data: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-fn ask(mut node: UnixStream, request: &Request) -> Result<(), Failure> {
+fn ask(mut node: UnixStream, request: &Request) -> Result<Zeroizing<String>, Failure> {
     let frame = request.encode().ok_or_else(|| Failure::new(Exit::Usage, "too many arguments for one command"))?;
     let wait = Some(Duration::from_secs(CONTROL_ANSWER_SECONDS_MAX));
     let sent =
         node.set_read_timeout(wait).and_then(|()| node.set_write_timeout(wait)).and_then(|()| node.write_all(&frame));
     // A node that had no place for us has said so without reading.
     let unsent = sent.err();
+    let mut said = Zeroizing::new(String::new());
     loop {
         match read_piece(&mut node) {
-            Ok(Piece::Text(text)) => print(&harmless(&text))?,
-            Ok(Piece::Done) => return Ok(()),
+            Ok(Piece::Text(text)) => {
+                let text = harmless(&text);
+                print(&text)?;
+                // The end of a long list is enough for whoever keeps it.
+                if said.len() > CONTROL_PIECE_BYTES_MAX {
+                    said.clear();
+                }
+                said.push_str(&text);
+            }
+            Ok(Piece::Done) => return Ok(said),
             Ok(Piece::Failed(code, sentence)) => return Err(Failure::new(Exit::of(code), harmless(&sentence))),
             Err(e) => return Err(broken(&unsent.unwrap_or(e))),
         }

@@ -272,7 +272,7 @@ fn services(settings: &Settings, domain: &Domain) -> Vec<Record> {
     let services = settings.listen.services();
     let record = |(port, sockets): &(Port, &[SocketAddr])| {
         let label = match (port.service, port.implicit_tls) {
-            (Service::Mx, _) => return None,
+            (Service::Mx | Service::Web, _) => return None,
             (Service::Submission, true) => "_submissions",
             (Service::Submission, false) => "_submission",
             (Service::Imap, true) => "_imaps",

@@ -6,10 +6,11 @@
 use super::super::step::Step;
 use super::super::tables::{CREDENTIALS, decode_credential};
 use super::super::{Credential, DEVICE_LOGIN, Device, Done, RightsChange, Trouble};
-use super::Draft;
+use super::{Draft, check_key};
 use crate::limits::{DEVICE_MAILBOXES_MAX, DEVICES_MAX};
 use crate::mail::access::{Access, Rights, is_device_name};
 use crate::mail::collecting::CollectingChange;
+use crate::mail::credential::Verifier;
 use crate::mail::message::{MailboxId, SpecialUse};
 use redb::ReadableTable;
 
@@ -32,6 +33,12 @@ impl Draft<'_, '_> {
         Ok(Done::Applied)
     }
 
+    pub(super) fn set_credential(&mut self, credential: Credential) -> Result<Done, Trouble> {
+        check_key(&credential.login)?;
+        self.steps.push(Step::SetCredential(credential));
+        Ok(Done::Applied)
+    }
+
     pub(super) fn remove_credential(&mut self, login: String) -> Result<Done, Trouble> {
         if self.tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
             return Err(Trouble::NotFound);
@@ -44,6 +51,17 @@ impl Draft<'_, '_> {
         let (credential, device) = self.device(name)?;
         let access = self.checked(access)?;
         self.save(credential, Device { access, ..device });
+        Ok(Done::Applied)
+    }
+
+    pub(super) fn set_device_password(
+        &mut self,
+        name: &str,
+        verifier: Verifier,
+        quick_hash: [u8; 32],
+    ) -> Result<Done, Trouble> {
+        let (credential, device) = self.device(name)?;
+        self.save(Credential { verifier, ..credential }, Device { quick_hash, readable: None, ..device });
         Ok(Done::Applied)
     }
 

@@ -9,6 +9,13 @@ impl Model {
         match change {
             Change::AddDevice(credential) => self.add_device(credential),
             Change::SetDeviceAccess { name, access } => self.set_device_access(name, access),
+            Change::SetDevicePassword { name, verifier, quick_hash } => {
+                let device = self.device(name)?;
+                (device.quick_hash, device.readable) = (*quick_hash, None);
+                let login = Credential::device_login(name).to_lowercase();
+                self.credentials.entry(login).and_modify(|credential| credential.verifier = verifier.clone());
+                Ok(Answer::Done(Done::Applied))
+            }
             Change::SetDeviceRights { name, mailbox, change, rights } => {
                 self.set_device_rights(name, mailbox.0, *change, *rights)
             }
