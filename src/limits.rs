@@ -228,7 +228,7 @@ pub const POP3_PIECE_BYTES: u64 = 64 << 10;
 pub const POP3_TOP_PIECE_BYTES: u64 = 8 << 10;
 /// Messages that are read ahead for a client that takes one after the other: answers need not wait for the store then.
 pub const POP3_AHEAD_MESSAGES: usize = 16;
-/// Bytes of them that a session holds.
+/// Bytes of them that are read at once; a session holds at most twice as much.
 pub const POP3_AHEAD_BYTES: u64 = 64 << 10;
 /// Messages of a maildrop; the oldest first, the others appear when these are gone. Some 4 bytes each: 1 MB.
 pub const POP3_MESSAGES_MAX: usize = 250_000;

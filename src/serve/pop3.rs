@@ -5,6 +5,7 @@
 //! IMAP: nothing here depends on what others do, messages that they take away meanwhile are answered with an error, and at QUIT
 //! passed over, wherever they went. Of one device there is one session at a time, see [`Maildrops`].
 
+mod ahead;
 mod maildrop;
 mod occupied;
 
@@ -21,9 +22,9 @@ use crate::serve::{
 use crate::store::{Expunge, Expungeable, Op, Trouble};
 use crate::wire::pop3::{LoginAnswer, NotSent, Piece, Server, Settings, Want};
 use crate::wire::sasl::{Input, Password};
+use ahead::Ahead;
 use maildrop::Sent;
 use occupied::{Held, Occupied};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +65,7 @@ struct Session {
     mailbox: MailboxId,
     /// The message that is being sent.
     sending: Option<Sent>,
-    /// Messages that were read ahead, whole, by UID; at most [`POP3_AHEAD_BYTES`].
-    ahead: VecDeque<(u32, Vec<u8>)>,
+    ahead: Ahead,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     out: Vec<u8>,
@@ -98,7 +98,7 @@ impl Session {
             timestamp,
             mailbox: INBOX,
             sending: None,
-            ahead: VecDeque::new(),
+            ahead: Ahead::default(),
             login_until,
             out: Vec::new(),
             counts: Counts::default(),
@@ -316,10 +316,14 @@ impl Session {
     }
 
     async fn send_piece(&mut self, uid: u32, start: u64, bytes: u64, ahead: Vec<u32>) {
-        if start == 0 && self.send_read_ahead(uid) {
-            return;
-        }
         let place = (self.mailbox, self.server.is_utf8());
+        if start == 0
+            && let Some(bytes) = self.ahead.take(uid).await
+        {
+            self.counts.sent += 1;
+            self.server.answer_piece(Ok(Piece { bytes: &bytes, is_last: true }), &mut self.out);
+            return self.ahead.go_on(&self.context.store, place, &ahead).await;
+        }
         let known = self.sending.take().filter(|sent| start > 0 && sent.uid == uid);
         let read = self.context.store.read(move |snapshot| {
             let sent = match known {
@@ -330,15 +334,14 @@ impl Session {
                 },
             };
             let (piece, is_last) = sent.read(snapshot, start, bytes)?;
-            Ok(Some((sent, piece, is_last, maildrop::read_ahead(snapshot, place, &ahead))))
+            Ok(Some((sent, piece, is_last)))
         });
         let piece = match read.await {
-            Ok(Some((sent, bytes, is_last, ahead))) => {
+            Ok(Some((sent, bytes, is_last))) => {
                 self.counts.sent += u64::from(start == 0);
                 self.sending = Some(sent).filter(|_| !is_last);
-                self.ahead = ahead.into();
                 self.server.answer_piece(Ok(Piece { bytes: &bytes, is_last }), &mut self.out);
-                return;
+                return self.ahead.go_on(&self.context.store, place, &ahead).await;
             }
             Ok(None) => NotSent::NeedsUtf8,
             // Somebody else has deleted the message.
@@ -349,18 +352,6 @@ impl Session {
             }
         };
         self.server.answer_piece(Err(piece), &mut self.out);
-    }
-
-    /// Sends a message that was read ahead; those before it were not wanted.
-    fn send_read_ahead(&mut self, uid: u32) -> bool {
-        while let Some((known, bytes)) = self.ahead.pop_front() {
-            if known == uid {
-                self.counts.sent += 1;
-                self.server.answer_piece(Ok(Piece { bytes: &bytes, is_last: true }), &mut self.out);
-                return true;
-            }
-        }
-        false
     }
 
     /// UPDATE: all of it or nothing.
