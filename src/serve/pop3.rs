@@ -16,6 +16,7 @@ use crate::mail::access::Rights;
 use crate::mail::message::{INBOX, MailboxId, Uid};
 use crate::mail::surrogate::TooLong;
 use crate::net::Stream;
+use crate::net::tls::Protocol;
 use crate::serve::{
     Authentication, Context, Heeded, Progress, Service, Site, Standing, Verdict, Visitor, Who, authenticate,
 };
@@ -224,7 +225,7 @@ impl Session {
         let (Some(config), Some(stream)) = (self.site.tls.clone(), self.stream.take()) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        self.stream = Some(stream.accept_tls(config, Duration::from_secs(POP3_TLS_SECONDS)).await?);
+        self.stream = Some(stream.accept_tls_for(Protocol::Pop3, config, Duration::from_secs(POP3_TLS_SECONDS)).await?);
         self.server.tls_started();
         Ok(())
     }
