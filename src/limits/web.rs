@@ -8,8 +8,8 @@ pub const WEB_HEAD_BYTES_MAX: usize = 8 << 10;
 pub const WEB_REQUEST_LINE_BYTES_MAX: usize = 1024;
 /// Header fields of a request: browsers send some twenty.
 pub const WEB_FIELDS_MAX: usize = 64;
-/// Bytes of the content of a request: what Outlook asks with has some four hundred.
-pub const WEB_CONTENT_BYTES_MAX: usize = 8 << 10;
+/// Bytes of the content of a request: nobody but Outlook sends any.
+pub const WEB_CONTENT_BYTES_MAX: usize = AUTODISCOVER_REQUEST_BYTES_MAX;
 /// Seconds for a request to come, from its first byte to its last, however slowly it drips.
 pub const WEB_REQUEST_SECONDS_MAX: u64 = 15;
 /// Seconds that a connection waits for the first or the next request: a person reads longer, and their browser connects anew.

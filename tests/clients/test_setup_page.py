@@ -3,6 +3,7 @@ languages, a password that logs in, and nothing at all for everybody else."""
 import hashlib
 import imaplib
 import os
+import plistlib
 import re
 import socket
 import ssl
@@ -159,6 +160,38 @@ class Pages(NodeTest):
             self.assertEqual(found.findtext("./emailProvider/incomingServer[@type='imap']/port"), str(self.node.port("imaps")))
             self.assertEqual(found.findtext(".//outgoingServer/port"), str(self.node.port("submissions")))
             self.assertEqual(found.findtext(".//incomingServer/username"), "%EMAILADDRESS%")
+
+    def test_outlook(self):
+        ask = ('<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"><Request>'
+               '<EMailAddress>me@home.test</EMailAddress><AcceptableResponseSchema>http://schemas.microsoft.com/exchange/'
+               'autodiscover/outlook/responseschema/2006a</AcceptableResponseSchema></Request></Autodiscover>')
+        for path, waits in (("/autodiscover/autodiscover.xml", ""), ("/Autodiscover/Autodiscover.XML", "100-continue")):
+            said = self.curl(self.url(path), "-H", "Content-Type: text/xml", "-H", "Expect: " + waits, "-d", ask)
+            content = said[2].partition(b"\r\n\r\n")[2] if waits else said[2]
+            found = xml.etree.ElementTree.fromstring(content)
+            ports = [(e.findtext("{*}Type"), e.findtext("{*}Port"), e.findtext("{*}LoginName")) for e in found.findall(".//{*}Protocol")]
+            self.assertIn(("IMAP", str(self.node.port("imaps")), "me@home.test"), ports)
+            self.assertIn(("SMTP", str(self.node.port("submissions")), "me@home.test"), ports)
+        status, fields, _ = self.curl(self.url("/autodiscover/autodiscover.xml"))
+        self.assertEqual((status, fields["allow"]), (405, "POST"))
+        self.assertIn(b"<ErrorCode>600", self.curl(self.url("/autodiscover/autodiscover.xml"), "-d", "x")[2])
+
+    def test_apple(self):
+        link, password = self.add("phone")
+        page = self.open(link)
+        status, fields, content = self.curl(page + "/hauspost.mobileconfig")
+        self.assertEqual((status, fields["content-type"]), (200, "application/x-apple-aspen-config"))
+        signed = self.path("signed", content)
+        text = self.run_program("openssl", "cms", "-verify", "-inform", "DER", "-in", signed, "-CAfile", self.node.certificate,
+                                "-purpose", "any", "-out", self.path("profile", ""))
+        self.assertIn(b"uccessful", text)
+        with open(self.path("profile"), "rb") as f:
+            mail = next(part for part in plistlib.load(f)["PayloadContent"] if part["PayloadType"] == "com.apple.mail.managed")
+        self.assertEqual((mail["IncomingPassword"], mail["IncomingMailServerPortNumber"]), (password, self.node.port("imaps")))
+        c = imaplib.IMAP4_SSL(mail["IncomingMailServerHostName"], mail["IncomingMailServerPortNumber"],
+                              ssl_context=self.node.tls_context())
+        c.login(mail["IncomingMailServerUsername"], mail["IncomingPassword"])
+        c.logout()
 
     def test_code_on_the_terminal(self):
         text = self.device("add", "phone", "--qr")

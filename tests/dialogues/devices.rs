@@ -1,11 +1,12 @@
 //! The owner's devices in a dialogue.
 
 use crate::world::{Outcome, World};
-use hauspost::serve::devices::{CollectingWish, Grant, NotDone, add, collect, regrant, remove};
+use hauspost::serve::devices::{CollectingWish, Grant, NotDone, add, collect, link, regrant, remove};
 
 impl World {
     /// `add NAME RIGHTS [in MAILBOX ...]`, `add-apop` likewise, `rights NAME RIGHTS [in MAILBOX ...]`,
-    /// `pop3 NAME WISH ...` (see [`CollectingWish::from_words`]), `remove NAME`.
+    /// `pop3 NAME WISH ...` (see [`CollectingWish::from_words`]), `remove NAME`, `link NAME`, which remembers the
+    /// path of the link as `link`.
     pub fn change_device(&mut self, words: &[String]) -> Outcome {
         let context = self.context()?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -15,6 +16,13 @@ impl World {
             let done = self.wait_for(async { collect(&context, name, &wish).await });
             done?.map_err(|why| format!("device pop3: {why:?}"))?;
             return self.settle();
+        }
+        if let ["link", name] = words.as_slice() {
+            let invitation = self.wait_for(async { link(&context, name, None).await })?;
+            let url = invitation.map_err(|why| format!("device link: {why:?}"))?.ok_or("there are no pages")?.url;
+            let path = url.strip_prefix("https://mail.home.test").ok_or("it leads elsewhere")?;
+            self.words.insert("link".to_owned(), path.to_owned());
+            return Ok(());
         }
         let (verb, name, rights, mailboxes) = match words.as_slice() {
             ["remove", name] => ("remove", *name, "all", &[][..]),

@@ -118,6 +118,7 @@ pub enum Service {
     Imaps,
     Pop3,
     Pop3s,
+    Https,
 }
 
 impl Service {
@@ -130,12 +131,13 @@ impl Service {
             "imaps" => Service::Imaps,
             "pop3" => Service::Pop3,
             "pop3s" => Service::Pop3s,
+            "https" => Service::Https,
             _ => return None,
         })
     }
 
     pub fn implicit_tls(self) -> bool {
-        matches!(self, Service::Submissions | Service::Imaps | Service::Pop3s)
+        matches!(self, Service::Submissions | Service::Imaps | Service::Pop3s | Service::Https)
     }
 }
 

@@ -411,6 +411,7 @@ impl World {
             Service::Imaps => (993, Ipv4Addr::LOCALHOST),
             Service::Pop3 => (110, Ipv4Addr::LOCALHOST),
             Service::Pop3s => (995, Ipv4Addr::LOCALHOST),
+            Service::Https => (443, Ipv4Addr::LOCALHOST),
         };
         let from: IpAddr = match from {
             Some(address) => address.parse().map_err(|_| "from needs an IP address")?,
@@ -426,11 +427,12 @@ impl World {
             Service::Submission | Service::Submissions => serve::Service::Submission,
             Service::Imap | Service::Imaps => serve::Service::Imap,
             Service::Pop3 | Service::Pop3s => serve::Service::Pop3,
+            Service::Https => serve::Service::Web,
         };
         let site = context.site();
         let ticket = match site.is_front(from) {
-            true => self.admission.admit_front(kind, from, site.admission),
-            false => self.admission.admit(kind, from, site.admission),
+            true => self.admission.admit_front(kind, from, site.admission.of(kind)),
+            false => self.admission.admit(kind, from, site.admission.of(kind)),
         };
         let ticket = ticket.map_err(|refusal| format!("not admitted: {refusal:?}"))?;
         let session = self.executor.spawn(receive(context, ticket, kind, service.implicit_tls(), far));
@@ -447,7 +449,7 @@ impl World {
     fn log_in(&mut self, name: &str, service: Service) -> Outcome {
         let before = self.transcript.len();
         let talk: &[(&str, &str)] = match service {
-            Service::Smtp => return Err("nobody logs in on port 25".to_owned()),
+            Service::Smtp | Service::Https => return Err("nobody logs in there".to_owned()),
             Service::Submission | Service::Submissions => &[
                 ("", "220 *"),
                 ("EHLO client.home.test", "250 *"),

@@ -61,6 +61,12 @@ pub fn set_up(site: &Site, offer: &Offer, path: &str, stays: Duration, language:
     let closes = if minutes == 0 { words.closes_now } else { words.closes };
     html.element("<p>", &words.your_mail.replace("{}", &site.login), "</p>\n");
     html.element("<p class=\"quiet\">", &closes.replace("{}", &minutes.to_string()), "</p>\n");
+    if site.entrances.servers().make_an_account() {
+        html.element("<section><h2>", words.apple, "</h2><a class=\"button\" href=\"").text(path);
+        html.element("/hauspost.mobileconfig\">", words.apple_load, "</a>");
+        steps(&mut html, &words.apple_steps);
+        html.raw("</section>\n");
+    }
     android(&mut html, offer, path, language);
     settings(&mut html, site, offer, language);
     if let Some(authority) = &offer.authority {

@@ -6,14 +6,19 @@ use super::links::{Look, Offer, Opening};
 use super::page::{notice, set_up};
 use super::words::Language;
 use crate::limits::WEB_WRONG_LINKS_SECONDS;
+use crate::mail::setup::Account;
+use crate::mail::setup::apple::{self, Profile};
 use crate::mail::setup::autoconfig;
-use crate::serve::{Context, Site, devices};
+use crate::mail::setup::autodiscover::{self, Refusal};
+use crate::serve::{Context, Site, device_login, devices};
 use crate::wire::address::Domain;
+use crate::wire::date::Timestamp;
 use crate::wire::http::Status;
 use crate::wire::http::answer::Answer;
 use crate::wire::http::request::{Method, Request, choose_language};
 use std::net::IpAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +27,12 @@ enum Route<'a> {
     Link(&'a str),
     /// `/p/SECRET`
     Page(&'a str),
+    /// `/p/SECRET/hauspost.mobileconfig`
+    Profile(&'a str),
     /// `/p/SECRET/hauspost-ca.crt`
     Authority(&'a str),
+    /// Where Outlook posts, in any case.
+    Autodiscover,
     /// Where Mozilla's autoconfig looks, at `autoconfig.DOMAIN` and at the domain itself.
     Autoconfig,
     Nothing,
@@ -37,8 +46,12 @@ impl<'a> Route<'a> {
         if path == "/mail/config-v1.1.xml" || path == "/.well-known/autoconfig/mail/config-v1.1.xml" {
             return Route::Autoconfig;
         }
+        if path.eq_ignore_ascii_case("/autodiscover/autodiscover.xml") {
+            return Route::Autodiscover;
+        }
         match path.strip_prefix("/p/").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
             Some((secret, "")) => Route::Page(secret),
+            Some((secret, "hauspost.mobileconfig")) => Route::Profile(secret),
             Some((secret, "hauspost-ca.crt")) => Route::Authority(secret),
             _ => Route::Nothing,
         }
@@ -50,7 +63,9 @@ impl<'a> Route<'a> {
             Route::Link(_) => "link",
             Route::Page(_) => "page",
             Route::Authority(_) => "authority",
+            Route::Profile(_) => "profile",
             Route::Autoconfig => "autoconfig",
+            Route::Autodiscover => "autodiscover",
             Route::Nothing => "nothing",
         }
     }
@@ -72,8 +87,12 @@ async fn answer_route(context: &Context, peer: IpAddr, request: &Request, route:
     if !request.host.as_deref().is_none_or(|host| is_ours(&site, host)) {
         return notice(Status::MisdirectedRequest, language, words.elsewhere);
     }
-    if request.method == Method::Post {
-        return Answer::plain(Status::MethodNotAllowed).with("Allow", "GET, HEAD");
+    let (asks, allowed) = match route {
+        Route::Autodiscover => (request.method == Method::Post, "POST"),
+        _ => (request.method != Method::Post, "GET, HEAD"),
+    };
+    if !asks {
+        return Answer::plain(Status::MethodNotAllowed).with("Allow", allowed);
     }
     match route {
         Route::Link(secret) => open(context, peer, secret, request.method == Method::Head, language).await,
@@ -93,12 +112,62 @@ async fn answer_route(context: &Context, peer: IpAddr, request: &Request, route:
             Ok(_) => notice(Status::NotFound, language, words.nothing),
             Err(answer) => *answer,
         },
+        Route::Profile(secret) => match look(context, peer, secret, language) {
+            Ok((offer, _)) => profile(&site, &offer, language),
+            Err(answer) => *answer,
+        },
+        Route::Autodiscover => {
+            let text = settings_for_outlook(&site, &request.content, context.net.clock().now());
+            Answer::new(Status::Ok, autodiscover::MEDIA_TYPE, text.into_bytes())
+        }
         Route::Autoconfig => match autoconfig::encode(domain_of(&site, request), &site.entrances.servers(), None) {
             Some(text) => Answer::new(Status::Ok, autoconfig::MEDIA_TYPE, text.into_bytes()),
             None => notice(Status::NotFound, language, words.nothing),
         },
         Route::Nothing => notice(Status::NotFound, language, words.nothing),
     }
+}
+
+/// The profile for Apple's devices, with the password of the device, so that it asks for nothing. It uses the login of the device: nobody types
+/// that, and it tells the log which device it is.
+fn profile(site: &Site, offer: &Offer, language: Language) -> Answer {
+    let nothing = || notice(Status::NotFound, language, language.words().nothing);
+    let Some(address) = site.addresses.first() else { return nothing() };
+    let account = Account {
+        address: address.clone(),
+        login: device_login(&site.login, &offer.device),
+        name: String::new(),
+        servers: site.entrances.servers(),
+    };
+    let authorities: Vec<Vec<u8>> = offer.authority.iter().map(|authority| authority.to_vec()).collect();
+    let profile = Profile {
+        hostname: &site.hostname,
+        device: &offer.device,
+        account: &account,
+        password: offer.password.as_deref().map(String::as_str),
+        authorities: &authorities,
+        language: match language {
+            Language::English => apple::Language::English,
+            Language::German => apple::Language::German,
+        },
+    };
+    let Some(text) = profile.encode().map(Zeroizing::new) else { return nothing() };
+    // Without a signature it is shown as unsigned, and works as well.
+    let signed = site.tls.as_ref().and_then(|tls| tls.sign(text.as_bytes(), offer.authority.as_slice()));
+    Answer::new(Status::Ok, apple::MEDIA_TYPE, signed.unwrap_or_else(|| text.as_bytes().to_vec()))
+}
+
+/// What Outlook is told. The address that it asks for is its login, whether there is one: the answer tells nobody which there are.
+fn settings_for_outlook(site: &Site, request: &[u8], now: Timestamp) -> String {
+    let refused = |refusal| autodiscover::encode_refusal(refusal, &site.hostname, now);
+    let account = match autodiscover::parse(request) {
+        Ok(address) => {
+            let (login, servers) = (address.to_string(), site.entrances.servers());
+            Account { address, login, name: String::new(), servers }
+        }
+        Err(refusal) => return refused(refusal),
+    };
+    autodiscover::encode(&account).unwrap_or_else(|| refused(Refusal::OtherSchema))
 }
 
 /// Which of our domains a program wants the settings of: the one that is in the name it has come to, else the main one. The address that it
@@ -184,6 +253,8 @@ mod tests {
             ("/p/abc", Route::Page("abc")),
             ("/p/abc/", Route::Page("abc")),
             ("/p/abc/hauspost-ca.crt", Route::Authority("abc")),
+            ("/p/abc/hauspost.mobileconfig", Route::Profile("abc")),
+            ("/Autodiscover/AutoDiscover.xml", Route::Autodiscover),
             ("/p/abc/x", Route::Nothing),
             ("/p/abc/../x", Route::Nothing),
             ("/mail/config-v1.1.xml", Route::Autoconfig),

@@ -48,6 +48,12 @@ pub struct Words {
     pub closes: &'static str,
     /// In the last minute.
     pub closes_now: &'static str,
+    /// Heading of the part for Apple's devices.
+    pub apple: &'static str,
+    /// Its button.
+    pub apple_load: &'static str,
+    /// Its steps.
+    pub apple_steps: [&'static str; 3],
     /// Heading of the part for Android.
     pub android: &'static str,
     /// What the certificate is for.
@@ -101,6 +107,13 @@ const ENGLISH: Words = Words {
     your_mail: "For the mail of {}.",
     closes: "This page closes in {} min. After that nobody can see its password any more.",
     closes_now: "This page closes in less than a minute. After that nobody can see its password any more.",
+    apple: "iPhone, iPad, Mac",
+    apple_load: "Load the profile",
+    apple_steps: [
+        "Load the profile and allow it.",
+        "Open Settings: “Profile Downloaded” stands at the top. Install it.",
+        "Your mail is in the Mail app. The profile can be removed again at any time.",
+    ],
     android: "Android",
     android_why: "So that your apps trust this server, give the phone its certificate. It vouches for this server alone.",
     android_load: "Load the certificate",
@@ -143,6 +156,13 @@ const GERMAN: Words = Words {
     your_mail: "Für die Post von {}.",
     closes: "Diese Seite schließt in {} min. Danach kann niemand mehr ihr Passwort sehen.",
     closes_now: "Diese Seite schließt in weniger als einer Minute. Danach kann niemand mehr ihr Passwort sehen.",
+    apple: "iPhone, iPad, Mac",
+    apple_load: "Profil laden",
+    apple_steps: [
+        "Das Profil laden und es zulassen.",
+        "Die Einstellungen öffnen: Oben steht „Profil geladen“. Dort installieren.",
+        "Die Post ist nun in der App Mail. Das Profil lässt sich jederzeit wieder entfernen.",
+    ],
     android: "Android",
     android_why: "Damit die Apps diesem Server vertrauen, braucht das Telefon sein Zertifikat. Es bürgt nur für diesen Server.",
     android_load: "Zertifikat laden",
