@@ -485,3 +485,12 @@ pub const CONTROL_REQUEST_SECONDS_MAX: u64 = 5;
 pub const CONTROL_WRITE_SECONDS_MAX: u64 = 600;
 /// Seconds that a client waits for the next piece of its answer: a slow card has flushed some thousand changes by then.
 pub const CONTROL_ANSWER_SECONDS_MAX: u64 = 120;
+
+// ---- the system of a board
+
+/// Seconds for a time server to answer: a slow line takes less than one.
+pub const CLOCK_ANSWER_SECONDS_MAX: u64 = 4;
+/// Time servers that are asked at once, one after the other: with three, one liar is outvoted; the fourth may be down.
+pub const CLOCK_SERVERS_MAX: usize = 4;
+/// Milliseconds that a clock may be off and stay: less than what mail shows of times.
+pub const CLOCK_TOLERANCE_MILLISECONDS: i64 = 200;

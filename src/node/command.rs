@@ -1,5 +1,6 @@
 //! The command line.
 
+mod board;
 mod device;
 mod dns;
 mod queue;
@@ -7,6 +8,7 @@ mod routes;
 mod status;
 mod tls;
 
+pub use board::Clock;
 pub use dns::{Dkim, Dns, Format};
 
 use crate::node::failure::{Exit, Failure};
@@ -14,7 +16,7 @@ use crate::node::site::read_signing_keys;
 use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
 use crate::node::{
-    check, compact, configuration, manual, password, privilege, production, rescue, setup, signing_keys, trial,
+    check, clock, compact, configuration, manual, password, privilege, production, rescue, setup, signing_keys, trial,
 };
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 use log::LevelFilter;
@@ -63,6 +65,7 @@ enum Command {
     Routes(routes::Routes),
     Dns(Dns),
     Dkim(Dkim),
+    Clock(Clock),
     Manual(Manual),
     Completion(Completion),
 }
@@ -329,6 +332,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
             prepare(LevelFilter::Warn);
             signing_keys::run(&arguments)
         }
+        Asked::Command(Command::Clock(arguments)) => {
+            prepare(LevelFilter::Info);
+            clock::run(&arguments)
+        }
     }
 }
 
@@ -349,7 +356,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, manual, completion, or --help"
+            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, clock, manual, completion, or --help"
                 .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),

@@ -9,6 +9,8 @@
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
 //! | [`control`], [`queue`], [`devices`], [`qr_code`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
+//! | [`clock`] | `clock` |
+//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -19,6 +21,7 @@ pub mod accept;
 mod blank;
 pub mod certificates;
 pub mod check;
+pub mod clock;
 pub mod command;
 pub mod compact;
 pub mod configuration;

@@ -11,6 +11,7 @@ pub mod header;
 pub mod http;
 pub mod imap;
 pub mod mime;
+pub mod ntp;
 pub mod pop3;
 pub mod proxy;
 pub mod sasl;
