@@ -267,75 +267,54 @@ fn read_level(text: &str) -> Result<LevelFilter, String> {
 pub fn run(arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
     match read_arguments(arguments)? {
         Asked::Text(text) => print(&text),
-        Asked::Command(Command::Try(arguments)) => {
-            prepare(arguments.log_level.unwrap_or(LevelFilter::Warn));
-            trial::run(&arguments)
+        Asked::Command(command) => {
+            prepare(level_of(&command));
+            carry_out(command)
         }
-        Asked::Command(Command::Init(arguments)) => {
-            prepare(LevelFilter::Warn);
-            setup::run(&arguments)
-        }
-        Asked::Command(Command::Serve(arguments)) => {
-            prepare(arguments.log_level.unwrap_or(LevelFilter::Info));
-            production::run(&arguments)
-        }
-        Asked::Command(Command::Password(arguments)) => {
-            prepare(LevelFilter::Warn);
-            password::run(&arguments)
-        }
-        Asked::Command(Command::Config(Config { check: None })) => print(&configuration::sample(&[])),
-        Asked::Command(Command::Config(Config { check: Some(path) })) => {
+    }
+}
+
+/// How much a command logs, as long as no configuration says otherwise.
+fn level_of(command: &Command) -> LevelFilter {
+    match command {
+        Command::Try(arguments) => arguments.log_level.unwrap_or(LevelFilter::Warn),
+        Command::Serve(arguments) => arguments.log_level.unwrap_or(LevelFilter::Info),
+        // What is found is said in the end, and not twice.
+        Command::Check(_) => LevelFilter::Off,
+        // What it finds it says itself.
+        Command::Dns(_) => LevelFilter::Error,
+        Command::Clock(_) => LevelFilter::Info,
+        _ => LevelFilter::Warn,
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Try(arguments) => trial::run(&arguments),
+        Command::Init(arguments) => setup::run(&arguments),
+        Command::Serve(arguments) => production::run(&arguments),
+        Command::Password(arguments) => password::run(&arguments),
+        Command::Config(Config { check: None }) => print(&configuration::sample(&[])),
+        Command::Config(Config { check: Some(path) }) => {
             let settings = configuration::read_file(&path)?;
             read_signing_keys(&settings, path.parent().unwrap_or(Path::new("")))?;
             print(&format!("{}: all is well\n", path.display()))
         }
-        Asked::Command(Command::Check(arguments)) => {
-            // What is found is said in the end, and not twice.
-            prepare(LevelFilter::Off);
-            match &arguments.salvage {
-                None => check::run(&arguments.data),
-                Some(out) => rescue::run(&arguments.data, out),
-            }
-        }
-        Asked::Command(Command::Compact(arguments)) => {
-            prepare(LevelFilter::Warn);
-            compact::run(&arguments.data)
-        }
-        Asked::Command(Command::Routes(arguments)) => {
-            prepare(LevelFilter::Warn);
-            routes::run(&arguments)
-        }
-        Asked::Command(Command::Device(arguments)) => {
-            prepare(LevelFilter::Warn);
-            device::run(&arguments)
-        }
-        Asked::Command(Command::Status(arguments)) => {
-            prepare(LevelFilter::Warn);
-            status::run(&arguments)
-        }
-        Asked::Command(Command::Tls(arguments)) => {
-            prepare(LevelFilter::Warn);
-            tls::run(&arguments)
-        }
-        Asked::Command(Command::Manual(Manual {})) => print(&manual::manual()),
-        Asked::Command(Command::Completion(arguments)) => print(&manual::completion(arguments.shell)),
-        Asked::Command(Command::Queue(arguments)) => {
-            prepare(LevelFilter::Warn);
-            queue::run(&arguments)
-        }
-        Asked::Command(Command::Dns(arguments)) => {
-            // What it finds it says itself.
-            prepare(LevelFilter::Error);
-            super::dns::run(&arguments)
-        }
-        Asked::Command(Command::Dkim(arguments)) => {
-            prepare(LevelFilter::Warn);
-            signing_keys::run(&arguments)
-        }
-        Asked::Command(Command::Clock(arguments)) => {
-            prepare(LevelFilter::Info);
-            clock::run(&arguments)
-        }
+        Command::Check(arguments) => match &arguments.salvage {
+            None => check::run(&arguments.data),
+            Some(out) => rescue::run(&arguments.data, out),
+        },
+        Command::Compact(arguments) => compact::run(&arguments.data),
+        Command::Routes(arguments) => routes::run(&arguments),
+        Command::Device(arguments) => device::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Tls(arguments) => tls::run(&arguments),
+        Command::Manual(Manual {}) => print(&manual::manual()),
+        Command::Completion(arguments) => print(&manual::completion(arguments.shell)),
+        Command::Queue(arguments) => queue::run(&arguments),
+        Command::Dns(arguments) => super::dns::run(&arguments),
+        Command::Dkim(arguments) => signing_keys::run(&arguments),
+        Command::Clock(arguments) => clock::run(&arguments),
     }
 }
 

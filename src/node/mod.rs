@@ -10,7 +10,6 @@
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
 //! | [`control`], [`queue`], [`devices`], [`qr_code`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
 //! | [`clock`] | `clock` |
-//! | [`control`], [`queue`], [`devices`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |

@@ -78,7 +78,7 @@ pub fn behind_milliseconds(times: Times, asked: Timestamp, got: Timestamp) -> i6
 /// The first time with these 32 bits of seconds and 32 of fraction that is not before `earliest`.
 fn not_before(stamp: u64, earliest: Timestamp) -> Timestamp {
     let since_1900 = i64::from((stamp >> 32) as u32);
-    let millis = i64::from(((stamp & 0xffff_ffff) * 1000 >> 32) as u32);
+    let millis = i64::from((((stamp & 0xffff_ffff) * 1000) >> 32) as u32);
     let floor = earliest.0.div_euclid(1000);
     let seconds = floor + (since_1900 - SECONDS_1900_TO_1970 - floor).rem_euclid(ERA_SECONDS);
     Timestamp(seconds * 1000 + millis)
@@ -94,7 +94,7 @@ mod tests {
 
     fn stamp(at: Timestamp) -> u64 {
         let seconds = (at.0 / 1000 + SECONDS_1900_TO_1970) as u64 & 0xffff_ffff;
-        seconds << 32 | (((at.0 % 1000) as u64) << 32).div_ceil(1000)
+        (seconds << 32) | (((at.0 % 1000) as u64) << 32).div_ceil(1000)
     }
 
     fn answer(received: Timestamp, answered: Timestamp) -> [u8; PACKET_BYTES] {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_question_is_a_clients_and_tells_nothing() {
         let question = encode_question(NONCE);
-        assert_eq!((question[0] & 7, question[0] >> 3 & 7), (3, 4));
+        assert_eq!((question[0] & 7, (question[0] >> 3) & 7), (3, 4));
         assert!(question[1..40].iter().all(|byte| *byte == 0));
         assert_eq!(question[40..], NONCE.to_be_bytes());
     }
