@@ -105,7 +105,7 @@
 //! | a password that a device gets when its link is opened | one Op before the page is shown | the new one counts, or the old one |
 //! | who asked for links that there are not | memory | gone; counted anew |
 //! | a device of the owner's, its password and rights | its row among the credentials, one Op each | there; a removed one is gone |
-//! | when a device was used last | memory | gone |
+//! | when a device was used last, from where, as what program | memory; once a day, and at the end, settings, `devices/seen` | what that day has brought is gone |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |
 //! | which sent copies were filed | memory | gone; a client may file what it was sending a second time |
 //! | MTA-STS policy of a domain | settings, `sts/DOMAIN` | there, and enforced until it runs out |

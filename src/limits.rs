@@ -67,6 +67,15 @@ pub const ADMISSION_WAIT_MILLISECONDS: u64 = 5;
 pub const ADMISSION_WAITS_MAX: u32 = 50;
 /// The same where wrong passwords are counted: an attacker often has a whole /24.
 pub const LOGIN_IPV4_PREFIX_BITS: u32 = 24;
+/// The same where the owner is shown where a device was, in bits: whose line it was can be seen, not which of its machines.
+pub const SIGHTING_IPV4_PREFIX_BITS: u32 = 24;
+/// What is kept of the last visits of devices is not renewed before it is this old, in seconds: a day, and so a write a day at most.
+pub const SIGHTINGS_STALE_SECONDS: u64 = 86_400;
+/// How often it is looked whether one is, in seconds.
+pub const SIGHTINGS_LOOK_SECONDS: u64 = 3600;
+/// Characters of the name and version that a program gives itself, as far as they are kept: "Thunderbird 153.8.0" has twenty. For
+/// 64 devices a row of 14 KB at most.
+pub const CLIENT_NAME_CHARACTERS_MAX: usize = 48;
 /// Peer networks whose failures are remembered (about 120 bytes each); the one longest silent is forgotten first.
 pub const LOGIN_NETWORKS_MAX: usize = 2048;
 /// Different wrong passwords that a network may try before it has to wait: typing errors.

@@ -2,22 +2,22 @@
 //!
 //! Receives the words of the command; hands on text. What is done with devices is known by `serve::devices`.
 
-use crate::limits::{DEVICE_MAILBOXES_MAX, WEB_LINK_SECONDS};
+use crate::limits::{CLIENT_NAME_CHARACTERS_MAX, DEVICE_MAILBOXES_MAX, WEB_LINK_SECONDS};
 use crate::mail::access::{Access, Rights, is_device_name};
 use crate::mail::collecting::{Collecting, OnDelete};
 use crate::mail::message::{INBOX, MailboxId};
 use crate::node::control::Errand;
 use crate::node::control::answer::Answer;
 use crate::node::control::wording::{count, full, json, plain};
+use crate::node::dns::own_addresses;
 use crate::node::failure::{Exit, Failure};
 use crate::node::owner::in_store;
 use crate::serve::certificates::fingerprint;
 use crate::serve::devices::{
     CollectingWish, Grant, Invitation, NotDone, add, collect, link, list, make_password, regrant, remove,
 };
-use crate::serve::{Named, device_login};
-use crate::store::{Credential, Device, Trouble};
-use crate::wire::date::Timestamp;
+use crate::serve::{Named, Sighting, device_login};
+use crate::store::{Device, Trouble};
 use std::collections::HashMap;
 use std::fmt::Write;
 use zeroize::Zeroizing;
@@ -196,8 +196,8 @@ async fn add_one(
 
 /// A link for a device that is there, which gets a new password when the link is opened.
 async fn link_one(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), Failure> {
-    let known = devices(errand).await?.into_iter().find(|device| device.name.eq_ignore_ascii_case(name));
-    let device = known.ok_or_else(|| not_done(name, NotDone::Trouble(Trouble::NotFound)))?;
+    let known = devices(errand).await?.into_iter().find(|(device, _)| device.name.eq_ignore_ascii_case(name));
+    let (device, _) = known.ok_or_else(|| not_done(name, NotDone::Trouble(Trouble::NotFound)))?;
     match &errand.running {
         None => return Err(findings("the server does not run: a link is made by a server that answers it")),
         Some(running) if !running.listens("https") => {
@@ -267,18 +267,19 @@ async fn names(errand: &Errand) -> Result<HashMap<MailboxId, String>, Failure> {
     Ok(mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox.name)).collect())
 }
 
-async fn devices(errand: &Errand) -> Result<Vec<Device>, Failure> {
-    let all = list(&errand.context).await.map_err(|e| in_store(&e))?;
-    Ok(all.into_iter().filter_map(|Credential { device, .. }| device).collect())
+async fn devices(errand: &Errand) -> Result<Vec<(Device, Option<Sighting>)>, Failure> {
+    list(&errand.context).await.map_err(|e| in_store(&e))
 }
 
-fn last_used(errand: &Errand, device: &Device) -> Option<Timestamp> {
-    errand.context.logins.used().get(&device.name.to_lowercase()).copied()
+/// Where a device was, for people: `at home (192.168.1.0/24)`.
+pub fn whereabouts(sighting: &Sighting) -> String {
+    let place = if sighting.is_at_home(&own_addresses()) { "at home" } else { "from elsewhere" };
+    format!("{place} ({})", sighting.network())
 }
 
 async fn show_all(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
     let (names, devices) = (names(errand).await?, devices(errand).await?);
-    for device in &devices {
+    for (device, sighting) in &devices {
         let mut text = format!("{}\n", device.name);
         let _ = writeln!(text, "    login    {}", device_login(&errand.context.site().login, &device.name));
         let _ = writeln!(text, "    may      {}", describe(&device.access, &names));
@@ -286,8 +287,16 @@ async fn show_all(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> {
             let _ = writeln!(text, "    POP3     {line}");
         }
         let _ = writeln!(text, "    added    {}", full(device.made, errand.zone_minutes));
-        let used = last_used(errand, device).map(|at| full(at, errand.zone_minutes));
-        let _ = writeln!(text, "    used     {}\n", used.as_deref().unwrap_or("not since the server has started"));
+        match sighting {
+            None => text.push_str("    used     not yet\n"),
+            Some(seen) => {
+                let _ = writeln!(text, "    used     {} {}", full(seen.at, errand.zone_minutes), whereabouts(seen));
+                if !seen.program.is_empty() {
+                    let _ = writeln!(text, "    program  {}", plain(&seen.program, CLIENT_NAME_CHARACTERS_MAX));
+                }
+            }
+        }
+        text.push('\n');
         answer.say(&text).await?;
     }
     let total = match devices.len() {
@@ -356,7 +365,7 @@ async fn show_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> 
     let (names, devices) = (names(errand).await?, devices(errand).await?);
     answer.say("[").await?;
     let mut separator = "\n";
-    for device in &devices {
+    for (device, sighting) in &devices {
         let Access { base, rules, sends } = &device.access;
         let rules: Vec<String> = rules
             .iter()
@@ -365,20 +374,32 @@ async fn show_json(errand: &Errand, answer: &mut Answer) -> Result<(), Failure> 
                 Some(format!("{{\"mailbox\":{name},\"rights\":{}}}", json(&rights.plain_letters())))
             })
             .collect();
-        let used = last_used(errand, device).map_or("null".to_owned(), |at| json(&full(at, 0)));
         let object = format!(
-            "{separator}{{\"name\":{},\"login\":{},\"rights\":{},\"mailboxes\":[{}],\"sends\":{sends},\"pop3\":{},\"added\":{},\"used\":{used}}}",
+            "{separator}{{\"name\":{},\"login\":{},\"rights\":{},\"mailboxes\":[{}],\"sends\":{sends},\"pop3\":{},\"added\":{},{}}}",
             json(&device.name),
             json(&device_login(&errand.context.site().login, &device.name)),
             json(&base.plain_letters()),
             rules.join(","),
             collecting_json(device, &names),
             json(&full(device.made, 0)),
+            sighting_json(sighting.as_ref()),
         );
         answer.say(&object).await?;
         separator = ",\n";
     }
     answer.say("\n]\n").await
+}
+
+/// The fields of an object that tell of a device's last use.
+pub fn sighting_json(sighting: Option<&Sighting>) -> String {
+    let Some(seen) = sighting else { return r#""used":null,"network":null,"at_home":null,"program":null"#.to_owned() };
+    let program = if seen.program.is_empty() { "null".to_owned() } else { json(&seen.program) };
+    format!(
+        "\"used\":{},\"network\":{},\"at_home\":{},\"program\":{program}",
+        json(&full(seen.at, 0)),
+        json(&seen.network()),
+        seen.is_at_home(&own_addresses()),
+    )
 }
 
 fn collecting_json(device: &Device, names: &HashMap<MailboxId, String>) -> String {

@@ -10,6 +10,8 @@ mod print;
 mod records;
 mod spf;
 
+pub use interfaces::own_addresses;
+
 use crate::limits::DNS_COMPARED_AT_ONCE_MAX;
 use crate::node::command::{Dns, Format, print as say};
 use crate::node::configuration::read_file;

@@ -7,13 +7,14 @@ use crate::mail::message::{Mailbox, QueueId};
 use crate::node::control::Errand;
 use crate::node::control::answer::Answer;
 use crate::node::control::wording::{clock, count, full, json, plain, size, span};
+use crate::node::devices::{sighting_json, whereabouts};
 use crate::node::failure::{Exit, Failure};
 use crate::node::log::recent;
 use crate::node::owner::in_store;
 use crate::serve::certificates::{Standing, standing};
-use crate::serve::devices;
 use crate::serve::queue::{read_ids, read_time};
-use crate::store::{Credential, Device, DiskCounts, Space, Trouble};
+use crate::serve::{Sighting, devices};
+use crate::store::{Device, DiskCounts, Space, Trouble};
 use crate::wire::date::Timestamp;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -55,8 +56,8 @@ struct Status {
     hostname: String,
     running: Option<Uptime>,
     certificate: Option<Standing>,
-    /// With when they were last used, as far as this run has seen it.
-    devices: Vec<(Device, Option<Timestamp>)>,
+    /// With when they were last used.
+    devices: Vec<(Device, Option<Sighting>)>,
     mailboxes: Vec<Mailbox>,
     queue: Queue,
     space: Result<Space, Trouble>,
@@ -100,19 +101,13 @@ async fn look(errand: &Errand) -> Result<Status, Trouble> {
         listeners: running.listeners.to_vec(),
         missing: running.missing.to_vec(),
     });
-    let used = context.logins.used().clone();
-    let with_use = |Credential { device, .. }: Credential| {
-        let device = device?;
-        let at = used.get(&device.name.to_lowercase()).copied();
-        Some((device, at))
-    };
     Ok(Status {
         now: context.net.clock().now(),
         zone_minutes: errand.zone_minutes,
         hostname: site.hostname.to_string(),
         running,
         certificate: standing(store, &site).await?.into_iter().next(),
-        devices: devices::list(context).await?.into_iter().filter_map(with_use).collect(),
+        devices: devices::list(context).await?,
         mailboxes: store.read(|snapshot| snapshot.mailboxes()).await?,
         queue: look_at_queue(errand).await?,
         space: store.space().await,
@@ -170,9 +165,11 @@ impl Status {
             format!("{} {ended} {until}", plain(name, NAME_CHARACTERS_SHOWN))
         });
         line("certificate", certificate.as_deref().unwrap_or("none yet"));
-        for (at, (device, used)) in self.devices.iter().enumerate() {
-            let used = used.map(|at| format!("used {}", clock(at, self.now, self.zone_minutes)));
-            let used = used.as_deref().unwrap_or("not used since the start");
+        for (at, (device, sighting)) in self.devices.iter().enumerate() {
+            let used = sighting
+                .as_ref()
+                .map(|seen| format!("used {} {}", clock(seen.at, self.now, self.zone_minutes), whereabouts(seen)));
+            let used = used.as_deref().unwrap_or("not used yet");
             let name = plain(&device.name, NAME_CHARACTERS_SHOWN);
             line(if at == 0 { "devices" } else { "" }, &format!("{name:<20} {used}"));
         }
@@ -245,7 +242,7 @@ impl Status {
         let devices = self
             .devices
             .iter()
-            .map(|(device, used)| format!("{{\"name\":{},\"used\":{}}}", json(&device.name), time(*used)));
+            .map(|(device, seen)| format!("{{\"name\":{},{}}}", json(&device.name), sighting_json(seen.as_ref())));
         let mailboxes = self.mailboxes.iter().map(|mailbox| {
             let Mailbox { name, messages, unseen, bytes, .. } = mailbox;
             format!("{{\"name\":{},\"messages\":{messages},\"unseen\":{unseen},\"bytes\":{bytes}}}", json(name))

@@ -15,7 +15,7 @@ use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Sockets;
 use crate::node::watch::FileWatch;
 use crate::serve::relay::run_relay;
-use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping};
+use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping, run_sightings};
 use crate::store::Store;
 use async_signal::{Signal, Signals};
 use sd_notify::NotifyState;
@@ -130,6 +130,7 @@ async fn serve_until_signal(
     let relay = executor.spawn(run_relay(node.context.clone()));
     let control =
         node.control.map(|socket| executor.spawn(run_control(node.context.clone(), running, executor.clone(), socket)));
+    let sightings = executor.spawn(run_sightings(node.context.clone()));
     let _watchdog = executor.spawn(run_watchdog());
     let links = node.context.links.clone();
     let clock = node.context.net.clock().clone();
@@ -167,14 +168,16 @@ async fn serve_until_signal(
     // New connections are refused by the kernel from here on: a peer tries again elsewhere or later.
     drop((listeners, control));
     node.context.stopping.set();
-    drain(&admission, relay, &mut signals).await;
+    drain(&admission, [relay, sightings], &mut signals).await;
     Ok(())
 }
 
-/// Waits for the sessions and the relay to end: until all have, the time is up, or a second signal comes.
-async fn drain(admission: &Admission, relay: Task<()>, signals: &mut Signals) {
+/// Waits for the sessions, the relay and what keeps sightings to end: until all have, the time is up, or a second signal comes.
+async fn drain(admission: &Admission, others: [Task<()>; 2], signals: &mut Signals) {
     let emptied = async {
-        relay.await;
+        for other in others {
+            other.await;
+        }
         while admission.sessions() > 0 {
             Timer::after(Duration::from_millis(5)).await;
         }

@@ -149,6 +149,11 @@ impl Network {
             IpAddr::V6(v6) => Network(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))),
         }
     }
+
+    /// Its first address.
+    pub fn first(self) -> IpAddr {
+        self.0
+    }
 }
 
 impl Admission {

@@ -9,10 +9,10 @@ use crate::mail::collecting::{CollectingChange, OnDelete};
 use crate::mail::credential::Verifier;
 use crate::mail::message::MailboxId;
 use crate::net::Net;
-use crate::serve::Context;
 use crate::serve::certificates::authority_to_trust;
 use crate::serve::web::Offer;
-use crate::store::{Credential, Op, Trouble};
+use crate::serve::{Context, Sighting};
+use crate::store::{Credential, Device, Op, Trouble};
 use std::io;
 use zeroize::Zeroizing;
 
@@ -235,18 +235,20 @@ pub async fn collect(context: &Context, name: &str, wish: &CollectingWish) -> Re
 /// `NotFound`, and what the store says.
 pub async fn remove(context: &Context, name: &str) -> Result<(), Trouble> {
     context.store.apply(Op::RemoveCredential { login: Credential::device_login(name) }).await?;
-    context.logins.used().remove(&name.to_lowercase());
+    context.logins.sightings.forget(name);
     context.links.forget(name);
     log::info!("event=device-removed name={name:?}");
     Ok(())
 }
 
-/// All devices by name, at most [`DEVICES_MAX`].
+/// All devices by name, at most [`DEVICES_MAX`], with when and from where each was here last.
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(context: &Context) -> Result<Vec<Credential>, Trouble> {
-    context.store.read(|snapshot| Ok(snapshot.devices()?.into_iter().take(DEVICES_MAX).collect())).await
+pub async fn list(context: &Context) -> Result<Vec<(Device, Option<Sighting>)>, Trouble> {
+    let mut all = context.logins.sightings.of_devices(context).await?;
+    all.truncate(DEVICES_MAX);
+    Ok(all)
 }
 
 async fn find(context: &Context, names: &[String]) -> Result<Vec<MailboxId>, NotDone> {

@@ -22,10 +22,12 @@ mod digest;
 mod doors;
 mod exchange;
 mod memory;
+mod sightings;
 mod standing;
 
 pub use doors::{Named, Who, device_login};
 pub use exchange::{Authentication, Progress, authenticate};
+pub use sightings::{Sighting, run_sightings};
 pub use standing::{Heeded, Standing};
 
 use crate::limits::*;
@@ -33,26 +35,26 @@ use crate::mail::credential::Verifier;
 use crate::net::Net;
 use crate::serve::{Context, Service, Site};
 use crate::store::Trouble;
-use crate::wire::date::Timestamp;
 use crate::wire::sasl::{Password, Secret};
 use doors::{Doors, canonical};
 use memory::{Attempt, Caller, Memory, Tag};
 use ring::hmac;
-use std::collections::HashMap;
+use sightings::Sightings;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Remembers recent successes (keyed hashes, so that phones that reconnect cost nothing), where they came from, and failures.
-/// Nothing of it survives a restart.
+/// Only of the [`Sightings`] something survives a restart.
 #[derive(Default)]
 pub struct Logins {
     key: OnceLock<hmac::Key>,
     memory: Mutex<Memory>,
     hashing: OnceLock<smol::channel::Sender<Check>>,
     in_flight: AtomicUsize,
-    used: Mutex<HashMap<String, Timestamp>>,
+    /// When each device was here last.
+    pub sightings: Sightings,
 }
 
 /// The answer to a login attempt.
@@ -202,14 +204,9 @@ impl Logins {
         context.seat.keep();
         log::info!("event=login service={service} mechanism={mechanism} peer={peer} login={name:?} tls={tls}");
         if let Some(device) = &who.device {
-            self.used().insert(device.to_lowercase(), context.net.clock().now());
+            self.sightings.note(device, *peer, context.net.clock().now());
         }
         Verdict::Welcome(who)
-    }
-
-    /// When each device has logged in last since the node began, by its name in lower case. It is not kept: a card wears out.
-    pub fn used(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an address is not to be greeted, because its network goes on guessing while it is refused. Not for other mail

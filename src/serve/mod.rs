@@ -29,7 +29,8 @@ pub use inquiries::Inquiries;
 pub use intake::{Intake, Whole};
 pub use letter::Letter;
 pub use login::{
-    Authentication, Heeded, Logins, Named, Progress, Standing, Verdict, Visitor, Who, authenticate, device_login,
+    Authentication, Heeded, Logins, Named, Progress, Sighting, Standing, Verdict, Visitor, Who, authenticate,
+    device_login, run_sightings,
 };
 pub use sent::SentCopies;
 pub use signing::sign_message;

@@ -10,6 +10,9 @@ import subprocess
 from node import PASSWORD, Node, NodeTest, message
 from scram import Refused, Scram
 
+# imaplib knows no ID, and refuses what it does not know once it has logged in.
+imaplib.Commands["ID"] = ("NONAUTH", "AUTH", "SELECTED")
+
 
 class Devices(NodeTest):
     def device(self, *words, exit=0):
@@ -54,7 +57,34 @@ class Devices(NodeTest):
         [one] = json.loads(self.device("list", "--json"))
         self.assertEqual((one["name"], one["login"].split("@")[0], one["rights"], one["sends"]),
                          ("phone", "me+phone", "lrswipkxte", True))
+        self.assertEqual((one["network"], one["at_home"], one["program"]), ("127.0.0.0/24", True, None))
         self.assertIsNotNone(one["used"])
+
+    def test_what_it_is_and_when_it_was_here(self):
+        """Of the program that a device is what it says itself, before its login or after it; known after a restart too."""
+        password = self.add("phone")
+        self.assertIn("used     not yet", self.device("list"))
+        c = imaplib.IMAP4("127.0.0.1", self.node.port("imap"))
+        c.xatom("ID", '("name" "Some Mail\t1" "version" "2.0" "os" "x")')
+        c.login("me", password)
+        c.logout()
+        [one] = json.loads(self.device("list", "--json"))
+        self.assertEqual(one["program"], "Some Mail1 2.0")
+        self.imap("me", password).logout()
+        text = self.device("list")
+        self.assertIn("at home (127.0.0.0/24)\n    program  Some Mail1 2.0\n", text)
+        other = self.imap("me", password)
+        other.xatom("ID", '("name" "New Mail")')
+        other.logout()
+        self.node.stop()
+        try:
+            # The node has ended in good order.
+            [one] = json.loads(self.device("list", "--json"))
+            self.assertEqual((one["program"], one["at_home"]), ("New Mail", True))
+        finally:
+            self.node.start()
+        [again] = json.loads(self.device("list", "--json"))
+        self.assertEqual(again, one)
 
     def test_reading_only(self):
         self.node.deliver(message())

@@ -24,7 +24,7 @@ fn the_whole_node_is_on_one_screen() {
         "listens      mx ",
         " imaps ",
         "certificate  home.test valid until ",
-        "devices      phone                not used since the start\n",
+        "devices      phone                not used yet\n",
         "mailboxes    INBOX                4 messages, 4 unseen, ",
         "queue        empty\n",
         " used, room for ",

@@ -77,7 +77,7 @@ struct Add {
     name: String,
 }
 
-/// List all devices and what they may do.
+/// List all devices: what they may do, when they were used last, from where, by which program.
 #[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(subcommand, name = "list")]
 struct List {

@@ -2,6 +2,7 @@
 
 use crate::limits::INTERFACE_FILE_BYTES_MAX;
 use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,6 +26,16 @@ pub fn global_addresses() -> Vec<IpAddr> {
     found.retain(is_global);
     found.dedup();
     found
+}
+
+/// Those of all interfaces, whatever they are good for.
+pub fn own_addresses() -> Vec<IpAddr> {
+    let all = getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);
+    let of = |address: SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    all.filter_map(of).collect()
 }
 
 /// `ADDRESS INDEX PREFIX SCOPE FLAGS NAME`, all but the name in hexadecimal.
@@ -78,5 +89,6 @@ mod tests {
             assert_eq!(is_global(&address.parse().unwrap()), wanted, "{address}");
         }
         global_addresses();
+        assert!(own_addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
 }

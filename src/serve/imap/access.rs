@@ -129,6 +129,7 @@ impl Session {
         if heeded.is_err() {
             self.login = None;
         }
+        self.note_program();
         heeded
     }
 

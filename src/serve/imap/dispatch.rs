@@ -147,8 +147,19 @@ impl Session {
             let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
             field.and_then(|(_, value)| value.clone()).unwrap_or_default()
         };
-        log::debug!("event=imap-id peer={} name={:?} version={:?}", self.peer, client("name"), client("version"));
+        let program = (client("name"), client("version"));
+        log::debug!("event=imap-id peer={} name={:?} version={:?}", self.peer, program.0, program.1);
+        self.program = Some(Box::new(program));
+        self.note_program();
         response::id(&mut self.line.out, &[("name", "Hauspost"), ("version", env!("CARGO_PKG_VERSION"))]);
         self.finish(tag, true, Code::None, "ID completed").await
+    }
+
+    /// Once it is known which device this is, and which program.
+    pub(super) fn note_program(&self) {
+        let device = self.login.as_ref().and_then(|login| login.who().device.as_deref());
+        if let (Some(device), Some(program)) = (device, &self.program) {
+            self.context.logins.sightings.note_program(device, &program.0, &program.1);
+        }
     }
 }

@@ -113,6 +113,8 @@ struct Session {
     login: Option<Standing>,
     /// What that login may do.
     access: Arc<Access>,
+    /// Name and version that the client gave itself (ID); before a login they are of nobody yet.
+    program: Option<Box<(String, String)>>,
     /// When a client that has not logged in is sent away, on the steady clock.
     login_until: Duration,
     rest: rest::Rest,
@@ -178,6 +180,7 @@ impl Session {
             peer,
             login: None,
             access: Arc::new(Access::none()),
+            program: None,
             login_until,
             rest: rest::Rest::new(now),
             selected: None,
