@@ -9,6 +9,7 @@ use hauspost::node::certificates::Certificates;
 use hauspost::node::folder::Folder;
 use hauspost::node::{configuration, site, supervise};
 use hauspost::serve::Context;
+use hauspost::serve::certificates::authority_to_trust;
 use hauspost::store::{MemoryDisk, Options, Store};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -206,8 +207,12 @@ fn what_the_owner_brings_for_another_name_is_shown_under_that_alone() {
         assert!(node.is_trusted(&trusted, host), "{host}");
     }
     assert_eq!(node.shown(), shown);
+    // The page that sets a device up gives it the authority, as long as the hostname's certificate needs it.
+    let given = || block_on(authority_to_trust(&node.context.store, &node.context.site())).unwrap();
+    assert!(given().is_some_and(|given| given.is_authority()));
     // Brought later, and last in order; the hostname's all the same.
     let own = node.bring("mail.home.test");
+    assert!(given().is_none());
     assert_eq!(node.shown(), own.certificate_pem.replace("\r\n", "\n").into_bytes());
 }
 

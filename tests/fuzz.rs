@@ -99,6 +99,11 @@ impl Drop for Given<'_> {
     }
 }
 
+/// How many are asked for.
+fn asked(runs: u64) -> u64 {
+    std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs)
+}
+
 fn search(name: &str, folders: &[&str], runs: u64, walk: fn(&[u8])) {
     let seeds = seeds(folders);
     if let Some(corpus) = std::env::var_os(CORPUS) {
@@ -109,14 +114,13 @@ fn search(name: &str, folders: &[&str], runs: u64, walk: fn(&[u8])) {
         }
         return;
     }
-    let runs = std::env::var("HAUSPOST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     for seed in &seeds {
         let given = [b"dice", &seed[..]].concat();
         let shown = Given(&given);
         walk(shown.0);
     }
-    for _ in 0..runs {
+    for _ in 0..asked(runs) {
         let dice = (chance.below(1 << 32) as u32).to_le_bytes();
         let given = [&dice[..], &mutate(&seeds, &mut chance)].concat();
         let shown = Given(&given);
@@ -151,7 +155,7 @@ fn the_relay_holds_whatever_a_server_says() {
                    550 5.1.1 such user\r\n354 go\r\n250 2.0.0 taken\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n451 later\r\n221 bye\r\n";
     let seeds = [answers.as_bytes().to_vec()];
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
-    for _ in 0..RUNS {
+    for _ in 0..asked(RUNS) {
         let dice = (chance.below(1 << 32) as u32).to_le_bytes();
         walks::relay(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
     }
@@ -168,7 +172,7 @@ fn a_policy_is_read_whatever_a_web_server_says() {
         format!("{head}\r\n{policy}").into_bytes(),
     ];
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
-    for _ in 0..RUNS {
+    for _ in 0..asked(RUNS) {
         let dice = (chance.below(1 << 32) as u32).to_le_bytes();
         walks::web(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
     }
@@ -184,7 +188,7 @@ fn requests_are_read_whatever_a_browser_says() {
         format!("POST /a HTTP/1.1\r\n{fields}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").into_bytes(),
     ];
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
-    for _ in 0..RUNS {
+    for _ in 0..asked(RUNS) {
         let dice = (chance.below(1 << 32) as u32).to_le_bytes();
         walks::request(&[&dice[..], &mutate(&seeds, &mut chance)].concat());
     }

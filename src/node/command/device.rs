@@ -153,7 +153,7 @@ struct Pop3 {
     name = "link",
     note = "The link opens once, within 15 minutes. On a terminal it is shown as a QR code too: scan it with the phone. The page \
             that opens has the settings for every mail program and a password that nobody else is shown. A link that \
-            nobody opens changes nothing.",
+            nobody opens changes nothing. A device that may use APOP loses that with its old password.",
     example = "{command_name} phone --data /var/lib/hauspost"
 )]
 struct Link {

@@ -2,11 +2,18 @@
 //!
 //! Receives pieces; hands on a document. Escaping is done by the `quick-xml` crate: HTML knows the same five entities.
 
+/// More than a page has: room is not made anew while it grows, so that no copy of a password stays behind.
+const CAPACITY_BYTES: usize = 24 << 10;
+
 /// A document that grows.
-#[derive(Default)]
 pub struct Html(String);
 
 impl Html {
+    /// Nothing yet.
+    pub fn new() -> Html {
+        Html(String::with_capacity(CAPACITY_BYTES))
+    }
+
     /// Mark-up of ours.
     pub fn raw(&mut self, markup: &'static str) -> &mut Html {
         self.0.push_str(markup);
@@ -36,7 +43,7 @@ mod tests {
 
     #[test]
     fn text_stays_text() {
-        let mut html = Html::default();
+        let mut html = Html::new();
         html.element("<p title=\"", "\"><script>alert('1')</script>&", "\">");
         let text = String::from_utf8(html.finish()).unwrap();
         assert_eq!(text.matches(['<', '>']).count(), 2, "{text}");

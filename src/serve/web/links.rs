@@ -138,7 +138,7 @@ impl Links {
                 }
             }
             None => {
-                shelf.note_wrong(network, now);
+                shelf.note_wrong(peer, now);
                 Opening::Wrong
             }
         }
@@ -162,7 +162,7 @@ impl Links {
         match shelf.find(text, |link| &link.page, now).filter(|link| link.is_used) {
             Some(link) => Look::Offer { offer: Box::new(link.offer.clone()), stays: link.until.saturating_sub(now) },
             None => {
-                shelf.note_wrong(network, now);
+                shelf.note_wrong(peer, now);
                 Look::Wrong
             }
         }
@@ -214,7 +214,8 @@ impl Shelf {
         self.wrong.get(&network).is_some_and(|(count, _)| *count >= WEB_WRONG_LINKS_MAX)
     }
 
-    fn note_wrong(&mut self, network: Network, now: Duration) {
+    fn note_wrong(&mut self, peer: IpAddr, now: Duration) {
+        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
         if self.wrong.len() >= WEB_WRONG_LINK_NETWORKS_MAX
             && !self.wrong.contains_key(&network)
             && let Some(silent) = self.wrong.iter().min_by_key(|(_, (_, last))| *last).map(|(network, _)| *network)
@@ -224,7 +225,7 @@ impl Shelf {
         let (count, last) = self.wrong.entry(network).or_insert((0, now));
         (*count, *last) = (*count + 1, now);
         if *count == WEB_WRONG_LINKS_MAX {
-            log::warn!("event=wrong-links network={network:?} count={count}");
+            log::warn!("event=wrong-links peer={peer} count={count}");
         }
     }
 }

@@ -23,7 +23,7 @@ const FINGERPRINT_BYTES_PER_LINE: usize = 8;
 
 /// Begins a document; `switches`: it offers the other languages.
 fn begin(language: Language, title: &str, switches: bool) -> Html {
-    let mut html = Html::default();
+    let mut html = Html::new();
     html.element("<!doctype html>\n<html lang=\"", language.tag(), "\">\n<head><meta charset=\"utf-8\">");
     html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
     html.element("<title>", title, "</title>\n<style>")

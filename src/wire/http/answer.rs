@@ -6,6 +6,7 @@
 use crate::wire::date::{Timestamp, encode_http_date};
 use crate::wire::http::Status;
 use std::fmt::Write;
+use zeroize::Zeroizing;
 
 /// A browser is told to ask nobody else who has sent it here, to guess no type, and to load and run nothing. There is no
 /// Strict-Transport-Security (RFC 6797): section 8.4 forbids a browser that knows of it to let its owner past a certificate that it does
@@ -20,8 +21,8 @@ pub struct Answer {
     pub status: Status,
     /// Of the content.
     pub media_type: &'static str,
-    /// May be empty.
-    pub content: Vec<u8>,
+    /// May be empty; wiped afterwards, because a password may be in it.
+    pub content: Zeroizing<Vec<u8>>,
     /// More fields, without line ends in them.
     pub fields: Vec<(&'static str, String)>,
     /// The style of a page: the SHA-256 hash of its text in base64.
@@ -31,7 +32,7 @@ pub struct Answer {
 impl Answer {
     /// With content.
     pub fn new(status: Status, media_type: &'static str, content: Vec<u8>) -> Answer {
-        Answer { status, media_type, content, fields: Vec::new(), style_hash: None }
+        Answer { status, media_type, content: Zeroizing::new(content), fields: Vec::new(), style_hash: None }
     }
 
     /// A line of plain text, for programs; people who meet it understand it too.
@@ -47,7 +48,7 @@ impl Answer {
     }
 
     /// Its bytes. `is_head`: only the head was asked for; `is_last`: the connection ends with it.
-    pub fn encode(&self, is_head: bool, is_last: bool, now: Timestamp) -> Vec<u8> {
+    pub fn encode(&self, is_head: bool, is_last: bool, now: Timestamp) -> Zeroizing<Vec<u8>> {
         let (code, reason) = self.status.line();
         let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {}\r\n", encode_http_date(now));
         let _ = write!(head, "Content-Type: {}\r\nContent-Length: {}\r\n", self.media_type, self.content.len());
@@ -62,11 +63,8 @@ impl Answer {
              {FIELDS}Connection: {}\r\n\r\n",
             if is_last { "close" } else { "keep-alive" }
         );
-        let mut bytes = head.into_bytes();
-        if !is_head {
-            bytes.extend_from_slice(&self.content);
-        }
-        bytes
+        let content: &[u8] = if is_head { &[] } else { &self.content };
+        Zeroizing::new([head.as_bytes(), content].concat())
     }
 }
 
@@ -82,7 +80,7 @@ mod tests {
         let mut answer = Answer::plain(Status::NotFound).with("Retry-After", "9\r\nX: y");
         answer.style_hash = Some("abc=".into());
         let bytes = answer.encode(false, true, Timestamp(784_111_777_000));
-        let text = String::from_utf8(bytes).unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
         let (head, content) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(content, "404 Not Found\n");
         for line in [
@@ -107,6 +105,6 @@ mod tests {
         let answer = Answer::new(Status::Ok, "text/html", b"<p>".to_vec());
         let whole = answer.encode(false, false, Timestamp(0));
         let head = answer.encode(true, false, Timestamp(0));
-        assert_eq!(whole.strip_prefix(head.as_slice()), Some(&b"<p>"[..]));
+        assert_eq!(whole.strip_prefix(&head[..]), Some(&b"<p>"[..]));
     }
 }
