@@ -241,13 +241,17 @@ impl Snapshot {
     /// Appends the header of a message with its empty line, if it lies in the first chunk of the body, and says whether it does:
     /// then nothing else had to be read. If not, see [`Snapshot::body_header`].
     pub fn read_header(&self, body: BodyId, out: &mut Vec<u8>) -> Result<bool, Trouble> {
-        let row = self.body_row(body, BodyRow::decode)?;
-        let Some(first) = row.chunks.first() else { return Ok(false) };
         let before = out.len();
-        self.read_own((body, &row), 0..first.bytes.into(), out, None)?;
+        self.read_first_chunk(body, out)?;
         let end = header_end(out.get(before..).unwrap_or_default());
         out.truncate(before + end.unwrap_or_default());
         Ok(end.is_some())
+    }
+    /// Appends the first chunk of a body: of most messages the header alone.
+    pub fn read_first_chunk(&self, body: BodyId, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let row = self.body_row(body, BodyRow::decode)?;
+        let first = row.chunks.first().map_or(0, |chunk| chunk.bytes);
+        self.read_own((body, &row), 0..first.into(), out, None).map(drop)
     }
     /// Where the header of a message lies in its body, without the rest of its facts.
     pub fn body_header(&self, body: BodyId) -> Result<Range<u64>, Trouble> {

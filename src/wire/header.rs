@@ -59,14 +59,26 @@ pub fn fields(block: &[u8]) -> Fields<'_> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
     fn next(&mut self) -> Option<Field<'a>> {
-        if self.rest.is_empty() || self.rest.starts_with(b"\n") || self.rest.starts_with(b"\r\n") {
+        Some(Field::parse(self.next_raw()?))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The lines of the next field.
+    fn next_raw(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() || self.is_at_end() {
             return None;
         }
         let continues = |end: &usize| !matches!(self.rest.get(end + 1), Some(b' ' | b'\t'));
         let end = memchr::memchr_iter(b'\n', self.rest).find(continues).map_or(self.rest.len(), |end| end + 1);
         let (raw, rest) = self.rest.split_at(end);
         self.rest = rest;
-        Some(Field::parse(raw))
+        Some(raw)
+    }
+
+    /// Whether the empty line is next.
+    fn is_at_end(&self) -> bool {
+        self.rest.starts_with(b"\n") || self.rest.starts_with(b"\r\n")
     }
 }
 
@@ -88,17 +100,23 @@ pub fn unfold(value: &[u8]) -> Vec<u8> {
 }
 
 /// Appends the fields that IMAP's HEADER.FIELDS asks for (`wanted` true: those named; false: all others), exactly as
-/// they stand, and the empty line that always ends the answer (RFC 3501 section 6.4.5).
-pub fn select(block: &[u8], names: &[Vec<u8>], wanted: bool, out: &mut Vec<u8>) {
-    for field in fields(block) {
-        if names.iter().any(|name| field.is(name)) == wanted {
-            out.extend_from_slice(field.raw);
-            if !field.raw.ends_with(b"\n") {
+/// they stand, and the empty line that always ends the answer (RFC 3501 section 6.4.5). Whether the block has one, too.
+pub fn select(block: &[u8], names: &[Vec<u8>], wanted: bool, out: &mut Vec<u8>) -> bool {
+    // Most fields are told from a name by their first letters, and need not be taken apart.
+    let has_name = |raw: &[u8], name: &[u8]| {
+        raw.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) && Field::parse(raw).is(name)
+    };
+    let mut fields = fields(block);
+    while let Some(raw) = fields.next_raw() {
+        if names.iter().any(|name| has_name(raw, name)) == wanted {
+            out.extend_from_slice(raw);
+            if !raw.ends_with(b"\n") {
                 out.extend_from_slice(b"\r\n");
             }
         }
     }
     out.extend_from_slice(b"\r\n");
+    fields.is_at_end()
 }
 
 #[cfg(test)]
@@ -123,12 +141,15 @@ mod tests {
     fn selection_keeps_every_byte_and_ends_with_an_empty_line() {
         let chosen = |names: &[&str], wanted| {
             let mut out = Vec::new();
-            select(BLOCK, &names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>(), wanted, &mut out);
+            let names: Vec<_> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+            assert!(select(BLOCK, &names, wanted, &mut out));
             String::from_utf8(out).unwrap()
         };
         assert_eq!(chosen(&["subject", "From"], true), "From: a@b\r\nSubject : one\r\n  two\r\nsubject:again\r\n\r\n");
         assert_eq!(chosen(&["subject", "From"], false), "no colon here\r\nTo:\r\n c@d,\n\te@f\r\n\r\n");
         assert_eq!(chosen(&["x"], true), "\r\n");
+        assert_eq!(chosen(&["Subj", "Subject :", "To:", "From: a@b", ""], true), "\r\n");
+        assert!(!select(b"A: b\r\n", &[], true, &mut Vec::new()));
     }
 
     #[test]

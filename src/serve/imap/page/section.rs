@@ -97,17 +97,17 @@ impl Renderer<'_> {
     /// Tells the message's own header or fields of it, if it lies where a header mostly lies; says whether it does.
     fn header(&mut self, row: &mut FetchRow, body: BodyId, section: &Section) -> Result<bool, Trouble> {
         self.block.clear();
-        if !self.snapshot.read_header(body, &mut self.block)? {
+        let (is_there, told) = match &section.fields {
+            Some((names, wanted)) => {
+                self.snapshot.read_first_chunk(body, &mut self.block)?;
+                self.selected.clear();
+                (header::select(&self.block, names, *wanted, &mut self.selected), &self.selected)
+            }
+            None => (self.snapshot.read_header(body, &mut self.block)?, &self.block),
+        };
+        if !is_there {
             return Ok(false);
         }
-        let told = match &section.fields {
-            Some((names, wanted)) => {
-                self.selected.clear();
-                header::select(&self.block, names, *wanted, &mut self.selected);
-                &self.selected
-            }
-            None => &self.block,
-        };
         let cut = cut(0..told.len() as u64, section.partial);
         let told = told.get(cut.start as usize..cut.end as usize).unwrap_or_default();
         row.literal(&mut self.out, &section.name, told.len() as u64);
