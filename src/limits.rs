@@ -497,6 +497,26 @@ pub const CONTROL_ANSWER_SECONDS_MAX: u64 = 120;
 
 // ---- the system of a board
 
+/// Questions of a packet of multicast DNS that are looked at: a program asks two.
+pub const MDNS_QUESTIONS_MAX: u16 = 16;
+/// Labels and jumps of a name in such a packet that are followed: ours has two labels.
+pub const MDNS_LABELS_MAX: usize = 32;
+/// Addresses in an answer: an interface has a few.
+pub const MDNS_ADDRESSES_MAX: usize = 8;
+/// Bytes of a packet of multicast DNS (RFC 6762 section 17): questions are far shorter.
+pub const MDNS_PACKET_BYTES_MAX: usize = 1500;
+/// Seconds between two answers, whoever asks (RFC 6762 section 6).
+pub const MDNS_PAUSE_SECONDS: u64 = 1;
+
+/// Seconds between two writes to the watchdog: the hardware of a Raspberry Pi waits 15 at most.
+pub const WATCHDOG_FEED_SECONDS: u64 = 4;
+/// Seconds between two looks whether the writer and the listeners answer: each costs some connections on loopback, and
+/// two lines in the log.
+pub const WATCHDOG_LOOK_SECONDS: u64 = 120;
+/// Seconds that all of them together have to answer: a worn card has finished a large checkpoint by then.
+pub const WATCHDOG_PATIENCE_SECONDS: u64 = 180;
+/// Seconds until what refused to answer is asked again.
+pub const WATCHDOG_RETRY_SECONDS: u64 = 5;
 /// Seconds for a time server to answer: a slow line takes less than one.
 pub const CLOCK_ANSWER_SECONDS_MAX: u64 = 4;
 /// Time servers that are asked at once, one after the other: with three, one liar is outvoted; the fourth may be down.

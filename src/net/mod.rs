@@ -8,6 +8,7 @@ mod clock;
 mod dane;
 mod dns;
 mod https;
+pub mod mdns;
 mod stream;
 pub mod tls;
 pub mod twin;

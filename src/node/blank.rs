@@ -24,6 +24,8 @@ impl Settings {
             undo_send: Duration::ZERO,
             submission_shows_client: false,
             plaintext_login_on_loopback: false,
+            mdns_name: None,
+            watchdog: PathBuf::new(),
             channel_binding: false,
             log_level: LevelFilter::Info,
             dns_server: None,

@@ -13,7 +13,7 @@
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
-//! | [`supervise`], [`accept`], [`cores`], [`watch`] | a running node, from first connection to last |
+//! | [`supervise`], [`accept`], [`cores`], [`watch`], [`watchdog`] | a running node, from first connection to last |
 //! | [`log`], [`failure`] | what it tells its owner |
 
 pub mod accept;
@@ -55,6 +55,7 @@ pub mod trial;
 pub mod units;
 pub mod values;
 pub mod watch;
+pub mod watchdog;
 
 use std::process::ExitCode;
 

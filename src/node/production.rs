@@ -16,6 +16,7 @@ use crate::node::settings::Settings;
 use crate::node::site::{make_net, make_site};
 use crate::node::sockets;
 use crate::node::supervise::{self, Node, Read};
+use crate::node::watchdog::Watchdog;
 use crate::serve::Site;
 use crate::store::{Options, Store};
 use log::LevelFilter;
@@ -35,6 +36,14 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
     super::log::set_level(arguments.log_level.unwrap_or(settings.log_level));
     let sockets = sockets::bind_all(&settings.listen, passed)?;
     let sessions_max = sockets::sessions_max();
+    let mdns_name = settings.mdns_name.clone();
+    let watchdog = match settings.watchdog.as_os_str().is_empty() {
+        true => None,
+        // Mail goes on without.
+        false => {
+            Watchdog::arm(&settings.watchdog).map_err(|f| log::error!("event=no-watchdog reason={:?}", f.sentence)).ok()
+        }
+    };
     give_up_root(arguments, &settings, &folder)?;
     let base = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let net = make_net(&settings, &base)?;
@@ -64,6 +73,8 @@ pub fn run(arguments: &Serve) -> Result<(), Failure> {
         watched,
         certificates,
         signals,
+        watchdog,
+        mdns_name,
         ends_with_terminal: false,
     };
     supervise::run(node, || {})

@@ -45,6 +45,10 @@ pub struct Settings {
     pub submission_shows_client: bool,
     /// `plaintext_login_on_loopback`
     pub plaintext_login_on_loopback: bool,
+    /// `mdns_name`
+    pub mdns_name: Option<Domain>,
+    /// `watchdog`; empty: none.
+    pub watchdog: PathBuf,
     /// `channel_binding`
     pub channel_binding: bool,
     /// `log_level`
@@ -329,6 +333,20 @@ pub const KEYS: &[Key] = &[
          even with a certificate that is believed. Off, because some programs (Debian's mutt and neomutt) choose it\n\
          as soon as it is offered and then cannot do it.",
         Slot::Switch(|s| &mut s.channel_binding),
+    ),
+    at_start(
+        "mdns_name",
+        r#""""#,
+        "Answer in the home network who asks for this name by multicast DNS: \"hauspost.local\". Empty: leave that to\n\
+         the system.",
+        Slot::Name(|s| &mut s.mdns_name),
+    ),
+    at_start(
+        "watchdog",
+        r#""""#,
+        "The board's watchdog, \"/dev/watchdog\": fed as long as the store and the listeners answer, so that the\n\
+         board starts again when the server hangs or dies. Empty: none. Only where nothing else feeds it.",
+        Slot::Path(|s| &mut s.watchdog),
     ),
     key(
         "log_level",

@@ -5,6 +5,7 @@
 
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::net::Net;
+use crate::net::mdns::answer_for;
 use crate::node::accept::run_listener;
 use crate::node::certificates::{Certificates, put_in_force};
 use crate::node::control::Running;
@@ -14,13 +15,16 @@ use crate::node::cores::Cores;
 use crate::node::failure::{Exit, Failure};
 use crate::node::sockets::Sockets;
 use crate::node::watch::FileWatch;
+use crate::node::watchdog::{Watchdog, all_answer, greeting_listeners};
 use crate::serve::relay::run_relay;
 use crate::serve::{Admission, Context, Logins, Seat, Site, Stopping, run_sightings};
 use crate::store::Store;
+use crate::wire::address::Domain;
 use async_signal::{Signal, Signals};
 use sd_notify::NotifyState;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
@@ -44,6 +48,10 @@ pub struct Node {
     pub certificates: Certificates,
     /// The signals that end it or make it reload, from [`listen_to_signals`].
     pub signals: Signals,
+    /// Name in the home network that is answered for.
+    pub mdns_name: Option<Domain>,
+    /// The board's, armed.
+    pub watchdog: Option<Watchdog>,
     /// SIGHUP means that the terminal it was started from has gone, and ends it.
     pub ends_with_terminal: bool,
 }
@@ -112,6 +120,7 @@ async fn serve_until_signal(
 ) -> Result<(), Failure> {
     let mut signals = node.signals;
     let admission = Admission::new(node.sessions_max);
+    let greeting = greeting_listeners(&node.sockets.bound, &node.context.site());
     let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
     let running = Running {
         certificates: node.certificates.clone(),
@@ -131,7 +140,8 @@ async fn serve_until_signal(
     let control =
         node.control.map(|socket| executor.spawn(run_control(node.context.clone(), running, executor.clone(), socket)));
     let sightings = executor.spawn(run_sightings(node.context.clone()));
-    let _watchdog = executor.spawn(run_watchdog());
+    let _board = look_after_board(&executor, &node.context, &greeting, node.mdns_name, node.watchdog);
+    let _service_manager = executor.spawn(tell_service_manager());
     let links = node.context.links.clone();
     let clock = node.context.net.clock().clone();
     let _links = executor.spawn(async move { links.look_after(&clock).await });
@@ -229,8 +239,28 @@ async fn reload(
     watched
 }
 
+/// What a system that consists of the node alone leaves to it: its name in the home network, and the watchdog, which is fed until the
+/// tasks are dropped.
+fn look_after_board(
+    executor: &LocalExecutor<'static>,
+    context: &Context,
+    greeting: &[SocketAddr],
+    mdns_name: Option<Domain>,
+    watchdog: Option<Watchdog>,
+) -> Vec<Task<()>> {
+    let name = mdns_name.map(|name| {
+        let net = context.net.clone();
+        executor.spawn(async move { answer_for(name.as_str(), net.clock(), net.changes()).await })
+    });
+    let watchdog = watchdog.map(|watchdog| {
+        let (context, clock, greeting) = (context.clone(), context.net.clock().clone(), greeting.to_vec());
+        executor.spawn(watchdog.run(clock, async move || all_answer(&context, &greeting).await))
+    });
+    name.into_iter().chain(watchdog).collect()
+}
+
 /// Tells the service manager twice per period that core 0 is alive, when it asks for that (sd_watchdog_enabled(3)).
-async fn run_watchdog() {
+async fn tell_service_manager() {
     let mut period_micros = 0;
     if !sd_notify::watchdog_enabled(false, &mut period_micros) {
         return;

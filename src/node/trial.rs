@@ -127,6 +127,8 @@ fn run_in(
         watched: Vec::new(),
         certificates,
         signals,
+        watchdog: None,
+        mdns_name: None,
         // Closing the window must not leave a node behind that nobody sees.
         ends_with_terminal: std::io::stdin().is_terminal(),
     };

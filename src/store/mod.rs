@@ -282,6 +282,13 @@ impl Store {
         in_turn(answered.recv()).await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// Resolves once the writer has come to it: it lives, and is not held up by the disk. Writes nothing.
+    pub async fn pulse(&self) -> Result<(), Trouble> {
+        let (answer, answered) = smol::channel::bounded(1);
+        self.front.changes.send(writer::Job::Pulse(answer)).await.map_err(|_| closed())?;
+        answered.recv().await.map_err(|_| closed())
+    }
+
     /// Runs a short closure on a reader thread over a consistent snapshot. Return owned rows, page long walks.
     /// The snapshot has everything that was answered before.
     pub async fn read<T: Send + 'static>(

@@ -36,6 +36,8 @@ pub enum Job {
     Stage(StageJob),
     /// Much is being read: see [`open::settle`].
     Settle,
+    /// Answered as soon as the writer comes to it.
+    Pulse(Sender<()>),
     /// Everything before it, then the end.
     Close(Sender<Result<(), Trouble>>),
 }
@@ -186,6 +188,7 @@ impl Writer {
             match job {
                 Job::Close(answer) => closing = Some(answer),
                 Job::Settle => settles = true,
+                Job::Pulse(answer) => drop(answer.try_send(())),
                 job => {
                     bytes += held_bytes(&job);
                     jobs.push(job);
@@ -276,7 +279,7 @@ impl Writer {
             let result = match job {
                 Job::Apply(job) => self.apply(job, is_low, &mut tables, tally),
                 Job::Stage(job) => self.stage(job, is_low, &mut tables, tally),
-                Job::Settle | Job::Close(_) => Ok(()),
+                Job::Settle | Job::Pulse(_) | Job::Close(_) => Ok(()),
             };
             // Every job still gets its answer, and the first fault is the batch's.
             fault = fault.or(result.err());
@@ -514,7 +517,7 @@ fn refuse(job: Job, trouble: &Trouble) {
     match job {
         Job::Apply(ApplyJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
         Job::Stage(StageJob { answer, .. }) => drop(answer.try_send(Err(trouble.clone()))),
-        Job::Settle | Job::Close(_) => {}
+        Job::Settle | Job::Pulse(_) | Job::Close(_) => {}
     }
 }
 
@@ -523,7 +526,7 @@ fn takes_in(job: &Job) -> bool {
     match job {
         Job::Apply(job) => matches!(*job.op, Op::Deliver(_) | Op::Append(_) | Op::Enqueue(_) | Op::Told { .. }),
         Job::Stage(_) => true,
-        Job::Settle | Job::Close(_) => false,
+        Job::Settle | Job::Pulse(_) | Job::Close(_) => false,
     }
 }
 
@@ -532,7 +535,7 @@ fn held_bytes(job: &Job) -> usize {
     match job {
         Job::Apply(job) => held_bytes_of(&job.op),
         Job::Stage(job) => job.pieces.iter().map(|(_, piece)| piece.len()).sum(),
-        Job::Settle | Job::Close(_) => 0,
+        Job::Settle | Job::Pulse(_) | Job::Close(_) => 0,
     }
 }
 

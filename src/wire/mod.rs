@@ -10,6 +10,7 @@ pub mod deflate;
 pub mod header;
 pub mod http;
 pub mod imap;
+pub mod mdns;
 pub mod mime;
 pub mod ntp;
 pub mod pop3;
