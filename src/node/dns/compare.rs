@@ -59,12 +59,12 @@ impl Finding {
     }
 
     /// Whether mail suffers. A record that is only good to have may be missing, but not wrong; the name of an address is not
-    /// the owner's to set.
+    /// the owner's to set, and another web server may know the settings of mail programs too.
     pub fn is_trouble(&self, record: &Record) -> bool {
         match (self.state, record.need) {
             (State::Right, _) => false,
             (_, Need::Required) => true,
-            (State::Different, _) => !matches!(record.data, Data::Reverse(..)),
+            (State::Different, _) => !matches!(record.data, Data::Reverse(..) | Data::Alias(_)),
             (State::Missing | State::Unknown, _) => false,
         }
     }
@@ -75,6 +75,7 @@ pub async fn compare(asking: &Asking<'_>, record: &Record) -> Finding {
     let found = match &record.data {
         Data::Mx(host) => compare_mx(asking, &record.name, host).await,
         Data::Addresses(addresses) => compare_addresses(asking, &record.name, addresses).await,
+        Data::Alias(host) => compare_alias(asking, &record.name, host).await,
         Data::Text(meaning, text) => compare_text(asking, &record.name, meaning, text).await,
         Data::Srv(host, port) => compare_srv(asking, &record.name, host, *port).await,
         Data::Reverse(address, host) => compare_reverse(asking, *address, host).await,
@@ -149,6 +150,20 @@ async fn compare_addresses(asking: &Asking<'_>, host: &Domain, wanted: &Addresse
             Finding::new(State::Different, there, advice)
         }
         _ => Finding::right(there),
+    })
+}
+
+/// By where it leads to: addresses do as well as a CNAME.
+async fn compare_alias(asking: &Asking<'_>, name: &Domain, host: &Domain) -> Compared {
+    let found = or_none(asking.net.addresses(name).await)?;
+    let ours = or_none(asking.net.addresses(host).await)?;
+    let there = found.iter().map(IpAddr::to_string).collect();
+    Ok(match found.as_slice() {
+        [] => missing(),
+        found if found.iter().all(|address| ours.contains(address)) => Finding::right(there),
+        _ => {
+            Finding::new(State::Different, there, "It leads to another machine, which has to know the settings, then.")
+        }
     })
 }
 

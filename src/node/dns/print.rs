@@ -17,6 +17,7 @@ pub fn values(data: &Data, zone: bool) -> Vec<(&'static str, String)> {
     match data {
         Data::Mx(host) => vec![("MX", format!("10 {host}{dot}"))],
         Data::Addresses(addresses) => addresses.known().iter().map(address).collect(),
+        Data::Alias(host) => vec![("CNAME", format!("{host}{dot}"))],
         Data::Text(_, text) => vec![("TXT", if zone { quote_text(text) } else { text.clone() })],
         Data::Srv(host, Some(port)) => vec![("SRV", format!("0 1 {port} {host}{dot}"))],
         Data::Srv(_, None) => vec![("SRV", "0 0 0 .".to_owned())],

@@ -85,6 +85,8 @@ pub enum Data {
     Mx(Domain),
     /// A and AAAA.
     Addresses(Addresses),
+    /// CNAME: another name for the same machine.
+    Alias(Domain),
     /// TXT, by what it means.
     Text(Meaning, String),
     /// SRV; without a port: the service is not there (RFC 6186 section 3.4).
@@ -208,6 +210,7 @@ fn own_domain(facts: &Facts<'_>, domain: &Domain) -> Section {
     );
     records.push(text(at("_mta-sts"), Meaning::Sts, &sts, Need::Later, &note));
     records.extend(services(settings, domain));
+    records.extend(where_programs_ask(settings, domain));
     Section { title: format!("{domain}: a domain of yours"), records }
 }
 
@@ -289,6 +292,19 @@ fn services(settings: &Settings, domain: &Domain) -> Vec<Record> {
         Some(Record { name, data: Data::Srv(settings.hostname.clone(), reached), need: Need::Good, note })
     };
     services.iter().filter_map(record).collect()
+}
+
+/// Where mail programs ask for their settings: Thunderbird and others by autoconfig, Outlook by autodiscover. Nothing where nobody answers.
+fn where_programs_ask(settings: &Settings, domain: &Domain) -> Vec<Record> {
+    if settings.listen.https.iter().all(|socket| socket.ip().is_loopback()) {
+        return Vec::new();
+    }
+    let record = |(label, who): (&str, &str)| {
+        let name = Domain::new(&format!("{label}.{domain}"));
+        let note = format!("{who} asks there for its settings.");
+        Record { name, data: Data::Alias(settings.hostname.clone()), need: Need::Good, note }
+    };
+    [("autoconfig", "Thunderbird"), ("autodiscover", "Outlook")].map(record).into()
 }
 
 /// Changes with the policy (RFC 8461 section 3.1).

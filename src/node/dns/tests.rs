@@ -57,6 +57,14 @@ fn publish(sections: &[Section]) -> Arc<Twin> {
         match &record.data {
             Data::Mx(host) => twin.add_mx(&record.name, 10, host),
             Data::Addresses(all) => all.known().iter().for_each(|address| twin.add_address(&record.name, *address)),
+            // What a resolver says of a CNAME.
+            Data::Alias(host) => {
+                for known in sections.iter().flat_map(|section| &section.records).filter(|known| known.name == *host) {
+                    if let Data::Addresses(all) = &known.data {
+                        all.known().iter().for_each(|address| twin.add_address(&record.name, *address));
+                    }
+                }
+            }
             Data::Text(_, text) => twin.add_text(&record.name, text.as_bytes()),
             Data::Srv(host, port) => {
                 let target = if port.is_some() { host.clone() } else { Domain::new("") };
@@ -140,6 +148,7 @@ fn what_is_off_and_where_mail_goes_through_is_told() {
         "_pop3._tcp.home.example. 3600 IN SRV 0 0 0 .",
         "_pop3s._tcp.home.example. 3600 IN SRV 0 0 0 .",
         "_imaps._tcp.home.example. 3600 IN SRV 0 1 1993 mail.home.example.",
+        "autodiscover.home.example. 3600 IN CNAME mail.home.example.",
         "home.example. 3600 IN TXT \"v=spf1 mx a:smtp.provider.example ~all\"",
         "old.example. 3600 IN MX 10 mail.home.example.",
     ] {
@@ -241,6 +250,12 @@ fn what_is_different_is_named() {
         twin.add_srv(name, Srv { priority: 0, weight: 1, port: 993, target: Domain::new("imap.else.example") });
     });
     wrong(srv, "SRV of _imaps._tcp.home.example");
+    // Somebody else may know the settings too.
+    let elsewhere = after("autoconfig.home.example", |twin, name| {
+        twin.add_address(name, "203.0.113.6".parse().unwrap());
+    });
+    assert!(elsewhere.0.contains("different  CNAME autoconfig.home.example\n"), "{}", elsewhere.0);
+    assert_eq!(elsewhere.1, Ok(()));
     let trouble = after("_dmarc.home.example", |twin, name| {
         twin.set_trouble(name, Some(DnsTrouble::Temporary("SERVFAIL".into())));
     });
