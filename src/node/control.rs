@@ -68,13 +68,6 @@ pub struct Running {
     pub started: Duration,
 }
 
-impl Running {
-    /// Whether it serves this.
-    pub fn listens(&self, service: &str) -> bool {
-        self.listeners.iter().any(|(name, _)| *name == service)
-    }
-}
-
 /// Carries out a command by its words.
 pub async fn carry_out(errand: &Errand, request: &Request, answer: &mut Answer) -> Result<(), Failure> {
     let mut words = request.words.iter().map(String::as_str);

@@ -184,12 +184,10 @@ async fn add_one(
     answer.say(&text).await?;
     let link = match &errand.running {
         None => format!("`hauspost device link {name}` makes a link that sets it up, while the server runs.\n"),
-        Some(running) if !running.listens("https") => {
-            "There is no link that sets it up: the server does not listen for \
-             HTTPS, see `hauspost status`.\n"
+        Some(_) => invite(errand, name, Some(password)).await?.unwrap_or_else(|| {
+            "There is no link that sets it up: the server does not listen for HTTPS, see `hauspost status`.\n"
                 .to_owned()
-        }
-        Some(_) => invite(errand, name, Some(password)).await?,
+        }),
     };
     answer.say(&link).await
 }
@@ -198,22 +196,18 @@ async fn add_one(
 async fn link_one(errand: &Errand, name: &str, answer: &mut Answer) -> Result<(), Failure> {
     let known = devices(errand).await?.into_iter().find(|(device, _)| device.name.eq_ignore_ascii_case(name));
     let (device, _) = known.ok_or_else(|| not_done(name, NotDone::Trouble(Trouble::NotFound)))?;
-    match &errand.running {
-        None => return Err(findings("the server does not run: a link is made by a server that answers it")),
-        Some(running) if !running.listens("https") => {
-            return Err(findings("the server does not listen for HTTPS: see `hauspost status`"));
-        }
-        Some(_) => {}
+    if errand.running.is_none() {
+        return Err(findings("the server does not run: a link is made by a server that answers it"));
     }
     let text = invite(errand, &device.name, None).await?;
-    answer.say(&text).await?;
+    answer.say(&text.ok_or_else(|| findings("the server does not listen for HTTPS: see `hauspost status`"))?).await?;
     answer.say("\nWhen it is opened the device gets a new password, and the old one opens nothing any more.\n").await
 }
 
-/// Makes a link and says what to do with it.
-async fn invite(errand: &Errand, name: &str, password: Option<Zeroizing<String>>) -> Result<String, Failure> {
+/// Makes a link and says what to do with it. `None`: there are no pages.
+async fn invite(errand: &Errand, name: &str, password: Option<Zeroizing<String>>) -> Result<Option<String>, Failure> {
     let invitation = link(&errand.context, name, password).await.map_err(|e| in_store(&e))?;
-    let Some(Invitation { url, authority_sha256 }) = invitation else { return Ok(String::new()) };
+    let Some(Invitation { url, authority_sha256 }) = invitation else { return Ok(None) };
     let minutes = WEB_LINK_SECONDS / 60;
     let mut text = format!(
         "{LINK_LABEL}{url}\n\nOpen it on the device within {minutes} minutes: it opens once, and shows password and settings.\n"
@@ -228,7 +222,7 @@ async fn invite(errand: &Errand, name: &str, password: Option<Zeroizing<String>>
              the SHA-256 fingerprint\n    {first}\n    {second}"
         );
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 async fn change_one(errand: &Errand, name: &str, wanted: &Wanted, answer: &mut Answer) -> Result<(), Failure> {

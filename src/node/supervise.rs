@@ -113,12 +113,20 @@ pub fn run(node: Node, ready: impl FnOnce()) -> Result<(), Failure> {
     outcome.and(closed)
 }
 
+/// Devices are told the ports that were opened.
+fn note_ports(context: &Context, sockets: &Sockets) {
+    let mut site = Site::clone(&context.site());
+    site.entrances.ports = sockets.bound.iter().map(|bound| (bound.port.name, bound.address.port())).collect();
+    put_in_force(context, site);
+}
+
 async fn serve_until_signal(
     node: Node,
     executor: Rc<LocalExecutor<'static>>,
     ready: impl FnOnce(),
 ) -> Result<(), Failure> {
     let mut signals = node.signals;
+    note_ports(&node.context, &node.sockets);
     let admission = Admission::new(node.sessions_max);
     let greeting = greeting_listeners(&node.sockets.bound, &node.context.site());
     let cores = Rc::new(Cores::start(&node.context, executor.clone())?);
@@ -221,7 +229,9 @@ async fn reload(
         notify(&[NotifyState::Reloading, now]);
     }
     let read = async {
-        let Read { site, watched } = read()?;
+        let Read { mut site, watched } = read()?;
+        // Other ports need a restart: devices go on being told those that were opened.
+        site.entrances.ports = context.site().entrances.ports.clone();
         Ok::<_, Failure>((certificates.complete(&context.store, &context.net, site).await?, watched))
     };
     let watched = match read.await {

@@ -19,7 +19,7 @@ use crate::node::site::{make_net, make_site};
 use crate::node::sockets::{self, Sockets};
 use crate::node::supervise::{self, Node, Read};
 use crate::node::values::{parse_address, parse_domain};
-use crate::serve::{Entrances, Site, SmarthostSecurity};
+use crate::serve::{Site, SmarthostSecurity};
 use crate::wire::address::Domain;
 use async_signal::Signals;
 use std::io::{IsTerminal, Write};
@@ -95,12 +95,7 @@ fn run_in(
         let reload = {
             let (settings, folder, net) = (settings.clone(), folder.clone(), net.clone());
             let ports = (arguments.mx_port, arguments.https_port);
-            let entrances = entrances(arguments.port_base);
-            move || {
-                make_trial_site(&settings, &folder, &net, ports)
-                    .map(|site| Site { entrances: entrances.clone(), ..site })
-                    .map(|site| Read { site, watched: Vec::new() })
-            }
+            move || make_trial_site(&settings, &folder, &net, ports).map(|site| Read { site, watched: Vec::new() })
         };
         let site = smol::block_on(certificates.complete(&store, &net, reload()?.site))?;
         let address = site.addresses.first().cloned().ok_or_else(|| Failure::new(Exit::System, "no address"))?;
@@ -150,13 +145,9 @@ fn make_trial_site(settings: &Settings, folder: &Folder, net: &Net, ports: (u16,
     site.relay.private_targets = true;
     site.relay.same_machine_targets = true;
     (site.relay.mx_port, site.relay.https_port) = ports;
+    // Its own name is known to no DNS.
+    site.entrances.host = "localhost".to_owned();
     Ok(site)
-}
-
-/// Where programs on this machine find it.
-fn entrances(port_base: u16) -> Entrances {
-    let ports = PORTS.map(|port| (port.name, port_base.saturating_add(port.number)));
-    Entrances { host: "localhost".to_owned(), ports: ports.to_vec() }
 }
 
 /// What a trial node has instead of a configuration file.

@@ -156,17 +156,15 @@ pub async fn link(
     password: Option<Zeroizing<String>>,
 ) -> Result<Option<Invitation>, Trouble> {
     let site = context.site();
+    let Some(start) = site.entrances.url("/d/") else { return Ok(None) };
     let authority = authority_to_trust(&context.store, &site).await?;
     let random = context.net.random().map_err(|error| Trouble::Failed(error.to_string()))?;
     let certificate = authority.as_ref().map(|authority| authority.certificate.clone());
     let offer = Offer { device: device.to_owned(), password, authority: certificate };
-    if site.entrances.port("https").is_none() {
-        return Ok(None);
-    }
     let secret = context.links.make(offer, Zeroizing::new(random), context.net.clock().steady());
     log::info!("event=link-made device={device:?}");
-    let url = site.entrances.url(&format!("/d/{secret}"));
-    Ok(url.map(|url| Invitation { url, authority_sha256: authority.map(|authority| authority.facts.sha256) }))
+    let authority_sha256 = authority.map(|authority| authority.facts.sha256);
+    Ok(Some(Invitation { url: format!("{start}{secret}"), authority_sha256 }))
 }
 
 /// What the owner is told of a link.

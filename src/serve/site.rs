@@ -63,7 +63,7 @@ pub struct Site {
 pub struct Entrances {
     /// The name that they use.
     pub host: String,
-    /// The ports of services, by their keys under `[listen]`; what is turned off has none.
+    /// The ports of services, by their keys under `[listen]`: those that were opened, once the node runs; what is turned off has none.
     pub ports: Vec<(&'static str, u16)>,
 }
 

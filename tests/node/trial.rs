@@ -144,6 +144,19 @@ fn without_the_port_for_pages_everything_else_is_there() {
 }
 
 #[test]
+fn a_link_leads_to_the_port_that_was_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let node = Node::try_in(&data);
+    let said = run(&["device", "add", "phone", "--data", data.to_str().unwrap()], "");
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains(&format!("link      https://localhost:{}/d/", node.base + 443)), "{said}");
+    node.stop();
+    let said = run(&["device", "link", "phone", "--data", data.to_str().unwrap()], "");
+    assert!(String::from_utf8(said.stderr).unwrap().contains("the server does not run"));
+}
+
+#[test]
 fn one_folder_has_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
