@@ -92,6 +92,15 @@ class Browser:
     def value(self, expression):
         return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
 
+    def copied(self, button):
+        """What lies in the clipboard once a button has been pressed."""
+        self.ask("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+        self.ask("Page.bringToFront")
+        press = "(async b => { const was = b.textContent; b.click(); for (let i = 0; i < 100 && b.textContent === was; i++) " \
+                "await new Promise(f => setTimeout(f, 20)); return navigator.clipboard.readText() })(document.querySelector(%s))"
+        return self.ask("Runtime.evaluate", expression=press % json.dumps(button), returnByValue=True, awaitPromise=True,
+                        userGesture=True)["result"].get("value")
+
     def complaints(self):
         """What it says on its console: of a style that is not allowed, of a script."""
         entries = [event["params"]["entry"] for event in self.events if event.get("method") == "Log.entryAdded"]

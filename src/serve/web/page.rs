@@ -1,7 +1,7 @@
 //! The pages as HTML.
 //!
-//! Receives what they show; hands on answers. No script, no picture, no cookie: a style that is allowed by its hash is all that a browser
-//! takes beside the text.
+//! Receives what they show; hands on answers. No picture, no cookie: a style and a script that are allowed by their hashes are all that a
+//! browser takes beside the text. Nothing needs the script: it shows the buttons that copy.
 
 use super::html::Html;
 use super::links::Offer;
@@ -17,6 +17,7 @@ use ring::digest::{SHA256, digest};
 use std::time::Duration;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("copy.js");
 const MEDIA_TYPE: &str = "text/html; charset=utf-8";
 /// Bytes of a fingerprint in one line on a narrow screen.
 const FINGERPRINT_BYTES_PER_LINE: usize = 8;
@@ -42,8 +43,12 @@ fn begin(language: Language, title: &str, switches: bool) -> Html {
 fn answer(status: Status, language: Language, html: Html) -> Answer {
     let mut answer = Answer::new(status, MEDIA_TYPE, html.finish());
     answer = answer.with("Content-Language", language.tag()).with("Vary", "Accept-Language");
-    answer.style_hash = Some(STANDARD.encode(digest(&SHA256, STYLE.as_bytes())));
+    answer.style_hash = Some(hash(STYLE));
     answer
+}
+
+fn hash(text: &str) -> String {
+    STANDARD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 /// A page that says that there is nothing to see.
@@ -74,8 +79,11 @@ pub fn set_up(site: &Site, offer: &Offer, path: &str, stays: Duration, language:
         html.element("<p class=\"quiet\">", words.compare, "</p><code class=\"print\">");
         html.text(&in_lines(&fingerprint(digest(&SHA256, authority).as_ref()))).raw("</code></section>\n");
     }
-    html.element("</main>\n<footer><p>", &words.lost.replace("{}", &offer.device), "</p></footer>\n</body>\n</html>\n");
-    answer(Status::Ok, language, html)
+    html.element("</main>\n<footer><p>", &words.lost.replace("{}", &offer.device), "</p></footer>\n<script>");
+    html.raw(SCRIPT).raw("</script>\n</body>\n</html>\n");
+    let mut answer = answer(Status::Ok, language, html);
+    answer.script_hash = Some(hash(SCRIPT));
+    answer
 }
 
 fn android(html: &mut Html, offer: &Offer, path: &str, language: Language) {
@@ -99,15 +107,22 @@ fn steps(html: &mut Html, steps: &[&str]) {
     html.raw("</ol>");
 }
 
-/// Without a script there is no button that copies: a field lets itself be selected as a whole instead.
+/// A button that copies what stands before it. Where no script runs it is not shown: a field lets itself be selected as a whole.
+fn copy_button(html: &mut Html, language: Language) {
+    let words = language.words();
+    html.element("<button type=\"button\" hidden data-done=\"", words.copied, "\">").text(words.copy).raw("</button>");
+}
+
 fn settings(html: &mut Html, site: &Site, offer: &Offer, language: Language) {
     let words = language.words();
     html.element("<section><h2>", words.settings, "</h2>");
     html.element("<p class=\"quiet\">", words.settings_why, "</p>");
     let password = offer.password.as_deref().map_or("", String::as_str);
     for (label, name, value) in [(words.user, "user", site.login.as_str()), (words.password, "password", password)] {
-        html.element("<label>", label, "<input readonly autocomplete=\"off\" spellcheck=\"false\" name=\"");
-        html.text(name).element("\" value=\"", value, "\"></label>");
+        html.element("<label>", label, "<span><input readonly autocomplete=\"off\" spellcheck=\"false\" name=\"");
+        html.text(name).element("\" value=\"", value, "\">");
+        copy_button(html, language);
+        html.raw("</span></label>");
     }
     let servers = site.entrances.servers();
     service(html, servers.imap.as_ref(), language, words.incoming);
@@ -124,7 +139,9 @@ fn service(html: &mut Html, server: Option<&Server>, language: Language, title: 
     };
     html.element("<h3>", title, "</h3><dl>");
     for (label, value) in [(words.server, server.host.as_str()), (words.port, &server.port.to_string())] {
-        html.element("<dt>", label, "</dt><dd><code>").text(value).raw("</code></dd>");
+        html.element("<dt>", label, "</dt><dd><code>").text(value).raw("</code>");
+        copy_button(html, language);
+        html.raw("</dd>");
     }
     html.element("<dt>", words.security, "</dt><dd>").text(security).raw("</dd></dl>");
 }

@@ -68,6 +68,10 @@ pub struct Words {
     pub settings: &'static str,
     /// Under it.
     pub settings_why: &'static str,
+    /// Button.
+    pub copy: &'static str,
+    /// On it once it has been pressed.
+    pub copied: &'static str,
     /// Label.
     pub user: &'static str,
     /// Label.
@@ -125,6 +129,8 @@ const ENGLISH: Words = Words {
     android_known: "Add an account in your mail app with the settings below.",
     settings: "Settings",
     settings_why: "For every other mail program. Tap a field to select all of it, then copy.",
+    copy: "Copy",
+    copied: "Copied",
     user: "User name",
     password: "Password, for this device alone",
     incoming: "Incoming mail: IMAP",
@@ -174,6 +180,8 @@ const GERMAN: Words = Words {
     android_known: "In der Mail-App ein Konto mit den Angaben weiter unten hinzufügen.",
     settings: "Angaben",
     settings_why: "Für jedes andere Mailprogramm. Ein Tipp auf ein Feld wählt alles darin aus, dann kopieren.",
+    copy: "Kopieren",
+    copied: "Kopiert",
     user: "Benutzername",
     password: "Passwort, nur für dieses Gerät",
     incoming: "Posteingang: IMAP",

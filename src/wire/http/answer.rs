@@ -1,7 +1,7 @@
 //! Answers to requests: bytes made in this one place.
 //!
 //! Receives what is to be said; hands on bytes. What always holds: an answer says its length, lets no cache keep it, and gives a
-//! browser no right to load, run, frame or send anything but the style that belongs to a page.
+//! browser no right to load, run, frame or send anything but the style and the script that belong to a page.
 
 use crate::wire::date::{Timestamp, encode_http_date};
 use crate::wire::http::Status;
@@ -27,12 +27,21 @@ pub struct Answer {
     pub fields: Vec<(&'static str, String)>,
     /// The style of a page: the SHA-256 hash of its text in base64.
     pub style_hash: Option<String>,
+    /// The same of its script.
+    pub script_hash: Option<String>,
 }
 
 impl Answer {
     /// With content.
     pub fn new(status: Status, media_type: &'static str, content: Vec<u8>) -> Answer {
-        Answer { status, media_type, content: Zeroizing::new(content), fields: Vec::new(), style_hash: None }
+        Answer {
+            status,
+            media_type,
+            content: Zeroizing::new(content),
+            fields: Vec::new(),
+            style_hash: None,
+            script_hash: None,
+        }
     }
 
     /// A line of plain text, for programs; people who meet it understand it too.
@@ -56,10 +65,14 @@ impl Answer {
             let value: String = value.chars().filter(|c| !c.is_control()).collect();
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let style = self.style_hash.as_ref().map_or_else(String::new, |hash| format!("style-src 'sha256-{hash}'; "));
+        let allowed = |what: &str, hash: &Option<String>| {
+            hash.as_ref().map_or_else(String::new, |hash| format!("{what} 'sha256-{hash}'; "))
+        };
+        let (style, script) = (allowed("style-src", &self.style_hash), allowed("script-src", &self.script_hash));
         let _ = write!(
             head,
-            "Content-Security-Policy: default-src 'none'; {style}base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
+            "Content-Security-Policy: default-src 'none'; {style}{script}base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'\r\n\
              {FIELDS}Connection: {}\r\n\r\n",
             if is_last { "close" } else { "keep-alive" }
         );
@@ -79,6 +92,7 @@ mod tests {
     fn an_answer_has_everything_that_keeps_it_in_its_place() {
         let mut answer = Answer::plain(Status::NotFound).with("Retry-After", "9\r\nX: y");
         answer.style_hash = Some("abc=".into());
+        answer.script_hash = Some("def=".into());
         let bytes = answer.encode(false, true, Timestamp(784_111_777_000));
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let (head, content) = text.split_once("\r\n\r\n").unwrap();
@@ -88,8 +102,8 @@ mod tests {
             "Date: Sun, 06 Nov 1994 08:49:37 GMT",
             "Content-Length: 14",
             "Retry-After: 9X: y",
-            "Content-Security-Policy: default-src 'none'; style-src 'sha256-abc='; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
+            "Content-Security-Policy: default-src 'none'; style-src 'sha256-abc='; script-src 'sha256-def='; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             "Cache-Control: no-store",
             "Referrer-Policy: no-referrer",
             "X-Content-Type-Options: nosniff",
