@@ -27,6 +27,7 @@ impl Settings {
             mdns_name: None,
             watchdog: PathBuf::new(),
             channel_binding: false,
+            owner_login: false,
             log_level: LevelFilter::Info,
             dns_server: None,
             dnssec: false,

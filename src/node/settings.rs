@@ -51,6 +51,8 @@ pub struct Settings {
     pub watchdog: PathBuf,
     /// `channel_binding`
     pub channel_binding: bool,
+    /// `owner_login`
+    pub owner_login: bool,
     /// `log_level`
     pub log_level: LevelFilter,
     /// `dns_server`
@@ -333,6 +335,13 @@ pub const KEYS: &[Key] = &[
          even with a certificate that is believed. Off, because some programs (Debian's mutt and neomutt) choose it\n\
          as soon as it is offered and then cannot do it.",
         Slot::Switch(|s| &mut s.channel_binding),
+    ),
+    key(
+        "owner_login",
+        "true",
+        "Let the owner's own password open the mail. With false, only the passwords that `hauspost device add` makes\n\
+         do: each can be taken away alone, and has no more rights than its device needs.",
+        Slot::Switch(|s| &mut s.owner_login),
     ),
     at_start(
         "mdns_name",

@@ -47,6 +47,7 @@ pub fn make_site(settings: &Settings, base: &Path, net: &Net) -> Result<Site, Fa
         keeps_certificates: false,
         plaintext_login_on_loopback: settings.plaintext_login_on_loopback,
         channel_binding: settings.channel_binding,
+        owner_login: settings.owner_login,
         sent_copy: settings.sent_copy,
         undo_send: settings.undo_send,
         submission_shows_client: settings.submission_shows_client,

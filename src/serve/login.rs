@@ -64,7 +64,7 @@ pub enum Verdict {
     Welcome(Who),
     /// Wrong login or password. The delay has already been served.
     Wrong,
-    /// The password of a device that has no right to use this service.
+    /// A password without the right to use this service: see [`Site::owner_login`] for the owner's.
     NotAllowed,
     /// Not looked at: this network, or all that guess at this login, have tried too much. May work later.
     TooMany,
@@ -186,10 +186,12 @@ impl Logins {
         }
     }
 
-    /// The password was right: whoever it is comes in, unless it is a device that has no business with this service.
+    /// The password was right: whoever it is comes in, unless it is a device that has no business with this service, or the owner, who
+    /// lets only devices in.
     fn welcome(&self, context: &Context, who: Who, visitor: &Visitor, mechanism: &str) -> Verdict {
         let Visitor { service, peer, tls } = visitor;
         let may = match service {
+            _ if who.device.is_none() && !context.site().owner_login => false,
             Service::Submission => who.access.sends,
             Service::Imap | Service::Pop3 => who.access.reads(),
             Service::Mx | Service::Web => true,

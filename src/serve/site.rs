@@ -37,6 +37,8 @@ pub struct Site {
     pub plaintext_login_on_loopback: bool,
     /// Logins can be bound to their TLS channel.
     pub channel_binding: bool,
+    /// The owner's own password opens mail; if not, only those of devices do.
+    pub owner_login: bool,
     /// File a copy of submitted mail in Sent.
     pub sent_copy: bool,
     /// How long what the owner sends waits in Outbox before it is tried.
