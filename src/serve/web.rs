@@ -1,7 +1,7 @@
 //! One connection to the pages that set a device up: HTTP/1.1 inside TLS.
 //!
 //! Receives a stream; carries out the requests that come over it, one after the other, within bounds of size, number and time. It serves
-//! what stands below and no file: there is no directory, no cookie, no script, no login. Whoever has a link sees the page of one device;
+//! what stands below and no file: there is no directory, no cookie, no login. Whoever has a link sees the page of one device;
 //! to everybody else there is nothing.
 //!
 //! | file | what it does |

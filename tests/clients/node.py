@@ -203,6 +203,19 @@ class NodeTest(unittest.TestCase):
             os.chmod(path, mode)
         return path
 
+    def device(self, *words, exit=0):
+        """What `hauspost device` says about the node."""
+        command = [os.environ["HAUSPOST"], "device", words[0], "--data", self.node.data, *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, exit, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def add_device(self, *words):
+        """Adds a device for this test and returns its password."""
+        text = self.device("add", *words)
+        self.addCleanup(self.device, "remove", words[0])
+        return text.split("password  ")[1].split("\n")[0]
+
     def run_program(self, *command, stdin=b"", seconds=60, environment=None, ok=(0,)):
         """Runs a program to its end; a missing program or a bad exit code fails the test with what it printed."""
         if shutil.which(command[0]) is None:

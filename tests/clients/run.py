@@ -21,6 +21,11 @@ def main():
         suite = unittest.TestSuite(loader.loadTestsFromName("test_" + name) for name in sys.argv[2:])
     else:
         suite = loader.discover(here)
+    run(suite)
+
+
+def run(suite):
+    """Runs all of it, says how much passed, and ends the program. What was skipped has failed."""
     result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
     bad = len(result.failures) + len(result.errors) + len(result.skipped)
     print("%d passed, %d failed" % (result.testsRun - bad, bad))

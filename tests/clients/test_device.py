@@ -2,10 +2,8 @@
 phone idles, and all of that where no server runs."""
 import imaplib
 import json
-import os
 import poplib
 import smtplib
-import subprocess
 
 from node import PASSWORD, Node, NodeTest, message
 from scram import Refused, Scram
@@ -15,18 +13,6 @@ imaplib.Commands["ID"] = ("NONAUTH", "AUTH", "SELECTED")
 
 
 class Devices(NodeTest):
-    def device(self, *words, exit=0):
-        command = [os.environ["HAUSPOST"], "device", words[0], "--data", self.node.data, *words[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, exit, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def add(self, *words):
-        """Adds a device and returns its password."""
-        text = self.device("add", *words)
-        self.addCleanup(self.device, "remove", words[0])
-        return text.split("password  ")[1].split("\n")[0]
-
     def imap(self, login, password):
         c = imaplib.IMAP4("127.0.0.1", self.node.port("imap"))
         c.login(login, password)
@@ -40,7 +26,7 @@ class Devices(NodeTest):
         return c
 
     def test_every_way_in(self):
-        password = self.add("phone")
+        password = self.add_device("phone")
         for login in ("me", "me@home.test", "me+phone", "ME+Phone@home.test"):
             self.imap(login, password).logout()
             self.scram(login, password).logout()
@@ -62,7 +48,7 @@ class Devices(NodeTest):
 
     def test_what_it_is_and_when_it_was_here(self):
         """Of the program that a device is what it says itself, before its login or after it; known after a restart too."""
-        password = self.add("phone")
+        password = self.add_device("phone")
         self.assertIn("used     not yet", self.device("list"))
         c = imaplib.IMAP4("127.0.0.1", self.node.port("imap"))
         c.xatom("ID", '("name" "Some Mail\t1" "version" "2.0" "os" "x")')
@@ -88,7 +74,7 @@ class Devices(NodeTest):
 
     def test_reading_only(self):
         self.node.deliver(message())
-        password = self.add("tablet", "--rights", "read", "--mailbox", "INBOX")
+        password = self.add_device("tablet", "--rights", "read", "--mailbox", "INBOX")
         c = self.imap("me", password)
         self.assertEqual(c.list()[1], [b'(\\HasNoChildren) "/" INBOX'])
         with self.assertRaises(imaplib.IMAP4.readonly):
@@ -106,7 +92,7 @@ class Devices(NodeTest):
         self.assertEqual(c.myrights("Sent")[1], [b"Sent lrswipkxtecd"])
 
     def test_removed_while_it_idles(self):
-        password = self.add("phone")
+        password = self.add_device("phone")
         c = self.imap("me", password)
         c.select("INBOX")
         c.send(b"x1 IDLE\r\n")
@@ -120,7 +106,7 @@ class Devices(NodeTest):
         self.device("add", "phone")
 
     def test_mistakes(self):
-        self.add("phone")
+        self.add_device("phone")
         self.assertIn("already", self.device("add", "PHONE", exit=1))
         self.assertIn("no mailbox", self.device("add", "other", "--mailbox", "Nowhere", exit=1))
         self.assertIn("no device", self.device("rights", "other", "--rights", "read", exit=1))

@@ -11,7 +11,6 @@ import pwd
 import re
 import socket
 import struct
-import subprocess
 
 from node import PASSWORD, NodeTest, message
 
@@ -24,17 +23,6 @@ class Base(NodeTest):
         self.out = os.path.join(self.folder, "out")
         for d in ("cur", "new", "tmp"):
             os.makedirs(os.path.join(self.out, d))
-
-    def device(self, *words, exit=0):
-        command = [os.environ["HAUSPOST"], "device", words[0], "--data", self.node.data, *words[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, exit, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def add(self, *words):
-        text = self.device("add", *words)
-        self.addCleanup(self.device, "remove", words[0])
-        return text.split("password  ")[1].split("\n")[0]
 
     def append(self, m, mailbox="INBOX"):
         c = self.node.imap()
@@ -270,7 +258,7 @@ class Devices(LeftOnTheServer):
         self.assertNotIn(secret, self.node.log_text())
 
     def test_a_mailbox_of_its_own_and_the_trash(self):
-        password = self.add("scanner")
+        password = self.add_device("scanner")
         c = self.node.imap()
         c.create("Scans")
         c.logout()
@@ -298,7 +286,7 @@ class Devices(LeftOnTheServer):
         self.login("plain", "me", password).quit()
 
     def test_mistakes(self):
-        self.add("phone")
+        self.add_device("phone")
         self.assertIn("no mailbox", self.device("pop3", "phone", "--mailbox", "Nowhere", exit=1))
         self.assertIn("Outbox", self.device("pop3", "phone", "--mailbox", "Outbox", exit=1))
         self.assertIn("no device", self.device("pop3", "other", "--no-apop", exit=1))

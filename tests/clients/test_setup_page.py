@@ -8,7 +8,6 @@ import plistlib
 import re
 import socket
 import ssl
-import subprocess
 import xml.etree.ElementTree
 
 from browser import Browser
@@ -22,12 +21,6 @@ STRICT = {
 
 
 class Pages(NodeTest):
-    def device(self, *words, exit=0):
-        command = [os.environ["HAUSPOST"], "device", words[0], "--data", self.node.data, *words[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        self.assertEqual(done.returncode, exit, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
     def add(self, name, *words):
         """(link, password) of a new device."""
         text = self.device("add", name, *words)

@@ -3,10 +3,8 @@ window, and everything else it finds by itself.
 
 Names lead to this machine, and its port 443 to the node's, by what Thunderbird has for that: no line of the machine's is changed."""
 import json
-import os
 import re
 import socket
-import subprocess
 import threading
 import time
 
@@ -63,10 +61,6 @@ def relay(source, target):
 class FirstStart(NodeTest):
     options = ("--log-level", "info")
 
-    def device(self, *words):
-        command = [os.environ["HAUSPOST"], "device", words[0], "--data", self.node.data, *words[1:]]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
     def await_login(self, service):
         wanted = re.compile(r'event=login service=%s .* login="me\+desktop@home\.test" tls=TLS' % service)
         limit = time.monotonic() + 30
@@ -76,8 +70,7 @@ class FirstStart(NodeTest):
 
     def test_an_address_and_a_password_are_enough(self):
         self.node.deliver(message())
-        password = self.device("add", "desktop").split("password  ")[1].split("\n")[0]
-        self.addCleanup(self.device, "remove", "desktop")
+        password = self.add_device("desktop")
         proxy = Proxy(self.node)
         self.addCleanup(proxy.close)
         thunderbird = Thunderbird({

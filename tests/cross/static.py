@@ -22,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tests", "clients"))
 
 import node
+from run import run
 from test_queue import Host
 
 # The goal is 6 MiB (see README); this keeps what has been reached.
@@ -129,10 +130,7 @@ def main():
     for target in sys.argv[1:]:
         case = type(target, (Static,), {"target": target})
         suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(case))
-    result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
-    bad = len(result.failures) + len(result.errors) + len(result.skipped)
-    print("%d passed, %d failed" % (result.testsRun - bad, bad))
-    sys.exit(1 if bad or not result.testsRun else 0)
+    run(suite)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 
 /// Whole messages by UID.
-pub(super) type Messages = Vec<(u32, Vec<u8>)>;
+type Messages = Vec<(u32, Vec<u8>)>;
 
 /// See the module.
 #[derive(Default)]
