@@ -92,10 +92,10 @@ def msgid(i, seed):
     return "<%08x.%d@%s>" % ((i * 2654435761 + seed) & 0xFFFFFFFF, i, DOMAINS[i % len(DOMAINS)])
 
 
-def message(i, seed=1, to="user@bench.test"):
-    """Message number i as bytes, lines ended by CRLF."""
+def message(i, seed=1, to="user@bench.test", size=None):
+    """Message number i as bytes, lines ended by CRLF; plain text of exactly `size` bytes, where one is given."""
     rng = random.Random(seed * 1_000_003 + i)
-    target = int(min(120_000, max(1_000, rng.lognormvariate(8.45, 0.95))))
+    target = size or int(min(120_000, max(1_000, rng.lognormvariate(8.45, 0.95))))
     first, last = FIRST[i * 7 % len(FIRST)], LAST[i * 11 % len(LAST)]
     addr = "%s.%s@%s" % (_ascii_local(first), _ascii_local(last), DOMAINS[i % len(DOMAINS)])
     root = _thread_root(i)
@@ -138,7 +138,7 @@ def message(i, seed=1, to="user@bench.test"):
     needle = "the zanzibarite stone\r\n" if i % 1000 == 7 else ""
     if needle_b64:
         kind = 0.99
-    if needle:
+    if needle or size:
         kind = 0.0
     head_len = sum(len(x) + 2 for x in h)
     room = max(200, target - head_len - 300)
@@ -177,7 +177,26 @@ def message(i, seed=1, to="user@bench.test"):
         h += ["Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: base64"]
         text = ("the zanzibarite stone\r\n" if needle_b64 else "") + _prose(rng, room * 3 // 4, 0.6)
         body = _b64(text.encode())
-    return ("\r\n".join(h) + "\r\n\r\n" + body).encode()
+    raw = ("\r\n".join(h) + "\r\n\r\n" + body).encode()
+    return _fit(raw, size) if size else raw
+
+
+def _fit(raw, size):
+    """Cut or filled up to `size` bytes, the line end at the end included."""
+    line = b"padding " * 9 + b"\r\n"
+    raw += line * max(0, (size - len(raw)) // len(line) + 1)
+    raw = raw[:size - 2].rstrip(b"\r\n")
+    return raw + b"=" * (size - 2 - len(raw)) + b"\r\n"
+
+
+def big_message(size, seed=1, to="user@bench.test"):
+    """A message with a base64 attachment that does not compress; `size` bytes and a few hundred."""
+    blob = random.Random(seed).randbytes(size * 57 // 78)
+    return ("From: a@example.org\r\nTo: %s\r\nSubject: big\r\nMessage-ID: <big.%d@example.org>\r\nDate: %s\r\n"
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nContent-Type: text/plain\r\n\r\n"
+            "see file\r\n--bb\r\nContent-Type: application/octet-stream; name=big.bin\r\nContent-Transfer-Encoding: base64\r\n"
+            "Content-Disposition: attachment; filename=big.bin\r\n\r\n%s\r\n--bb--\r\n" % (
+                to, seed, _date(EPOCH), _b64(blob))).encode()
 
 
 def main():

@@ -1,0 +1,222 @@
+"""How our own cost grows with the mail that is there, with sessions, and with the size of a message.
+
+A figure is told per unit of work: of one message where all messages are worked on, of the whole where the work is the same at
+each size. So a line that does not rise is one whose cost grows no faster than its work. Growth of more than GROWTH_MAX per unit
+and tenfold size is called by name.
+"""
+import math
+import re
+import statistics
+import threading
+import time
+
+import mkmail
+from beside import loads
+from beside.servers import Configured
+from beside.wire import Smtp, dotted
+
+GROWTH_MAX = 1.3
+SIZES = (1_000, 10_000, 100_000, 500_000)
+CONNECTIONS = (1, 10, 100)
+BODY_MEGABYTES = (1, 10, 100)
+MESSAGE_BYTES = 1_500
+AT_ONCE = 100
+REPEATS = 3
+BOX = "Big"
+
+
+class Growth:
+    """One kind of size, and what was measured at each."""
+
+    def __init__(self, record, server, sizes, unit):
+        self.record, self.server, self.sizes, self.unit, self.found = record, server, sizes, unit, {}
+
+    def keep(self, figure, size, cost, work=1):
+        """`cost` of `work` units, at this size."""
+        self.found.setdefault(figure, {})[size] = cost / work
+        self.record(self.server, "%s at %d %s" % (figure, size, self.unit), cost / work)
+
+    def lines(self):
+        """The table, and the figures that grow faster than their work."""
+        grown, lines = [], [["per unit", *("%s %s" % (format(size, ","), self.unit) for size in self.sizes), "growth per tenfold"]]
+        for figure, costs in self.found.items():
+            known = [size for size in self.sizes if size in costs]
+            decades = math.log10(known[-1] / known[0]) if len(known) > 1 else 0
+            growth = (costs[known[-1]] / costs[known[0]]) ** (1 / decades) if decades and costs[known[0]] > 0 else 1
+            if growth > GROWTH_MAX:
+                grown.append(figure)
+            cells = ["%.4g" % costs[size] if size in costs else "-" for size in self.sizes]
+            lines.append([figure, *cells, "%.2f%s" % (growth, "  FASTER THAN THE WORK" if growth > GROWTH_MAX else "")])
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines], grown
+
+
+def small(first, count):
+    """Messages of MESSAGE_BYTES, no two alike, quickly made."""
+    made = loads.mail(1000, seed=6, size=MESSAGE_BYTES)
+    return [re.sub(rb"(\r\nSubject: |\r\nMessage-ID: <)", rb"\g<1>n%dn" % number, made[number % 1000])
+            for number in range(first, first + count)]
+
+
+class Watch:
+    """The most memory that the server has while something is done."""
+
+    def __init__(self, server):
+        self.server, self.peak, self.over = server, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.over.is_set():
+            self.peak = max(self.peak, self.server.memory())
+            self.over.wait(0.01)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def cpu_ms(server, work):
+    """Of the server, the smallest of some times: others that write disturb it, and nothing makes it less."""
+    found = []
+    for _ in range(REPEATS):
+        before = server.cpu_seconds()
+        work()
+        found.append(server.cpu_seconds() - before)
+    return min(found) * 1e3
+
+
+def by_messages(place, server, record, most):
+    growth = Growth(record, server, [size for size in SIZES if size <= most], "messages")
+    server.fresh()
+    there = 0
+    for size in growth.sizes:
+        print("# %s %d messages" % (time.strftime("%T"), size), flush=True)
+        place.sync()
+        cpu, written, seconds = server.cpu_seconds(), place.written()[0], 0.0
+        with Watch(server) as watch:
+            for first in range(there, size, 10_000):
+                count = min(10_000, size - first)
+                seconds += loads.fill(server, BOX, small(first, count), AT_ONCE)
+        place.sync()
+        added, there = size - there, size
+        growth.keep("APPEND, CPU ms a message", size, (server.cpu_seconds() - cpu) * 1e3, added)
+        growth.keep("APPEND, KB written a message", size, (place.written()[0] - written) / 1e3, added)
+        growth.keep("APPEND, peak memory MiB", size, watch.peak)
+        server.stop()
+        growth.keep("store, KB a message", size, server.mail_bytes() / 1e3, size)
+        starts = []
+        for _ in range(REPEATS):
+            starts.append(server.start()["smtp"] * 1e3)
+            server.stop()
+        growth.keep("exec to first greeting, ms", size, statistics.median(starts))
+        server.start()
+        ask(place, server, growth, size)
+    server.stop()
+    return growth
+
+
+def ask(place, server, growth, size):
+    """What a mailbox of this size costs to read, search and change."""
+    imap = loads.session(server)
+    with Watch(server) as watch:
+        growth.keep("SELECT, CPU ms", size, cpu_ms(server, lambda: imap.select(BOX)))
+        growth.keep("SELECT, wall ms", size, min(loads.timed(lambda: imap.select(BOX)) for _ in range(REPEATS)) * 1e3)
+    growth.keep("SELECT, peak memory MiB", size, watch.peak)
+    with Watch(server) as watch:
+        for name, items in loads.FETCHES:
+            growth.keep("FETCH %s, CPU us a message" % name, size, cpu_ms(server, lambda: imap.command(b"FETCH 1:* " + items)) * 1e3, size)
+    growth.keep("FETCH, peak memory MiB", size, watch.peak)
+    last = b"%d:* " % (size - 99)
+    growth.keep("FETCH phone of the last 100, CPU ms", size, cpu_ms(server, lambda: imap.command(b"FETCH " + last + loads.PHONE)))
+    with Watch(server) as watch:
+        for name, key in ("SUBJECT", b'SUBJECT "Quokka"'), ("TEXT", b'TEXT "zanzibarite"'), ("UNSEEN", b"UNSEEN"):
+            growth.keep("SEARCH %s, CPU us a message" % name, size, cpu_ms(server, lambda: imap.command(b"SEARCH " + key)) * 1e3, size)
+    growth.keep("SEARCH, peak memory MiB", size, watch.peak)
+    flip = iter((b"+", b"-", b"+", b"-"))
+    place.sync()
+    written = place.written()[0]
+    growth.keep("STORE of 1,000, CPU ms", size,
+                cpu_ms(server, lambda: imap.command(b"STORE 1:1000 " + next(flip) + b"FLAGS.SILENT (\\Flagged)")))
+    place.sync()
+    growth.keep("STORE of 1,000, KB written", size, (place.written()[0] - written) / 1e3, REPEATS)
+    growth.keep("STATUS, CPU ms", size, cpu_ms(server, lambda: imap.messages(BOX)))
+    imap.end()
+    waits, messages = [], loads.mail(100, size=4096)
+    growth.keep("ten changes and QRESYNC, CPU ms", size, cpu_ms(server, lambda: waits.append(loads.resync(server, BOX))))
+    growth.keep("QRESYNC after ten changes, wall ms", size, min(waits) * 1e3)
+    growth.keep("deliver 100 of 4 KB, CPU ms", size,
+                cpu_ms(server, lambda: loads.deliver(server, messages, 1)))
+
+
+def by_sessions(place, server, record):
+    growth = Growth(record, server, CONNECTIONS, "sessions")
+    for count in CONNECTIONS:
+        server.fresh()
+        time.sleep(2)
+        alone = server.memory()
+        held = [loads.session(server, tls=True, number=number) for number in range(count)]
+        for imap in held:
+            imap.select("INBOX")
+            imap.idle()
+        time.sleep(2)
+        growth.keep("memory, KiB an idle TLS session", count, (server.memory() - alone) * 1024, count)
+        for imap in held:
+            imap.close()
+        server.fresh()
+        messages = loads.mail(2000, size=4096)
+        place.sync()
+        cpu, (written, _) = server.cpu_seconds(), place.written()
+        with Watch(server) as watch:
+            loads.deliver(server, messages, count)
+        cpu = server.cpu_seconds() - cpu
+        place.sync()
+        growth.keep("deliver 4 KB, CPU ms a message", count, cpu * 1e3, len(messages))
+        growth.keep("deliver 4 KB, KB written a message", count, (place.written()[0] - written) / 1e3, len(messages))
+        growth.keep("deliver 4 KB, peak memory MiB", count, watch.peak)
+    server.stop()
+    return growth
+
+
+def by_body(place, server, record):
+    server = Configured(server.name + "-configured", place, server.base, server.program)
+    growth = Growth(record, server, BODY_MEGABYTES, "MB")
+    for megabytes in BODY_MEGABYTES:
+        server.fresh()
+        time.sleep(1)
+        wire = dotted(mkmail.big_message(megabytes * 1_000_000))
+        place.sync()
+        cpu, written = server.cpu_seconds(), place.written()[0]
+        with Watch(server) as watch:
+            smtp = Smtp(server.smtp)
+            seconds = loads.timed(lambda: smtp.deliver(loads.SENDER, server.recipient, wire))
+            smtp.end()
+        cpu = server.cpu_seconds() - cpu
+        place.sync()
+        growth.keep("receive, CPU ms a MB", megabytes, cpu * 1e3, megabytes)
+        growth.keep("receive, wall ms a MB", megabytes, seconds * 1e3, megabytes)
+        growth.keep("receive, MB written a MB", megabytes, (place.written()[0] - written) / 1e6, megabytes)
+        growth.keep("receive, peak memory MiB", megabytes, watch.peak)
+        imap = loads.session(server)
+        last = imap.select("INBOX")[0]
+        with Watch(server) as watch:
+            cost = cpu_ms(server, lambda: imap.command(b"FETCH %d (BODY.PEEK[])" % last))
+        growth.keep("FETCH, CPU ms a MB", megabytes, cost, megabytes)
+        growth.keep("FETCH, peak memory MiB", megabytes, watch.peak)
+        imap.end()
+    server.stop()
+    return growth
+
+
+def run(place, server, most, record):
+    """Prints the tables; 0 when nothing grows faster than its work."""
+    grown = []
+    for measure in by_body, by_sessions, lambda *all: by_messages(*all, most):
+        lines, more = measure(place, server, record).lines()
+        grown += more
+        print("\n".join(lines) + "\n", flush=True)
+    print("grow faster than their work by more than %g per tenfold: %s" % (GROWTH_MAX, ", ".join(grown) or "none"))
+    return 1 if grown else 0
