@@ -208,6 +208,11 @@ impl VirtualClock {
         self.dial().sleepers.keys().next().map(|(at, _)| *at)
     }
 
+    /// How many wait for a time to come.
+    pub fn sleepers(&self) -> usize {
+        self.dial().sleepers.len()
+    }
+
     /// Moves forward by `wait` and wakes all whose time has come, in the order of their deadlines.
     pub fn advance(&self, wait: Duration) {
         let to = self.steady().saturating_add(wait);

@@ -352,6 +352,18 @@ impl World {
         self.node.as_ref().map(|node| node.context.clone()).ok_or_else(|| "the node is off".to_owned())
     }
 
+    /// Sessions that are admitted and have not ended.
+    #[allow(dead_code)] // for tests/soak.rs
+    pub fn sessions(&self) -> usize {
+        self.admission.sessions()
+    }
+
+    /// Where the files lie that the configuration names.
+    #[allow(dead_code)] // for tests/soak.rs
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     // ---- time
 
     /// Runs until nothing more happens by itself.
@@ -437,6 +449,7 @@ impl World {
         let ticket = ticket.map_err(|refusal| format!("not admitted: {refusal:?}"))?;
         let session = self.executor.spawn(receive(context, ticket, kind, service.implicit_tls(), far));
         if let Some(node) = &mut self.node {
+            node.sessions.retain(|session| !session.is_finished());
             node.sessions.push(session);
         }
         let tls = service.implicit_tls().then(|| self.client_tls.clone());
