@@ -184,11 +184,11 @@ def change(server, mailbox, messages):
     return found
 
 
-def resync(server, mailbox):
-    """A phone comes back after ten changes: five flags, three messages gone, two new. Seconds from connecting to knowing all."""
+def change_ten(server, mailbox):
+    """Five flags, three messages gone, two new. What a phone knew before: UIDVALIDITY, HIGHESTMODSEQ and UIDNEXT."""
     other = session(server)
     count, told = other.select(mailbox, b" (CONDSTORE)")
-    validity, modseq, next_uid = (re.search(name + rb" (\d+)", told).group(1) for name in (b"UIDVALIDITY", b"HIGHESTMODSEQ", b"UIDNEXT"))
+    known = [re.search(name + rb" (\d+)", told).group(1) for name in (b"UIDVALIDITY", b"HIGHESTMODSEQ", b"UIDNEXT")]
     for number in 11, 222, 333, 444, 555:
         number = min(number, count)
         flagged = b"\\Seen" in other.command(b"FETCH %d (FLAGS)" % number)
@@ -200,11 +200,16 @@ def resync(server, mailbox):
     for message in mail(3, seed=9):
         other.append(mailbox, message)
     other.end()
+    return known
+
+
+def come_back(server, mailbox, known):
+    """The phone comes back. Seconds from connecting to knowing all."""
     began = time.monotonic()
     imap = session(server)
     imap.command(b"ENABLE QRESYNC")
-    told = imap.select(mailbox, b" (QRESYNC (%s %s))" % (validity, modseq))[1]
-    told += imap.command(b"UID FETCH %s:* %s" % (next_uid, PHONE))
+    told = imap.select(mailbox, b" (QRESYNC (%s %s))" % tuple(known[:2]))[1]
+    told += imap.command(b"UID FETCH %s:* %s" % (known[2], PHONE))
     seconds = time.monotonic() - began
     if b"VANISHED" not in told or told.count(b" FETCH (") < 8:
         raise Refused("QRESYNC left changes out")
