@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from beside.place import INSIDE
+from beside.place import INSIDE, ROOT
 from beside.wire import target
 
 STARTS_WITHIN_SECONDS = 20
@@ -142,6 +142,13 @@ def reap():
             pass
     except ChildProcessError:
         pass
+
+
+def built():
+    """The release build, made if need be."""
+    if INSIDE not in os.environ:
+        subprocess.run(["cargo", "build", "--quiet", "--locked", "--release"], cwd=ROOT, check=True)
+    return os.path.join(ROOT, "target", "release", "hauspost")
 
 
 class Hauspost(Server):
