@@ -22,15 +22,20 @@ RAM_BYTES_LEFT = 4 << 30
 def require(packages=PACKAGES):
     """Says what is missing to measure here, and ends; or installs it."""
     if sys.platform != "linux" or shutil.which("dpkg-query") is None:
-        sys.exit("This needs Debian or a relative of it: the peers come from its packages.")
+        give_up("This needs Debian or a relative of it: the peers come from its packages.")
     if os.geteuid() != 0:
-        sys.exit("This needs root: for namespaces, a loop device, control groups and servers that drop their rights.")
+        give_up("This needs root: for namespaces, a loop device, control groups and servers that drop their rights.")
     missing = [name for name in packages if not installed(name)]
     if missing:
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
         for command in ["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]:
             if subprocess.run(["apt-get", *command], env=environment, stdout=subprocess.DEVNULL).returncode:
-                sys.exit("Could not install " + " ".join(missing))
+                give_up("Could not install " + " ".join(missing))
+
+
+def give_up(why):
+    print(why, file=sys.stderr)
+    sys.exit(2)
 
 
 def installed(package):
@@ -48,7 +53,7 @@ def enter():
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit("This is running already.")
+        give_up("This is running already.")
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.makedirs(FOLDER)
     group = os.path.join(control_groups(), "hauspost-bench-%d" % os.getpid())
@@ -93,7 +98,7 @@ def control_groups():
                 found[kind] = where
     where = found.get("cgroup2") or found.get("cgroup")
     if where is None or not os.access(where, os.W_OK):
-        sys.exit("This needs control groups that root can write to, for the CPU time of servers.")
+        give_up("This needs control groups that root can write to, for the CPU time of servers.")
     return where
 
 

@@ -176,10 +176,10 @@ def by_sessions(place, server, record):
         with Watch(server) as watch:
             loads.deliver(server, messages, count)
         cpu = server.cpu_seconds() - cpu
+        growth.keep("deliver 4 KB, peak KiB a session", count, (watch.peak - alone) * 1024, count)
         place.sync()
         growth.keep("deliver 4 KB, CPU ms a message", count, cpu * 1e3, len(messages))
         growth.keep("deliver 4 KB, KB written a message", count, (place.written()[0] - written) / 1e3, len(messages))
-        growth.keep("deliver 4 KB, peak memory MiB", count, watch.peak)
     server.stop()
     return growth
 
