@@ -104,6 +104,9 @@
 //! | a link that sets a device up, the page that it opened, the password on it | memory, for a quarter of an hour | gone, the device stays; `hauspost device link` makes another |
 //! | a password that a device gets when its link is opened | one Op before the page is shown | the new one counts, or the old one |
 //! | who asked for links that there are not | memory | gone; counted anew |
+//! | a self-test's device and message | its row, INBOX | there; nobody knows the password, the next self-test removes the device; the message stays |
+//! | another system being written beside the one that runs | the slot of the boot partition that nothing points at | half written, and empty after the next try |
+//! | that the next start tries another system, that it is on trial | `select.txt` on the boot partition, one sector | tried; taken back, and said so |
 //! | a device of the owner's, its password and rights | its row among the credentials, one Op each | there; a removed one is gone |
 //! | when a device was used last, from where, as what program | memory; once a day, and at the end, settings, `devices/seen` | what that day has brought is gone |
 //! | who guessed passwords, from where the owner logged in | memory | gone; counted anew |

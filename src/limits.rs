@@ -14,6 +14,10 @@ mod tls;
 
 pub use tls::*;
 
+mod update;
+
+pub use update::*;
+
 mod web;
 
 pub use web::*;

@@ -5,10 +5,11 @@ mod device;
 mod dns;
 mod queue;
 mod routes;
+mod selftest;
 mod status;
 mod tls;
 
-pub use board::Clock;
+pub use board::{Clock, Update};
 pub use dns::{Dkim, Dns, Format};
 
 use crate::node::failure::{Exit, Failure};
@@ -17,6 +18,7 @@ use crate::node::trial::HostPort;
 use crate::node::values::{LEVELS_EXPECTED, parse_level};
 use crate::node::{
     check, clock, compact, configuration, manual, password, privilege, production, rescue, setup, signing_keys, trial,
+    update,
 };
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 use log::LevelFilter;
@@ -30,8 +32,8 @@ use std::path::{Path, PathBuf};
     note = "Start with `{command_name} try`: it needs no configuration and touches nothing.",
     error_code(
         1,
-        "`check` found damage, `check --salvage` could not save everything, a message or device named is not there, or \
-         `dns --check` found something wrong"
+        "`check` found damage, `check --salvage` could not save everything, a message or device named is not there, \
+         `dns --check` or `selftest` found something wrong, or `update` refused an update"
     ),
     error_code(64, "the arguments are wrong"),
     error_code(69, "a port is in use"),
@@ -61,11 +63,13 @@ enum Command {
     Device(device::DeviceArguments),
     Tls(tls::TlsArguments),
     Status(status::StatusArguments),
+    Selftest(selftest::SelftestArguments),
     Queue(queue::Queue),
     Routes(routes::Routes),
     Dns(Dns),
     Dkim(Dkim),
     Clock(Clock),
+    Update(Update),
     Manual(Manual),
     Completion(Completion),
 }
@@ -308,6 +312,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Device(arguments) => device::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Selftest(arguments) => selftest::run(&arguments),
         Command::Tls(arguments) => tls::run(&arguments),
         Command::Manual(Manual {}) => print(&manual::manual()),
         Command::Completion(arguments) => print(&manual::completion(arguments.shell)),
@@ -315,6 +320,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Dns(arguments) => super::dns::run(&arguments),
         Command::Dkim(arguments) => signing_keys::run(&arguments),
         Command::Clock(arguments) => clock::run(&arguments),
+        Command::Update(arguments) => update::run(&arguments),
     }
 }
 
@@ -335,7 +341,7 @@ fn read_arguments(arguments: Vec<std::ffi::OsString>) -> Result<Asked, Failure> 
         Ok(Hauspost { version: true, .. }) => Ok(Asked::Text(format!("hauspost {}\n", env!("CARGO_PKG_VERSION")))),
         Ok(Hauspost { command: Some(command), .. }) => Ok(Asked::Command(command)),
         Ok(Hauspost { command: None, .. }) => Err(usage(
-            "say what to do: try, init, serve, password, config, check, compact, status, device, tls, queue, routes, dns, dkim, clock, manual, completion, or --help"
+            "say what to do: try, init, serve, password, config, check, compact, status, selftest, device, tls, queue, routes, dns, dkim, clock, update, manual, completion, or --help"
                 .into(),
         )),
         Err(early) if early.status.is_ok() => Ok(Asked::Text(format!("{}\n", early.output.trim_end()))),

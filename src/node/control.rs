@@ -35,7 +35,7 @@ pub mod wording;
 
 use crate::node::certificates::Certificates;
 use crate::node::failure::{Exit, Failure};
-use crate::node::{devices, queue, routes, status, tls};
+use crate::node::{devices, queue, routes, selftest, status, tls};
 use crate::serve::{Admission, Context};
 use answer::Answer;
 use frame::Request;
@@ -79,6 +79,7 @@ pub async fn carry_out(errand: &Errand, request: &Request, answer: &mut Answer) 
         "status" => status::carry_out(errand, &words, answer).await,
         "device" => devices::carry_out(errand, &words, answer).await,
         "routes" => routes::carry_out(errand, &words, answer).await,
+        selftest::WORD => selftest::carry_out(errand, &words, answer).await,
         // The program on the disk may be newer than the node that runs.
         other => Err(Failure::new(
             Exit::Usage,

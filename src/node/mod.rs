@@ -8,8 +8,8 @@
 //! | [`trial`], [`setup`], [`production`], [`password`] | `try`, `init`, `serve`, `password` |
 //! | [`check`], [`rescue`], [`compact`] | `check`, `check --salvage`, `compact` |
 //! | [`dns`], [`signing_keys`] | `dns`, `dkim` |
-//! | [`control`], [`queue`], [`devices`], [`qr_code`], [`tls`], [`routes`], [`status`] | the control socket, and the commands that come over it |
-//! | [`clock`] | `clock` |
+//! | [`control`], [`queue`], [`devices`], [`qr_code`], [`tls`], [`routes`], [`status`], [`selftest`] | the control socket, and the commands that come over it |
+//! | [`clock`], [`update`] | `clock`, `update` |
 //! | [`settings`], [`blank`], [`directory`], [`configuration`], [`values`], [`units`] | the configuration file and its keys |
 //! | [`site`], [`folder`], [`owner`], [`certificates`] | what a node consists of before it runs |
 //! | [`sockets`], [`privilege`] | what is done with root's rights, and giving them up |
@@ -42,6 +42,7 @@ pub mod qr_code;
 pub mod queue;
 pub mod rescue;
 pub mod routes;
+pub mod selftest;
 pub mod settings;
 pub mod setup;
 pub mod signing_keys;
@@ -53,6 +54,7 @@ pub mod supervise;
 pub mod tls;
 pub mod trial;
 pub mod units;
+pub mod update;
 pub mod values;
 pub mod watch;
 pub mod watchdog;

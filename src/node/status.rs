@@ -11,6 +11,7 @@ use crate::node::devices::{sighting_json, whereabouts};
 use crate::node::failure::{Exit, Failure};
 use crate::node::log::recent;
 use crate::node::owner::in_store;
+use crate::node::update::last_update;
 use crate::serve::certificates::{Standing, standing};
 use crate::serve::queue::{read_ids, read_time};
 use crate::serve::{Sighting, devices};
@@ -62,6 +63,8 @@ struct Status {
     queue: Queue,
     space: Result<Space, Trouble>,
     written: DiskCounts,
+    /// What became of the last update, on a board.
+    update: Option<String>,
     /// Warnings and errors of this run, the last one last.
     events: Vec<(Timestamp, String)>,
 }
@@ -112,6 +115,7 @@ async fn look(errand: &Errand) -> Result<Status, Trouble> {
         queue: look_at_queue(errand).await?,
         space: store.space().await,
         written: store.written(),
+        update: last_update(),
         events: recent(),
     })
 }
@@ -183,6 +187,9 @@ impl Status {
         }
         let DiskCounts { bytes, syncs, .. } = self.written;
         line("written", &format!("{} in {} since the start", size(bytes), count_u64(syncs, "flush", "flushes")));
+        if let Some(update) = &self.update {
+            line("update", &plain(update, EVENT_CHARACTERS_SHOWN));
+        }
         match self.events.as_slice() {
             [] => line("troubles", "none since the start"),
             events => {
@@ -258,7 +265,7 @@ impl Status {
         format!(
             "{{\"hostname\":{},\"running\":{},\"uptime_seconds\":{},\"sessions\":{},\"listeners\":{},\"missing\":{},\n \"certificate\":{certificate},\n \
              \"devices\":{},\n \"mailboxes\":{},\n \"queue\":{{\"waiting\":{waiting},\"held\":{held},\"bytes\":{bytes},\"oldest\":{}}},\n \
-             \"space\":{space},\n \"written\":{{\"bytes\":{},\"flushes\":{}}},\n \"troubles\":{}}}\n",
+             \"space\":{space},\n \"written\":{{\"bytes\":{},\"flushes\":{}}},\n \"update\":{},\n \"troubles\":{}}}\n",
             json(&self.hostname),
             self.running.is_some(),
             up(|up| up.wait.as_secs()),
@@ -270,6 +277,7 @@ impl Status {
             time(*oldest),
             self.written.bytes,
             self.written.syncs,
+            self.update.as_deref().map_or("null".to_owned(), json),
             list(events.collect()),
         )
     }

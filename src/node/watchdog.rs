@@ -99,13 +99,17 @@ async fn greets(context: &Context, listener: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Where this machine reaches the listeners that greet: those without TLS from the first byte, unless a front has to speak first.
-pub fn greeting_listeners(sockets: &[Bound], site: &Site) -> Vec<SocketAddr> {
-    let near = |address: SocketAddr| match address.ip() {
+/// Where this machine reaches a listener.
+pub fn near(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
         IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
         _ => address,
-    };
+    }
+}
+
+/// Where this machine reaches the listeners that greet: those without TLS from the first byte, unless a front has to speak first.
+pub fn greeting_listeners(sockets: &[Bound], site: &Site) -> Vec<SocketAddr> {
     let plain = sockets.iter().filter(|bound| !bound.port.implicit_tls).map(|bound| near(bound.address));
     plain.filter(|address| !site.is_front(address.ip())).collect()
 }

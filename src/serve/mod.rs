@@ -16,6 +16,7 @@ pub mod pop3;
 pub mod queue;
 pub mod reception;
 pub mod relay;
+pub mod selftest;
 mod sent;
 mod signing;
 mod site;

@@ -88,6 +88,7 @@ pub use overlay::{Overlay, ReadOnlyDisk};
 pub use salvage::{Lost, Partial, Salvaged, salvage};
 pub use snapshot::Snapshot;
 pub use space::Space;
+pub use tables::FORMAT;
 
 use crate::limits;
 use crate::mail::message::*;

@@ -9,6 +9,7 @@ mod remote;
 mod card;
 mod end;
 mod queue;
+mod selftest;
 mod serve;
 mod status;
 mod trial;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const NAME: &str = "mail.example.org";
 
 /// Makes a node of example.org.
-fn init(folder: &Path, more: &[&str]) -> PathBuf {
+pub fn init(folder: &Path, more: &[&str]) -> PathBuf {
     let data = folder.join("data");
     let path = data.to_str().unwrap();
     let mut arguments = vec!["init", "--data", path, "--hostname", NAME];
@@ -27,7 +27,7 @@ fn init(folder: &Path, more: &[&str]) -> PathBuf {
 }
 
 /// Puts lines at the end of a configuration's table, or at its start for no table.
-fn configure(data: &Path, table: &str, lines: &str) {
+pub fn configure(data: &Path, table: &str, lines: &str) {
     let path = data.join("hauspost.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let text = match table {
@@ -54,7 +54,7 @@ fn configure_ports(data: &Path, base: u16) {
     configure(data, "listen", &lines);
 }
 
-fn serve_command(data: &Path) -> Command {
+pub fn serve_command(data: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--stay-root", "--log-level", "warn", "--data"]).arg(data);
     command

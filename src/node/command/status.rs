@@ -6,7 +6,7 @@ use crate::node::status::StatusOrder;
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
 
-/// Show how the server is: listeners, certificate, devices, mailboxes, queue, the card, troubles.
+/// Show how the server is: listeners, certificate, devices, mailboxes, queue, the card, the last update, troubles.
 #[derive(ArgsInfo, FromArgs, Debug)]
 #[argh(
     subcommand,

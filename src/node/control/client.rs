@@ -66,6 +66,13 @@ pub fn run_and_keep(at: Whereabouts<'_>, words: Vec<String>) -> Result<Zeroizing
     ))
 }
 
+/// Has a command carried out by the running node of a data folder, and prints what it says. Where none runs, that is what is found.
+pub fn ask_running(data: &Path, words: Vec<String>) -> Result<(), Failure> {
+    let node = find(data)?;
+    let node = node.ok_or_else(|| Failure::new(Exit::Findings, format!("no server runs in {}", data.display())))?;
+    ask(node, &Request { zone_minutes: own_zone(), words }).map(drop)
+}
+
 /// A connection to the node of a folder; `None`: none runs there.
 fn find(data: &Path) -> Result<Option<UnixStream>, Failure> {
     match connect(data) {
