@@ -66,6 +66,8 @@
 //!   end: a body begins in what the one before it has left of a page, whatever compresses, and a chunk is still read alone.
 //! - A header of up to [`limits::BODY_PLAIN_HEADER_BYTES_MAX`] is kept as it is: most of the time that listing a mailbox by header
 //!   fields took went into Huffman codes used for a few hundred letters. A file of mail grows by a tenth.
+//! - Base64 of pictures and archives goes into blocks of one Huffman code that is known beforehand ([`wire::deflate`]): as small as a
+//!   compressor makes it, at a fifth of the time, and read in half of it. Most bytes of most mail are such.
 //! - A session that compresses sends these chunks as they lie, between runs of its own text: fetching all bodies over TLS with
 //!   COMPRESS costs a tenth of the CPU time of a server that deflates, and less than sending them plain.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.

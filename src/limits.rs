@@ -331,6 +331,9 @@ pub const BODY_HEADER_CHUNK_BYTES_MIN: usize = 512;
 /// A header of at most so many bytes is kept as it is: half of the time of taking it apart would go into its Huffman codes, which
 /// also are a tenth of what it takes compressed. It costs a message at most a sixth of a page.
 pub const BODY_PLAIN_HEADER_BYTES_MAX: usize = 2 << 10;
+/// Base64 of at least this length that encodes what is compressed already is cut from the text around it, and kept without a
+/// compressor. A cut costs some hundred bytes.
+pub const BODY_BASE64_BYTES_MIN: usize = 4 << 10;
 /// Changes waiting for the writer; more senders wait their turn. With held bodies at most 4 MiB.
 pub const STORE_CHANGES_WAITING_MAX: usize = 32;
 /// Questions waiting for the two readers.

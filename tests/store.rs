@@ -127,6 +127,49 @@ fn a_message_comes_back_as_it_went_in() {
     assert!(matches!(deliver(&store, b"", vec![]), Err(Trouble::Failed(_))), "closed is closed");
 }
 
+/// Base64 of what is compressed already lies apart from the text around it, in blocks of its own.
+#[test]
+fn a_picture_comes_back_as_it_went_in() {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let store = Store::in_memory().expect("a store");
+    let letters = BASE64_STANDARD.encode(noise(150_000));
+    let picture: Vec<u8> = letters.as_bytes().chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
+    let sent = [&text(3_000)[..], b"\r\n\r\n", &picture, b"\r\n--and--\r\n", &text(40_000), &picture].concat();
+    deliver(&store, &sent, vec![target(INBOX, &[])]).expect("delivered");
+    let body = rows(&store, INBOX)[0].body;
+    assert!(whole(&store, body) == sent);
+    for start in (0..sent.len()).step_by(29_989) {
+        let range = start as u64..start as u64 + 5_000;
+        let piece = block_on(store.read(move |snapshot| snapshot.body_range(body, range))).expect("readable");
+        assert!(piece == sent[start..(start + 5_000).min(sent.len())], "from {start}");
+    }
+    // As a session that compresses sends it: any client can read it.
+    let (mut stream, mut at) = (Vec::new(), 0);
+    while at < sent.len() as u64 {
+        let read = move |snapshot: &Snapshot| {
+            let (mut out, mut deflated) = (Vec::new(), Vec::new());
+            let read = snapshot.read_body(body, at..u64::MAX, &mut out, Some(&mut deflated))?;
+            Ok((read, out, deflated))
+        };
+        let (read, out, deflated) = block_on(store.read(read)).expect("readable");
+        let mut plain_from = 0;
+        for place in deflated {
+            hauspost::wire::deflate::push_stored(&mut stream, &out[plain_from..place.start]);
+            stream.extend_from_slice(&out[place.clone()]);
+            plain_from = place.end;
+        }
+        hauspost::wire::deflate::push_stored(&mut stream, &out[plain_from..]);
+        at += read;
+    }
+    assert!(stream.len() < sent.len() * 4 / 5, "{} of {}", stream.len(), sent.len());
+    let mut inflated = Vec::with_capacity(sent.len() + 1);
+    let mut decompress = flate2::Decompress::new(false);
+    decompress.decompress_vec(&stream, &mut inflated, flate2::FlushDecompress::None).expect("a stream");
+    assert!(inflated == sent);
+    assert_eq!(block_on(store.read(Snapshot::check)), Ok(Vec::new()));
+    assert_eq!(block_on(store.read(move |snapshot| Ok(snapshot.check_body(body)))), Ok(Ok(())));
+}
+
 #[test]
 fn everything_is_there_after_reopening() {
     let disk = Arc::new(MemoryDisk::new());

@@ -9,9 +9,10 @@ use super::code::*;
 use super::facts::{put_hashes, read_hashes};
 use super::pieces::pieces;
 use super::tables::{VERSION, versioned};
-use crate::limits::{BODY_CHUNK_BYTES, BODY_PLAIN_HEADER_BYTES_MAX};
+use crate::limits::{BODY_BASE64_BYTES_MIN, BODY_CHUNK_BYTES, BODY_PLAIN_HEADER_BYTES_MAX};
 use crate::mail::index::MessageIdHash;
 use crate::mail::message::{BodyId, ThreadId};
+use crate::wire::deflate::{find_stretch, is_even, push_base64, push_stored, read_base64};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -196,7 +197,7 @@ pub fn header_end(bytes: &[u8]) -> Option<usize> {
 /// Appends one chunk as it is: a stored block (RFC 1951 section 3.2.4). At most [`BODY_CHUNK_BYTES`] in, 5 bytes more out.
 pub fn store_plain(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
     let before = out.len();
-    crate::wire::deflate::push_stored(out, bytes);
+    push_stored(out, bytes);
     Chunk::new(bytes, out.get(before..).unwrap_or_default())
 }
 
@@ -204,6 +205,18 @@ pub fn store_plain(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
 /// makes less of it.
 pub fn store_header(bytes: &[u8], out: &mut Vec<u8>) -> Chunk {
     Chunk { stored_crc: None, ..store_plain(bytes, out) }
+}
+
+/// The first part of these bytes that is base64 and better kept by [`store_base64`] than compressed.
+pub fn find_base64(bytes: &[u8]) -> Option<Range<usize>> {
+    let stretch = find_stretch(bytes, BODY_BASE64_BYTES_MIN)?;
+    is_even(bytes.get(stretch.clone())?).then_some(stretch)
+}
+
+/// Appends one chunk of base64; `None`, and nothing appended, when it is none. At most [`BODY_CHUNK_BYTES`] in, less out.
+pub fn store_base64(bytes: &[u8], out: &mut Vec<u8>) -> Option<Chunk> {
+    let before = out.len();
+    push_base64(out, bytes).then(|| Chunk::new(bytes, out.get(before..).unwrap_or_default()))
 }
 
 /// Two compressors for the whole store, made when first used: each takes about 300 KiB.
@@ -276,9 +289,16 @@ impl Inflater {
             out.extend_from_slice(plain);
             return if crc32fast::hash(plain) == chunk.crc { Ok(()) } else { Err(Malformed) };
         }
+        let bytes = chunk.bytes as usize;
+        if read_base64(stored, bytes, out) {
+            return if crc32fast::hash(out.get(before..).unwrap_or_default()) == chunk.crc {
+                Ok(())
+            } else {
+                Err(Malformed)
+            };
+        }
         let decompress = self.decompress.get_or_insert_with(|| Decompress::new(false));
         decompress.reset(false);
-        let bytes = chunk.bytes as usize;
         out.reserve(bytes + ROOM_BEHIND_BYTES);
         let whole = before + bytes;
         while out.len() < whole {

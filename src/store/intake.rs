@@ -4,7 +4,7 @@
 //! always hold: an open body needs no more memory than one chunk and [`BODY_HELD_BYTES_MAX`]; what was staged for a
 //! body that no Op admits is given back.
 
-use super::body::{Chunk, header_end, store_header};
+use super::body::{Chunk, find_base64, header_end, store_base64, store_header};
 use super::facts::encode_facts;
 use super::pieces::{STAGED_PIECE_BYTES, pieces};
 use super::writer::{Job, StageJob};
@@ -13,6 +13,13 @@ use crate::limits::{BODY_CHUNK_BYTES, BODY_HEADER_CHUNK_BYTES_MIN, BODY_HELD_BYT
 use crate::mail::index::{BodyIndex, MessageIdHash};
 use crate::mail::message::{BodyId, Form};
 use std::sync::{Arc, PoisonError};
+
+/// What a chunk is.
+enum Kind {
+    PlainHeader,
+    Base64,
+    Text,
+}
 
 /// A body whose pieces lie in the tables under a staged mark. Dropped, it gives them back.
 pub struct Staged {
@@ -194,18 +201,30 @@ impl BodyWriter {
             && let Some(end) = header_end(&self.raw)
             && end >= BODY_HEADER_CHUNK_BYTES_MIN
         {
-            self.cut_at(end, end <= BODY_PLAIN_HEADER_BYTES_MAX);
-        } else {
-            self.cut_at(self.raw.len(), false);
+            self.cut_at(end, if end <= BODY_PLAIN_HEADER_BYTES_MAX { Kind::PlainHeader } else { Kind::Text });
+            return;
+        }
+        // Long base64 is cut from what stands around it.
+        match find_base64(&self.raw) {
+            Some(stretch) => {
+                if stretch.start > 0 {
+                    self.cut_at(stretch.start, Kind::Text);
+                }
+                self.cut_at(stretch.len(), Kind::Base64);
+            }
+            None => self.cut_at(self.raw.len(), Kind::Text),
         }
     }
 
-    fn cut_at(&mut self, bytes: usize, is_plain_header: bool) {
+    fn cut_at(&mut self, bytes: usize, kind: Kind) {
         let chunk = self.raw.get(..bytes).unwrap_or_default();
-        self.chunks.push(match is_plain_header {
-            true => store_header(chunk, &mut self.stored),
-            false => self.front.shared.deflaters.deflate(chunk, &mut self.stored),
-        });
+        let stored = match kind {
+            Kind::PlainHeader => Some(store_header(chunk, &mut self.stored)),
+            Kind::Base64 => store_base64(chunk, &mut self.stored),
+            Kind::Text => None,
+        };
+        let chunk = stored.unwrap_or_else(|| self.front.shared.deflaters.deflate(chunk, &mut self.stored));
+        self.chunks.push(chunk);
         self.raw.drain(..bytes);
     }
 

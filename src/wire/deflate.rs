@@ -7,6 +7,10 @@
 //! - Our text refers only to our text since the last of those: what the peer's window holds of them is not known here.
 //! - Taking in never makes more bytes at once than there is room for, whatever was sent.
 
+mod base64;
+
+pub use base64::{find_stretch, is_even, push_base64, read_base64};
+
 use crate::limits::{DEFLATE_HISTORY_BYTES, DEFLATE_TEXT_BYTES_MIN, READ_BUFFER_BYTES};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
