@@ -84,7 +84,8 @@ pub const STORE_PAGE_MESSAGES: usize = 1000;
 pub const IMAP_OUT_BYTES_MAX: usize = 32 << 10;
 /// Capacity in bytes that an idle session keeps for its next answer.
 pub const IMAP_OUT_BYTES_KEPT: usize = 512;
-/// Bytes after which a page of a FETCH ends; with one literal more it is the memory of a FETCH.
+/// Bytes after which a page of a FETCH ends. With one literal more each, three of them are the memory of a FETCH: one is sent, one
+/// comes next, one is read ahead.
 pub const FETCH_PAGE_BYTES: usize = 96 << 10;
 /// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken.
 pub const FETCH_PAGE_ROWS_MAX: usize = 512;

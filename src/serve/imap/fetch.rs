@@ -4,7 +4,8 @@ use super::Session;
 use super::body::push_piece;
 use super::failure::{Failure, bad, no, words};
 use super::news::gone_since;
-use super::page::{After, Item, Page, Plan, Request, Stretch, Untold, beginning, render};
+use super::page::{After, Item, Page, Plan, Stretch, Untold};
+use super::pages::{Left, Pages};
 use super::select::{set_of, vanished_by_comparison};
 use crate::mail::access::Rights;
 use crate::mail::message::{BodyId, MailboxId, ModSeq, SystemFlags, Uid};
@@ -101,59 +102,47 @@ impl Session {
         let stretch =
             |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
         let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
-        let (mut place, mut row, mut measured) = (beginning(&stretches, 0), None, None);
-        let mut seen_now = Arc::new(NumberSet::default());
+        let mut pages = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
+        let mut left = pages.first();
         // A page is sent while the next one is read.
         let (mut unsent, mut spliced) = (Vec::new(), Vec::new());
         loop {
-            let request = Request {
-                mailbox,
-                stretches: stretches.clone(),
-                plan: plan.clone(),
-                place,
-                row,
-                measured,
-                seen_now: seen_now.clone(),
-                keywords_told: self.selected.as_ref().map_or(0, |selected| selected.keywords.len()),
+            let keywords_told = self.selected.as_ref().map_or(0, |selected| selected.keywords.len());
+            let Some(reading) = pages.next(left, keywords_told).await else {
+                self.line.write_spliced(&unsent, &spliced).await?;
+                return Ok(rows);
             };
-            let reading = self.context.store.read(move |snapshot| render(snapshot, request));
             let (page, sent) = future::zip(reading, self.line.write_spliced(&unsent, &spliced)).await;
             sent?;
-            let Page { out, deflated, next, told, untold, keywords } = page?;
+            let page = page?;
+            pages.came(&page);
+            let Page { out, deflated, next, told, untold, keywords } = page;
             keywords.into_iter().for_each(|keywords| self.tell_keywords(keywords));
             rows = Rows { told: rows.told + told, untold: rows.untold.or(untold) };
             (unsent, spliced) = (out, deflated);
-            measured = None;
-            (place, row) = match next {
-                After::End => {
-                    self.line.write_spliced(&unsent, &spliced).await?;
-                    return Ok(rows);
-                }
+            left = match next {
                 After::Failed(trouble) => {
                     self.line.write_spliced(&unsent, &spliced).await?;
                     return Err(trouble.into());
                 }
-                After::More(place) => (place, None),
-                After::Within { row, place } => (place, Some(row)),
+                After::More(place) => Left::at(place),
+                After::Within { row, place } => Left { row: Some(row), ..Left::at(place) },
                 After::Unseen(unseen, place) => {
                     // A page may end before the messages that got the flag do: those still to be told stay in.
-                    let untold = seen_now.iter().filter(|uid| *uid >= place.uid);
-                    seen_now = Arc::new(untold.chain(self.set_seen(mailbox, unseen).await.iter()).collect());
-                    (place, None)
+                    let untold = pages.seen_now.iter().filter(|uid| *uid >= place.uid);
+                    pages.seen_now = Arc::new(untold.chain(self.set_seen(mailbox, unseen).await.iter()).collect());
+                    Left::at(place)
                 }
-                After::Measure { coded, row, place } => {
-                    measured = Some(self.measure(coded).await);
-                    (place, row)
-                }
+                After::Measure { coded, row, place } => Left { place, row, measured: Some(self.measure(coded).await) },
                 After::Stream { body, range, row, place } => {
                     self.line.write_spliced(&std::mem::take(&mut unsent), &std::mem::take(&mut spliced)).await?;
                     self.stream_body(body, range).await?;
-                    (place, Some(row))
+                    Left { row: Some(row), ..Left::at(place) }
                 }
                 After::Decode { coded, wanted, row, place } => {
                     self.line.write(&std::mem::take(&mut unsent)).await?;
                     self.stream_decoded(coded, wanted).await?;
-                    (place, Some(row))
+                    Left { row: Some(row), ..Left::at(place) }
                 }
             };
         }

@@ -53,6 +53,7 @@ mod metadata;
 mod multisearch;
 mod news;
 mod page;
+mod pages;
 mod progress;
 mod quota;
 mod rest;

@@ -112,12 +112,21 @@ pub(super) struct Place {
     pub item: usize,
 }
 
+impl Place {
+    /// Whether it is at a message before that of another.
+    pub fn is_before(&self, other: &Place) -> bool {
+        (self.stretch, self.uid) < (other.stretch, other.uid)
+    }
+}
+
 /// What to render.
 pub(super) struct Request {
     pub mailbox: MailboxId,
     pub stretches: Arc<[Stretch]>,
     pub plan: Arc<Plan>,
     pub place: Place,
+    /// Behind the last message of it.
+    pub end: Place,
     /// The row begun by the page before.
     pub row: Option<FetchRow>,
     /// The part that the page before wanted to know the size of.
@@ -163,9 +172,7 @@ impl From<Trouble> for Untold {
 
 /// Why a page ended.
 pub(super) enum After {
-    /// Nothing is left.
-    End,
-    /// It was long enough: go on here.
+    /// It was long enough, or nothing is left before [`Request::end`]: go on here.
     More(Place),
     /// It was long enough in the middle of a row: go on with it here.
     Within { row: FetchRow, place: Place },
@@ -197,20 +204,24 @@ pub(super) fn render(snapshot: &Snapshot, request: Request) -> Result<Page, Trou
 
 fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
     let keywords = snapshot.mailbox(request.mailbox)?.ok_or(Trouble::NotFound)?.keywords;
-    let Request { mailbox, stretches, plan, mut place, mut row, measured, seen_now, keywords_told } = request;
+    let Request { mailbox, stretches, plan, mut place, end, mut row, measured, seen_now, keywords_told } = request;
     // In the middle of a row nothing else can be told: the news will do it.
     let are_new = row.is_none() && keywords.len() > keywords_told;
     let news = are_new.then(|| keywords.clone());
     let mut renderer = Renderer::new(snapshot, &plan, keywords, &seen_now, measured);
     let mut page =
-        Page { out: Vec::new(), deflated: Vec::new(), next: After::End, told: 0, untold: None, keywords: news };
+        Page { out: Vec::new(), deflated: Vec::new(), next: After::More(end), told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
     // A few bodies fill a page: rows are read as they are needed.
     let mut rows_next = if plan.sets_seen { rows_left } else { FETCH_ROWS_FIRST };
-    while let Some(stretch) = stretches.get(place.stretch) {
-        // A row that is open is ended before anything else is looked at.
-        let last = if row.is_some() { place.uid } else { stretch.last };
+    while let Some(stretch) = stretches.get(place.stretch).filter(|_| place.is_before(&end)) {
+        let last = match &row {
+            // A row that is open is ended before anything else is looked at.
+            Some(_) => place.uid,
+            None if place.stretch == end.stretch => end.uid - 1,
+            None => stretch.last,
+        };
         let rows_now = rows_next.min(rows_left);
         rows_next = rows_next.saturating_mul(2);
         let messages = snapshot.messages(mailbox, Uid(place.uid), Uid(last), rows_now)?;
@@ -264,6 +275,20 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
 /// The first place of a stretch.
 pub(super) fn beginning(stretches: &[Stretch], stretch: usize) -> Place {
     Place { stretch, uid: stretches.get(stretch).map_or(0, |stretch| stretch.first), item: 0 }
+}
+
+/// The place so many messages further.
+pub(super) fn further(stretches: &[Stretch], mut place: Place, mut messages: u32) -> Place {
+    place.item = 0;
+    while let Some(stretch) = stretches.get(place.stretch) {
+        let left = stretch.last - place.uid + 1;
+        if messages < left {
+            return Place { uid: place.uid + messages, ..place };
+        }
+        messages -= left;
+        place = beginning(stretches, place.stretch + 1);
+    }
+    place
 }
 
 /// The place after this message.
@@ -478,6 +503,10 @@ mod tests {
         assert_eq!(following(&stretches, place(1, 9)), place(2, 0));
         let highest = [Stretch { first: u32::MAX, last: u32::MAX, seq: 1 }];
         assert_eq!(following(&highest, place(0, u32::MAX)), place(1, 0));
+        let ahead = |from, messages| further(&stretches, Place { item: 3, ..from }, messages);
+        assert_eq!([ahead(place(0, 3), 1), ahead(place(0, 3), 2)], [place(0, 4), place(1, 9)]);
+        assert_eq!([ahead(place(0, 4), 2), ahead(place(0, 3), 9)], [place(2, 0), place(2, 0)]);
+        assert!(place(0, 4).is_before(&place(1, 3)) && !place(1, 9).is_before(&place(1, 9)));
     }
 
     /// For one item of the message with UID 1.
@@ -495,6 +524,7 @@ mod tests {
             stretches: Arc::new([Stretch { first: 1, last: 1, seq: 1 }]),
             plan: Arc::new(plan),
             place: Place { stretch: 0, uid: 1, item: 0 },
+            end: Place { stretch: 1, uid: 0, item: 0 },
             row,
             measured: None,
             seen_now: Arc::default(),
