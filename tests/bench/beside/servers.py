@@ -158,7 +158,8 @@ class Hauspost(Server):
 
     def __init__(self, name, place, base, program):
         super().__init__(name, place, base)
-        self.program = program
+        # A copy, whose pages in memory are not those of another node that runs the same program.
+        self.program = shutil.copy(program, place.path("conf", name))
         self.certificate = os.path.join(self.folder, "cert.pem")
 
     def commands(self):
