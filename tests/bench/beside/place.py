@@ -75,7 +75,7 @@ def enter():
 
 def remove_groups(group):
     """As soon as their processes are gone."""
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 60
     for folder, _, _ in os.walk(group, topdown=False):
         while True:
             try:
