@@ -18,7 +18,7 @@
 //! | [`node`] | the command line | the running program: configuration, listeners, supervision |
 //!
 //! `wire` and `mail` hold no async, files, sockets, clock or randomness: bytes, answers and `now` come in as arguments.
-//! [`limits`] names every bound; their sum is what the program can need of memory.
+//! [`limits`] names every bound; their sum is what the program can need of memory. [`order`] sorts for all of them.
 //!
 //! # Walks
 //!
@@ -132,6 +132,7 @@ pub mod limits;
 pub mod mail;
 pub mod net;
 pub mod node;
+pub mod order;
 pub mod serve;
 pub mod store;
 pub mod wire;

@@ -16,12 +16,12 @@ const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
 
 /// Each room and the rooms it may look down on.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("wire", &["limits"]),
-    ("mail", &["limits", "wire"]),
-    ("store", &["limits", "wire", "mail"]),
-    ("net", &["limits", "wire", "mail"]),
-    ("serve", &["limits", "wire", "mail", "store", "net"]),
-    ("node", &["limits", "wire", "mail", "store", "net", "serve"]),
+    ("wire", &["limits", "order"]),
+    ("mail", &["limits", "order", "wire"]),
+    ("store", &["limits", "order", "wire", "mail"]),
+    ("net", &["limits", "order", "wire", "mail"]),
+    ("serve", &["limits", "order", "wire", "mail", "store", "net"]),
+    ("node", &["limits", "order", "wire", "mail", "store", "net", "serve"]),
 ];
 
 /// Names that say nothing about what is in the box.

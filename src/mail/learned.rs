@@ -5,6 +5,7 @@
 //! reached; one dead destination says nothing about others.
 
 use crate::limits::*;
+use crate::order;
 use crate::wire::address::Domain;
 use crate::wire::date::Timestamp;
 use crate::wire::smtp::client::cut;
@@ -81,9 +82,9 @@ impl Line {
             domains.push(domain);
             networks.push(network);
         }
-        domains.sort();
+        order::sort(&mut domains);
         domains.dedup();
-        networks.sort();
+        order::sort(&mut networks);
         networks.dedup();
         domains.len() >= ROUTES_BLOCKED_DOMAINS && networks.len() >= ROUTES_BLOCKED_NETWORKS
     }

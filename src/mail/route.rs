@@ -5,6 +5,7 @@
 
 use crate::limits::RELAY_HOSTS_MAX;
 use crate::mail::bounce::Reason;
+use crate::order;
 use crate::wire::address::Domain;
 use crate::wire::smtp::client::{Answer, Status};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -74,7 +75,7 @@ pub fn route_domain(domain: &Domain, looked: Looked<Exchange>, own: Own<'_>) -> 
         let text = format!("the domain {domain} takes no mail (null MX)");
         return Err(Blocked::Never(Answer::ours(556, Status(5, 1, 10), text)));
     }
-    exchanges.sort();
+    order::sort(&mut exchanges);
     exchanges.dedup();
     if let Some(own_preference) = exchanges.iter().filter(|e| own.is(&e.host)).map(|e| e.preference).min() {
         exchanges.retain(|exchange| exchange.preference < own_preference);
@@ -94,7 +95,7 @@ pub fn order_hosts(exchanges: &[Exchange], random: u64) -> Vec<Domain> {
         .enumerate()
         .map(|(at, exchange)| (exchange.preference, mix(random, u64::try_from(at).unwrap_or(0)), &exchange.host))
         .collect();
-    keyed.sort();
+    order::sort(&mut keyed);
     keyed.into_iter().take(RELAY_HOSTS_MAX).map(|(_, _, host)| host.clone()).collect()
 }
 

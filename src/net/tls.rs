@@ -12,6 +12,7 @@ use super::Clock;
 use super::dane::{DaneVerifier, NoMatch, associate};
 use crate::limits::{CERTIFICATE_VALID_DAYS, TLS_CLIENT_SESSIONS_MAX};
 use crate::mail::tls_policy::{Dane, TlsResult, Tlsa};
+use crate::order;
 use ::ring::digest;
 pub use authority::{Authority, Names, Serial, pem_block, to_pem};
 pub use facts::{CertificateFacts, covers, read_facts};
@@ -208,7 +209,7 @@ fn client_builder(clock: &Clock) -> Result<rustls::ConfigBuilder<ClientConfig, r
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     if !has_aes_hardware() {
-        provider.cipher_suites.sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("CHACHA20"));
+        order::sort_by_key(&mut provider.cipher_suites, |suite| !format!("{:?}", suite.suite()).contains("CHACHA20"));
         // A stable sort: TLS 1.3 stays before 1.2 within each kind.
     }
     Arc::new(provider)

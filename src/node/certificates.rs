@@ -9,6 +9,7 @@ use crate::net::Net;
 use crate::net::tls::to_pem;
 use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, replace_file};
+use crate::order;
 use crate::serve::certificates::{Reach, ensure, warn_of_ends};
 use crate::serve::{Context, Site};
 use crate::store::{Store, Trouble};
@@ -67,7 +68,7 @@ impl Certificates {
         if self.in_its_network {
             addresses.extend(private_addresses());
         }
-        addresses.sort_unstable();
+        order::sort(&mut addresses);
         addresses.dedup();
         Reach { hosts: vec!["localhost".to_owned()], addresses }
     }

@@ -7,6 +7,7 @@ use crate::limits::{CLOCK_ANSWER_SECONDS_MAX, CLOCK_SERVERS_MAX, CLOCK_TOLERANCE
 use crate::net::Net;
 use crate::node::command::{Clock, print};
 use crate::node::failure::{Exit, Failure};
+use crate::order;
 use crate::wire::date::Timestamp;
 use crate::wire::ntp::{PACKET_BYTES, behind_milliseconds, encode_question, parse_answer};
 use nix::sys::time::TimeSpec;
@@ -84,7 +85,7 @@ fn ask(net: &Net, server: SocketAddr) -> io::Result<i64> {
 
 /// The middle one: with three servers or more a single liar does not count.
 fn median(mut found: Vec<i64>) -> Option<i64> {
-    found.sort_unstable();
+    order::sort(&mut found);
     found.get(found.len() / 2).copied()
 }
 

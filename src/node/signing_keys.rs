@@ -13,6 +13,7 @@ use crate::node::failure::{Exit, Failure};
 use crate::node::folder::{Folder, write_new_file};
 use crate::node::settings::Settings;
 use crate::node::site::read_signing_key;
+use crate::order;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
 use rsa::rand_core::{CryptoRng, Error, RngCore};
@@ -78,7 +79,7 @@ pub fn find_keys(base: &Path) -> Result<Vec<PathBuf>, Failure> {
             found.push(PathBuf::from(name));
         }
     }
-    found.sort();
+    order::sort(&mut found);
     Ok(found)
 }
 

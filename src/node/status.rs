@@ -12,6 +12,7 @@ use crate::node::failure::{Exit, Failure};
 use crate::node::log::recent;
 use crate::node::owner::in_store;
 use crate::node::update::last_update;
+use crate::order;
 use crate::serve::certificates::{Standing, standing};
 use crate::serve::queue::{read_ids, read_time};
 use crate::serve::{Sighting, devices};
@@ -206,7 +207,7 @@ impl Status {
     /// The fullest ones, and how many others there are.
     fn mailboxes_as_text(&self, line: &mut impl FnMut(&str, &str)) {
         let mut all: Vec<&Mailbox> = self.mailboxes.iter().filter(|mailbox| mailbox.messages > 0).collect();
-        all.sort_by_key(|mailbox| std::cmp::Reverse(mailbox.bytes));
+        order::sort_by_key(&mut all, |mailbox| std::cmp::Reverse(mailbox.bytes));
         let shown = all.iter().take(MAILBOXES_SHOWN_IN_STATUS);
         for (at, mailbox) in shown.enumerate() {
             let Mailbox { name, messages, unseen, bytes, .. } = mailbox;

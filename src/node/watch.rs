@@ -4,6 +4,7 @@
 //! in the place of the old one. Waits without waking up.
 
 use crate::limits::FILE_SETTLE_SECONDS;
+use crate::order;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use smol::{Async, Timer};
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ impl FileWatch {
     /// Watches these files, whether they are there or not.
     pub fn new(files: &[PathBuf]) -> FileWatch {
         let names = files.iter().filter_map(|file| file.file_name().map(OsString::from)).collect();
-        let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        let folders: BTreeSet<&Path> = order::set(files.iter().filter_map(|file| file.parent()));
         let opened = open(&folders);
         if let Err(error) = &opened {
             log::warn!("event=files-not-watched reason={:?}", error.to_string());

@@ -6,6 +6,7 @@
 
 use crate::limits::ROUTES_SEEN_MAX;
 use crate::mail::learned::Learned;
+use crate::order;
 use crate::serve::Context;
 use crate::store::{Op, Trouble};
 use crate::wire::address::Domain;
@@ -84,7 +85,7 @@ impl Destinations {
     /// How mail went to all domains that are known, by their names.
     pub fn seen(&self) -> Vec<(Domain, Seen)> {
         let mut all: Vec<_> = self.known().seen.iter().map(|(domain, seen)| (domain.clone(), seen.clone())).collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        order::sort_by(&mut all, |(a, _), (b, _)| a.cmp(b));
         all
     }
 

@@ -22,6 +22,7 @@ use super::Trouble;
 use super::disk::{Disk, Part};
 use super::tables::*;
 use crate::mail::message::*;
+use crate::order;
 use gather::{Gathered, changed_message};
 use journal::Batches;
 use pages::Shape;
@@ -175,8 +176,7 @@ pub fn salvage(
     let was_closed = gathered.meta.as_ref().is_some_and(|meta| meta.closed);
 
     let mut rebuild = Rebuild::new(&source, gathered, to, now_seconds)?;
-    let mut shown: BTreeMap<BodyId, u64> =
-        rebuild.gathered.messages.values().map(|row| (row.body, row.bytes)).collect();
+    let mut shown = order::map(rebuild.gathered.messages.values().map(|row| (row.body, row.bytes)));
     shown.extend(rebuild.gathered.queue.values().map(|entry| (entry.body, entry.bytes)));
     // What Outbox says of the messages in it is said anew.
     shown.retain(|id, _| !rebuild.derived.contains(id));
@@ -185,7 +185,7 @@ pub fn salvage(
     } else {
         {
             let is_stray = |id: &&BodyId| !shown.contains_key(id) && !rebuild.derived.contains(id);
-            rebuild.gathered.bodies.keys().filter(is_stray).copied().collect()
+            order::set(rebuild.gathered.bodies.keys().filter(is_stray).copied())
         }
     };
     rebuild.write_mailboxes()?;

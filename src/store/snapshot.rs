@@ -12,6 +12,7 @@ use super::{Changes, Credential, DEVICE_LOGIN, QueueEntry, Shared, Trouble, clos
 use crate::limits::BODY_READ_BYTES;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
+use crate::order;
 use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -112,7 +113,7 @@ impl Snapshot {
             let state = MAILBOXES.decode(&id, bytes.value(), |row| MailboxState::decode(MailboxId(id), row))?;
             all.push(state.mailbox);
         }
-        all.sort_by(|a, b| (a.id != INBOX, &a.name).cmp(&(b.id != INBOX, &b.name)));
+        order::sort_by(&mut all, |a, b| (a.id != INBOX, &a.name).cmp(&(b.id != INBOX, &b.name)));
         Ok(all)
     }
     /// By name (`INBOX` in any case).

@@ -18,6 +18,7 @@ use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
 use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
+use crate::order;
 use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
@@ -246,7 +247,7 @@ impl Writer {
             }
         };
         if result.is_ok() {
-            tally.rung.sort_unstable();
+            order::sort(&mut tally.rung);
             tally.rung.dedup();
             for watched in tally.rung.drain(..) {
                 self.shared.bells.ring(watched);

@@ -7,6 +7,7 @@ use super::{Needle, Query, SECONDS_PER_DAY, Sight, Test, TooManyStrings};
 use crate::limits::{FUZZY_STRING_WORDS_MAX, SEARCH_NEEDLES_MAX};
 use crate::mail::message::{BodyId, ModSeq, ThreadId};
 use crate::mail::text::fold;
+use crate::order;
 use crate::wire::date::Timestamp;
 use crate::wire::imap::command::{Day, SearchKey};
 use memchr::memmem::Finder;
@@ -93,7 +94,7 @@ impl<'a> Compiler<'a> {
 
     fn joined<'k>(&mut self, keys: impl Iterator<Item = &'k SearchKey>, join: fn(Vec<Test>) -> Test) -> Test {
         let mut tests: Vec<Test> = keys.map(|key| self.test(key)).collect();
-        tests.sort_by_key(Test::cost);
+        order::sort_by_key(&mut tests, Test::cost);
         join(tests)
     }
 

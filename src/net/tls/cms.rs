@@ -4,6 +4,7 @@
 //! a better clock.
 
 use super::take_der;
+use crate::order;
 use ring::digest;
 use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
@@ -66,7 +67,7 @@ pub fn sign(content: &[u8], key: &CertifiedKey, others: &[CertificateDer<'_>]) -
         ],
     );
     let mut certificates: Vec<&[u8]> = key.cert.iter().chain(others).map(AsRef::as_ref).collect();
-    certificates.sort_unstable();
+    order::sort(&mut certificates);
     certificates.dedup();
     let signed_data = der(
         SEQUENCE,

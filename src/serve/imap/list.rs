@@ -6,6 +6,7 @@ use super::Session;
 use super::failure::Failure;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, SpecialUse};
+use crate::order;
 use crate::wire::imap::acl;
 use crate::wire::imap::command::{List, StatusItem, Tag};
 use crate::wire::imap::{Code, DELIMITER, ListRow, MailboxName, ObjectId, StatusValue, matches_pattern, response};
@@ -172,16 +173,16 @@ fn listed(mailboxes: &[Mailbox], list: &List) -> Vec<Listed> {
     let selected = |mailbox: &Mailbox| {
         (!list.select_subscribed || mailbox.subscribed) && (!list.select_special_use || special_use(mailbox).is_some())
     };
-    let with_children: BTreeSet<&str> = mailboxes.iter().flat_map(|mailbox| parents(&mailbox.name)).collect();
+    let with_children = order::set(mailboxes.iter().flat_map(|mailbox| parents(&mailbox.name)));
     // RECURSIVEMATCH: names with something selected below them that the patterns do not already show.
     let above_selected: BTreeSet<&str> = match list.recursive_match {
         true => {
-            mailboxes.iter().filter(|mailbox| selected(mailbox)).flat_map(|mailbox| parents(&mailbox.name)).collect()
+            order::set(mailboxes.iter().filter(|mailbox| selected(mailbox)).flat_map(|mailbox| parents(&mailbox.name)))
         }
         false => BTreeSet::new(),
     };
     let mut lines = Vec::new();
-    let existing: BTreeSet<&str> = mailboxes.iter().map(|mailbox| mailbox.name.as_str()).collect();
+    let existing = order::set(mailboxes.iter().map(|mailbox| mailbox.name.as_str()));
     for mailbox in mailboxes.iter().filter(|mailbox| asked_for(&mailbox.name)) {
         let below = above_selected.contains(mailbox.name.as_str());
         if !selected(mailbox) && !below {

@@ -10,6 +10,7 @@ use super::failure::{Failure, no};
 use crate::limits::METADATA_VALUE_BYTES_MAX;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, SpecialUse};
+use crate::order;
 use crate::store::{Done, Op, SetMetadata, TOO_MANY_ENTRIES, Trouble};
 use crate::wire::address::Address;
 use crate::wire::imap::annotation::{self, ADMIN_ENTRY, SPECIAL_USE_ENTRY, metadata};
@@ -122,7 +123,7 @@ impl Session {
                 there.extend(admin.map(|address| (ADMIN_ENTRY.to_owned(), mailto(address).into_bytes())));
             }
         }
-        there.sort_unstable();
+        order::sort(&mut there);
         Ok(there)
     }
 }

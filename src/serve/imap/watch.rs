@@ -15,6 +15,7 @@ use super::rest::Rest;
 use crate::limits::NOTIFY_MAILBOXES_MAX;
 use crate::mail::access::Rights;
 use crate::mail::message::{Mailbox, MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
+use crate::order;
 use crate::store::{Bell, Snapshot, Trouble, Watched, annotated};
 use crate::wire::imap::annotation::{SPECIAL_USE_ENTRY, metadata_changed};
 use crate::wire::imap::command::{StatusItem, Tag};
@@ -151,7 +152,7 @@ struct Now {
 
 impl Now {
     fn known(&self) -> BTreeMap<MailboxId, Known> {
-        self.mailboxes.iter().map(|allowed| (allowed.mailbox.id, Known::new(allowed))).collect()
+        order::map(self.mailboxes.iter().map(|allowed| (allowed.mailbox.id, Known::new(allowed))))
     }
 }
 
@@ -360,7 +361,7 @@ impl Session {
                 }
             }
         }
-        let there: BTreeSet<MailboxId> = now.iter().map(|allowed| allowed.mailbox.id).collect();
+        let there = order::set(now.iter().map(|allowed| allowed.mailbox.id));
         watch.known.retain(|id, known| there.contains(id) || !affected(&known.name));
         Ok(())
     }
@@ -438,7 +439,7 @@ fn changed_annotations(
     known: &BTreeMap<MailboxId, Known>,
 ) -> BTreeMap<Option<MailboxId>, BTreeSet<String>> {
     let mut changed: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
-    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let keys = order::set(before.keys().chain(now.keys()));
     for key in keys.into_iter().filter(|key| before.get(*key) != now.get(*key)) {
         if let Some((owner, entry)) = annotated(key) {
             changed.entry(owner).or_default().insert(entry.to_owned());

@@ -7,6 +7,7 @@
 use crate::limits::{
     CLIENT_NAME_CHARACTERS_MAX, SIGHTING_IPV4_PREFIX_BITS, SIGHTINGS_LOOK_SECONDS, SIGHTINGS_STALE_SECONDS,
 };
+use crate::order;
 use crate::serve::{Context, Network};
 use crate::store::{Credential, Device, Op, Trouble};
 use crate::wire::date::Timestamp;
@@ -189,7 +190,7 @@ fn decode(text: &str) -> Seen {
         let program = words.next().unwrap_or_default().to_owned();
         Some((name.to_owned(), Sighting { at: Timestamp(at), from, program }))
     };
-    text.lines().filter_map(line).collect()
+    order::map(text.lines().filter_map(line))
 }
 
 fn one_line(text: &str) -> String {

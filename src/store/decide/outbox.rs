@@ -12,6 +12,7 @@ use super::super::step::Step;
 use super::super::*;
 use super::*;
 use crate::mail::outbox::{Waiting, encode_head};
+use crate::order;
 use std::collections::HashMap;
 
 /// The name of the mailbox.
@@ -229,7 +230,7 @@ pub fn restore_outbox(tables: &mut Tables<'_>, meta: &mut Meta) -> Result<bool, 
     }
     let mut stray: Vec<Uid> = rows.into_keys().collect();
     if !stray.is_empty() {
-        stray.sort_unstable();
+        order::sort(&mut stray);
         let modseq = draft.next_modseq(outbox)?;
         draft.steps.push(Step::Expunge { mailbox: outbox, modseq, uids: stray });
     }

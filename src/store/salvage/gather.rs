@@ -16,6 +16,7 @@ use super::pieces::Pieces;
 use super::roots::{self, Found, Tables};
 use super::source::Source;
 use crate::mail::message::*;
+use crate::order;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables that salvage reads; what the others hold is made anew.
@@ -132,7 +133,7 @@ impl Gathered {
             return Some(*id);
         }
         let (id, _) = self.names.iter().find(|(id, name)| *name == OUTBOX_NAME && !self.mailboxes.contains_key(id))?;
-        let waiting: BTreeSet<BodyId> = self.queue.values().map(|entry| entry.body).collect();
+        let waiting = order::set(self.queue.values().map(|entry| entry.body));
         let is_derived = |id: &BodyId| self.bodies.get(id).is_some_and(|body| body.base.is_some());
         let mut rows = self.messages.range(message_key(*id, Uid(0))..=message_key(*id, Uid(u32::MAX)));
         rows.all(|(_, row)| waiting.contains(&row.body) || is_derived(&row.body)).then_some(*id)

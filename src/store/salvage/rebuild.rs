@@ -23,6 +23,7 @@ use super::{Lost, Partial};
 use crate::limits::{SALVAGE_MODSEQS_SKIPPED, SALVAGE_TRANSACTION_STEPS, SALVAGE_UIDS_SKIPPED};
 use crate::mail::index::BodyIndex;
 use crate::mail::message::*;
+use crate::order;
 use redb::{Database, Durability, ReadableTable};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +81,7 @@ impl<'a> Rebuild<'a> {
             ..Meta::default()
         };
         let uid_validity = meta.uid_validity.max(now);
-        let derived = gathered.bodies.iter().filter(|(_, row)| row.base.is_some()).map(|(id, _)| *id).collect();
+        let derived = order::set(gathered.bodies.iter().filter(|(_, row)| row.base.is_some()).map(|(id, _)| *id));
         Ok(Rebuild {
             source,
             gathered,
@@ -137,9 +138,9 @@ impl<'a> Rebuild<'a> {
 
     /// Mailboxes as they were; those that are only known by their names or messages with a new UIDVALIDITY.
     pub fn write_mailboxes(&mut self) -> Result<(), Trouble> {
-        let named: BTreeSet<MailboxId> = self.gathered.names.keys().copied().collect();
+        let named = self.gathered.names.keys().copied();
         let with_mail = self.gathered.messages.keys().map(|key| MailboxId((key >> 32) as u32));
-        let mut ids: BTreeSet<MailboxId> = named.into_iter().chain(with_mail).collect();
+        let mut ids = order::set(named.chain(with_mail));
         ids.extend(self.gathered.mailboxes.keys());
         ids.insert(INBOX);
         let mut steps = Vec::new();
@@ -196,12 +197,8 @@ impl<'a> Rebuild<'a> {
 
     /// Everything that refers to bodies and mailboxes, and what stands alone.
     pub fn write_rows(&mut self) -> Result<(), Trouble> {
-        let keywords: BTreeMap<MailboxId, u32> = self
-            .gathered
-            .mailboxes
-            .iter()
-            .map(|(id, (state, _))| (*id, u32::try_from(state.mailbox.keywords.len()).unwrap_or(u32::MAX)))
-            .collect();
+        let count = |state: &MailboxState| u32::try_from(state.mailbox.keywords.len()).unwrap_or(u32::MAX);
+        let keywords = order::map(self.gathered.mailboxes.iter().map(|(id, (state, _))| (*id, count(state))));
         let messages: Vec<Step> = self
             .gathered
             .messages
@@ -218,7 +215,7 @@ impl<'a> Rebuild<'a> {
         let credentials = self.gathered.credentials.values().cloned().map(Step::SetCredential);
         let names = self.gathered.names.keys().chain(self.gathered.mailboxes.keys()).copied();
         let with_mail = self.gathered.messages.keys().map(|key| MailboxId((key >> 32) as u32));
-        let mailboxes: BTreeSet<MailboxId> = names.chain(with_mail).chain([INBOX]).collect();
+        let mailboxes = order::set(names.chain(with_mail).chain([INBOX]));
         // Annotations of a mailbox that is lost would become those of another that gets its id.
         let belongs = |key: &str| annotated_mailbox(key).is_none_or(|mailbox| mailboxes.contains(&mailbox));
         let settings = self.gathered.settings.iter().filter(|(key, _)| belongs(key));

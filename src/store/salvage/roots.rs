@@ -8,6 +8,7 @@ use super::super::code::Decoder;
 use super::super::tables::{META, Meta};
 use super::pages::{Known, Leaf, PageRef, Shape, sweep, verify, walk};
 use super::source::Source;
+use crate::order;
 use std::collections::BTreeMap;
 
 /// Where the slots begin, and how long they are.
@@ -102,7 +103,7 @@ fn search(source: &Source, store: Option<u64>) -> Option<Tables> {
     for at in pages {
         let page = source.read(at, super::source::PAGE_BYTES as usize);
         let Some(leaf) = Leaf::parse(&page, TABLES) else { continue };
-        let tables: Tables = leaf.rows().filter_map(|(name, value, _)| read_definition(name, value)).collect();
+        let tables: Tables = order::map(leaf.rows().filter_map(|(name, value, _)| read_definition(name, value)));
         let Some(batch) = read_batch(source, &tables, store) else { continue };
         let broken = super::gather::SHAPES.iter().filter(|shape| !root_is_whole(source, &tables, shape())).count();
         // A state with one broken root still beats one that is older; one with more of them was written over.

@@ -1,6 +1,7 @@
 //! What a part says of itself in its Content fields: type, parameters, disposition, languages (RFC 2045 section 5,
 //! RFC 2183, RFC 3282), with the continuations of RFC 2231 joined. Read leniently.
 
+use crate::order;
 use crate::wire::header::cursor::Cursor;
 
 /// A parameter's name and value, as written.
@@ -154,7 +155,7 @@ fn join_continuations(parameters: Vec<Parameter>) -> Vec<Parameter> {
             Err(parameter) => whole.push(parameter),
         }
     }
-    pieces.sort_by(|a, b| a.name.cmp(&b.name).then(a.index.cmp(&b.index)));
+    order::sort_by(&mut pieces, |a, b| a.name.cmp(&b.name).then(a.index.cmp(&b.index)));
     for group in pieces.chunk_by(|a, b| a.name.eq_ignore_ascii_case(&b.name)) {
         let complete = group.iter().zip(0..).all(|(piece, index)| piece.index == index);
         if complete {
