@@ -59,16 +59,16 @@ pub fn run(arguments: &Update) -> Result<(), Failure> {
         return Err(Failure::new(Exit::System, "only root can write another system: run this command as root"));
     }
     let boot = BootPartition::at(root.unwrap_or(Path::new("/")).join("boot"), root.is_none());
-    let opened = match arguments.file.as_os_str() == "-" {
-        true => take(&boot, (&current, &key), &mut std::io::stdin().lock(), None, arguments.older),
-        false => {
-            let cannot =
-                |e: std::io::Error| Failure::new(Exit::Usage, format!("cannot open {}: {e}", arguments.file.display()));
-            let mut file = File::open(&arguments.file).map_err(cannot)?;
+    let opened = match (&arguments.file, arguments.stdin) {
+        (None, true) => take(&boot, (&current, &key), &mut std::io::stdin().lock(), None, arguments.older),
+        (Some(path), false) => {
+            let cannot = |e: std::io::Error| Failure::new(Exit::Usage, format!("cannot open {}: {e}", path.display()));
+            let mut file = File::open(path).map_err(cannot)?;
             let metadata = file.metadata().map_err(cannot)?;
             let length = metadata.is_file().then_some(metadata.len());
             take(&boot, (&current, &key), &mut file, length, arguments.older)
         }
+        _ => return Err(Failure::new(Exit::Usage, "say where the update is: its file, or --stdin")),
     };
     let opening = opened
         .map_err(|why| Failure::new(Exit::Findings, format!("the update is refused, nothing is changed: {why}")))?;
@@ -174,7 +174,7 @@ mod tests {
 
         fn run(&self) -> Result<(), Failure> {
             let root = Some(self.root.path().to_path_buf());
-            run(&Update { file: self.update.clone(), older: false, root })
+            run(&Update { file: Some(self.update.clone()), stdin: false, older: false, root })
         }
 
         fn refused_with(&self, update: &[u8]) -> String {

@@ -69,3 +69,32 @@ fn updates_come_as_packages_elsewhere() {
     assert_eq!(exit, 78);
     assert!(sentence.contains("as a package"), "{sentence}");
 }
+
+#[test]
+fn an_update_comes_from_a_file_or_stdin() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    for folder in ["etc", "boot/b"] {
+        std::fs::create_dir_all(path(folder)).unwrap();
+    }
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    for (name, text) in [
+        ("etc/hauspost-board", "pi"),
+        ("etc/build-time", "1"),
+        ("etc/hauspost-update.pub", key),
+        ("boot/select.txt", "os_prefix=a/\ncmdline=cmdline.txt\n#trial=none\n"),
+        ("update", "no update at all, but long enough for one"),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let (folder, file) = (root.path().to_str().unwrap(), path("update"));
+    let (sentence, exit) = refused(&["update", "--root", folder, file.to_str().unwrap()]);
+    assert_eq!((exit, sentence.contains("it is no update")), (1, true), "{sentence}");
+    // Nothing comes.
+    let (sentence, exit) = refused(&["update", "--root", folder, "--stdin"]);
+    assert_eq!((exit, sentence.contains("it is cut off")), (1, true), "{sentence}");
+    for arguments in [&["update", "--root", folder][..], &["update", "--root", folder, "--stdin", "x"]] {
+        let (sentence, exit) = refused(arguments);
+        assert_eq!((exit, sentence.contains("--stdin")), (64, true), "{sentence}");
+    }
+}

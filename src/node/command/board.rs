@@ -11,7 +11,7 @@ use std::path::PathBuf;
     note = "For the image for boards; elsewhere updates come as packages. The update has to be signed with the key that the image was \
             made with. The system that runs stays as it is: the new one is tried once, and stays only if it delivers a message to \
             itself and reads it by IMAP and POP3 within two minutes. Otherwise the board comes back by itself.",
-    example = "{command_name} - < hauspost.update",
+    example = "{command_name} --stdin < hauspost.update",
     error_code(0, "the next start tries it"),
     error_code(1, "the update is refused, and nothing is changed"),
     error_code(64, "the arguments are wrong"),
@@ -25,9 +25,12 @@ pub struct Update {
     /// folder that stands for the root of the system, for tests
     #[argh(option, hidden_help)]
     pub root: Option<PathBuf>,
-    /// the update; - for stdin
+    /// read the update from stdin
+    #[argh(switch)]
+    pub stdin: bool,
+    /// the update
     #[argh(positional, arg_name = "FILE")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
 }
 
 /// Ask time servers how far this machine's clock is off.
