@@ -22,8 +22,15 @@ SERVICES = {"smtp": 25, "submissions": 465, "imaps": 993, "pop3s": 995, "ssh": 2
 START_SECONDS_MAX = 300
 
 
+def is_emulator_installed():
+    return all(shutil.which(program) for program in ("qemu-system-aarch64", "qemu-img"))
+
+
 def emulator(program):
-    """The command line of an unpacked program of QEMU, with the libraries that came with it."""
+    """The command line of a program of QEMU. An installed one is used: one that was unpacked, with the libraries that came with it, would
+    take the modules of the other for its own, and end."""
+    if shutil.which(program):
+        return [program]
     libraries = WORK / "emulator/usr/lib/x86_64-linux-gnu"
     return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries), str(WORK / "emulator/usr/bin" / program)]
 
@@ -71,6 +78,12 @@ class Card:
         self.settle()
         got = subprocess.run(["mtype", "-i", f"{self.raw}@@{BOOT_OFFSET}", f"::{path}"], capture_output=True)
         return got.stdout if got.returncode == 0 else None
+
+    def names(self, folder):
+        """The names of what lies in a folder of the boot partition."""
+        self.settle()
+        got = subprocess.run(["mdir", "-b", "-i", f"{self.raw}@@{BOOT_OFFSET}", f"::{folder}"], capture_output=True, text=True)
+        return sorted(line.rstrip("/").rsplit("/", 1)[-1] for line in got.stdout.split("\n") if line)
 
     def write(self, path, data):
         """Lays a file onto the boot partition, as an owner does at a computer."""
