@@ -105,7 +105,7 @@ class Steps:
         messages = loads.mail(self.box)
         for server in self.servers:
             server.fresh()
-            loads.fill(server, BOX, messages, at_once=100)
+            loads.fill(server, BOX, messages)
             server.stop()
             raw = sum(map(len, messages))
             self.record(server, "store, part of the raw mail", server.mail_bytes() / raw)
