@@ -50,7 +50,25 @@ pub struct BodyIndex {
     pub beyond_ascii: bool,
 }
 
+/// Those facts that FETCH tells as they are kept: see the fields of [`BodyIndex`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// [`BodyIndex::envelope`].
+    pub envelope: Vec<u8>,
+    /// [`BodyIndex::body_structure`].
+    pub body_structure: Vec<u8>,
+    /// [`BodyIndex::body`].
+    pub body: Vec<u8>,
+}
+
 impl BodyIndex {
+    /// Takes those facts out.
+    pub fn take_finished(&mut self) -> Finished {
+        let BodyIndex { envelope, body_structure, body, .. } = self;
+        let [envelope, body_structure, body] = [envelope, body_structure, body].map(std::mem::take);
+        Finished { envelope, body_structure, body }
+    }
+
     /// The facts of the same message behind so many bytes of more header fields, which say nothing that facts are made of. The
     /// signature is gone: it does not know them.
     pub fn behind(mut self, head: u64) -> BodyIndex {

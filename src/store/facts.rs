@@ -4,7 +4,7 @@
 
 use super::code::*;
 use super::tables::{VERSION, versioned};
-use crate::mail::index::{BodyIndex, MessageIdHash, Part, PartKind, TransferEncoding};
+use crate::mail::index::{BodyIndex, Finished, MessageIdHash, Part, PartKind, TransferEncoding};
 use std::ops::Range;
 
 /// What may follow behind the fields that every row has; rows that were written before something was kept lack it.
@@ -70,9 +70,7 @@ pub fn encode_facts(index: &BodyIndex) -> Vec<u8> {
 /// From row bytes, without a signature.
 pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
     let mut decoder = versioned(bytes)?;
-    let envelope = decoder.bytes()?.to_vec();
-    let body_structure = decoder.bytes()?.to_vec();
-    let body = decoder.bytes()?.to_vec();
+    let Finished { envelope, body_structure, body } = read_finished(&mut decoder)?;
     let sent_seconds = match decoder.byte()? {
         0 => None,
         1 => Some(decoder.signed()?),
@@ -127,6 +125,19 @@ pub fn decode_facts(bytes: &[u8]) -> Result<BodyIndex, Malformed> {
         preview,
         signature: Vec::new(),
         beyond_ascii: false,
+    })
+}
+
+/// Only what FETCH tells as it is kept, of a row of facts: a third of the work.
+pub fn decode_finished(bytes: &[u8]) -> Result<Finished, Malformed> {
+    read_finished(&mut versioned(bytes)?)
+}
+
+fn read_finished(decoder: &mut Decoder<'_>) -> Result<Finished, Malformed> {
+    Ok(Finished {
+        envelope: decoder.bytes()?.to_vec(),
+        body_structure: decoder.bytes()?.to_vec(),
+        body: decoder.bytes()?.to_vec(),
     })
 }
 
@@ -237,6 +248,7 @@ mod tests {
         let signed = BodyIndex { signature: vec![1, 2, 3], ..index() };
         assert_eq!(decode_facts(&encode_facts(&signed)), Ok(index()));
         assert_eq!(decode_facts(&encode_facts(&BodyIndex::default())), Ok(BodyIndex::default()));
+        assert_eq!(decode_finished(&encode_facts(&signed)), Ok(index().take_finished()));
         assert_eq!(decode_header_place(&encode_facts(&index())), Ok(0..100));
         assert_eq!(decode_header_place(&encode_facts(&BodyIndex::default())), Ok(0..0));
     }

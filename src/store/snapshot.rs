@@ -6,11 +6,11 @@
 use super::body::*;
 use super::code::Malformed;
 use super::damage::{caught, damaged, damaged_row, guarded, lost};
-use super::facts::{decode_facts, decode_header_place};
+use super::facts::{decode_facts, decode_finished, decode_header_place};
 use super::tables::*;
 use super::{Changes, Credential, DEVICE_LOGIN, QueueEntry, Shared, Trouble, closed};
 use crate::limits::BODY_READ_BYTES;
-use crate::mail::index::BodyIndex;
+use crate::mail::index::{BodyIndex, Finished};
 use crate::mail::message::*;
 use crate::order;
 use crate::wire::date::Timestamp;
@@ -238,6 +238,10 @@ impl Snapshot {
     /// The facts of a body, without its signature.
     pub fn body_index(&self, body: BodyId) -> Result<BodyIndex, Trouble> {
         self.facts_row(body, decode_facts)
+    }
+    /// Of the facts of a body, what FETCH tells as it is kept.
+    pub fn body_finished(&self, body: BodyId) -> Result<Finished, Trouble> {
+        self.facts_row(body, decode_finished)
     }
     /// Appends the header of a message with its empty line, if it lies in the first chunk of the body, and says whether it does:
     /// then nothing else had to be read. If not, see [`Snapshot::body_header`].

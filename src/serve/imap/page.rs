@@ -12,7 +12,7 @@ use crate::limits::{
     FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST, FETCH_SEEN_ROWS_MAX, PREVIEW_PAGE_BYTES,
     PREVIEW_READ_BYTES,
 };
-use crate::mail::index::{BodyIndex, preview};
+use crate::mail::index::{BodyIndex, Finished, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::{FetchItem, SectionText};
@@ -85,13 +85,22 @@ impl Item {
         }
     }
 
-    fn needs_index(&self) -> bool {
+    fn needs(&self) -> Need {
         match self {
-            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview { .. } | Item::Binary(_) => true,
-            Item::Section(section) => !section.is_whole_message() && !section.is_own_header(),
-            _ => false,
+            Item::Envelope | Item::Body | Item::BodyStructure => Need::Finished,
+            Item::Preview { .. } | Item::Binary(_) => Need::Index,
+            Item::Section(section) if !section.is_whole_message() && !section.is_own_header() => Need::Index,
+            _ => Need::Nothing,
         }
     }
+}
+
+/// What has to be read of the facts of a message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Nothing,
+    Finished,
+    Index,
 }
 
 /// Neighbouring messages of the view: UIDs `first..=last` under the numbers from `seq` on.
@@ -358,15 +367,21 @@ impl<'a> Renderer<'a> {
     fn message(&mut self, message: &MessageRow, seq: u32, open: &mut Option<FetchRow>, place: Place) -> Option<After> {
         let start = self.out.len();
         let items = self.plan.items.get(place.item..).unwrap_or_default();
-        let index = match items.iter().any(Item::needs_index) {
-            true => self.snapshot.body_index(message.body).map_err(|trouble| self.leave_out(trouble.into())).ok(),
-            false => None,
+        let need = items.iter().map(Item::needs).max().unwrap_or(Need::Nothing);
+        let (finished, index) = self.facts(message.body, need).unwrap_or_else(|trouble| {
+            self.leave_out(trouble.into());
+            (None, None)
+        });
+        let is_known = |item: &Item| match item.needs() {
+            Need::Nothing => true,
+            Need::Finished => finished.is_some(),
+            Need::Index => index.is_some(),
         };
         let mut row = match open.take() {
             Some(row) => row,
             None => self.begin(message, seq),
         };
-        for (at, item) in items.iter().enumerate().filter(|(_, item)| index.is_some() || !item.needs_index()) {
+        for (at, item) in items.iter().enumerate().filter(|(_, item)| is_known(item)) {
             let place = Place { item: place.item + at, ..place };
             // However many sections of a message are asked for, a page ends with the one that fills it.
             if at > 0 && self.out.len() >= FETCH_PAGE_BYTES {
@@ -398,7 +413,7 @@ impl<'a> Renderer<'a> {
                     Ok(thread) => row.thread_id(&mut self.out, ObjectId::thread(*store, thread.0)),
                     Err(trouble) => self.leave_out(trouble.into()),
                 },
-                item => self.item(&mut row, message, index.as_ref(), item),
+                item => self.item(&mut row, message, finished.as_ref(), item),
             }
         }
         match row.is_empty() {
@@ -406,6 +421,18 @@ impl<'a> Renderer<'a> {
             false => row.end(&mut self.out),
         }
         None
+    }
+
+    /// What is needed of the facts of a body.
+    fn facts(&self, body: BodyId, need: Need) -> Result<(Option<Finished>, Option<BodyIndex>), Trouble> {
+        Ok(match need {
+            Need::Nothing => (None, None),
+            Need::Finished => (Some(self.snapshot.body_finished(body)?), None),
+            Need::Index => {
+                let mut index = self.snapshot.body_index(body)?;
+                (Some(index.take_finished()), Some(index))
+            }
+        })
     }
 
     fn leave_out(&mut self, untold: Untold) {
@@ -461,9 +488,9 @@ impl<'a> Renderer<'a> {
         row
     }
 
-    fn item(&mut self, row: &mut FetchRow, message: &MessageRow, index: Option<&BodyIndex>, item: &Item) {
+    fn item(&mut self, row: &mut FetchRow, message: &MessageRow, finished: Option<&Finished>, item: &Item) {
         let out = &mut self.out;
-        match (item, index) {
+        match (item, finished) {
             (Item::Uid, _) => row.uid(out, message.uid.0),
             (Item::Flags, _) => row.flags(out, message.flags, &self.keywords, message.keywords, false),
             (Item::ModSeq, _) => row.modseq(out, message.modseq.0),
@@ -471,10 +498,10 @@ impl<'a> Renderer<'a> {
             (Item::EmailId(store), _) => row.email_id(out, ObjectId::email(*store, message.body.0)),
             (Item::SaveDate, _) => row.save_date(out, message.saved),
             (Item::Size, _) => row.size(out, message.bytes),
-            (Item::Envelope, Some(index)) => row.envelope(out, &index.envelope),
-            (Item::Body, Some(index)) => row.body(out, &index.body),
-            (Item::BodyStructure, Some(index)) => row.body_structure(out, &index.body_structure),
-            // Cannot happen: `Item::needs_index` names every item that needs one, and the others are told where they are read.
+            (Item::Envelope, Some(finished)) => row.envelope(out, &finished.envelope),
+            (Item::Body, Some(finished)) => row.body(out, &finished.body),
+            (Item::BodyStructure, Some(finished)) => row.body_structure(out, &finished.body_structure),
+            // Cannot happen: `Item::needs` names every item that needs one, and the others are told where they are read.
             (
                 Item::ThreadId(_)
                 | Item::Preview { .. }
