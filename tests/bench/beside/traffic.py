@@ -1,6 +1,7 @@
 """Everybody who talks to a mail server in a long run: each is a thread that goes on until it is told to stop, counts what was
 acknowledged, and keeps the first things that went wrong."""
 import base64
+import contextlib
 import itertools
 import random
 import re
@@ -184,12 +185,12 @@ class Traffic:
         self.pause(chance, 20)
 
     def guess(self, chance):
-        imap = Imap(self.server.imap, source=GUESSER)
-        try:
-            imap.command(b'LOGIN "%s" "guess%d"' % (self.server.user.encode(), chance.randint(0, 10**6)), ok=False)
-        finally:
-            imap.close()
-            self.did("guessed")
+        """Who has guessed for a while is not listened to any more: that is as it should be."""
+        with contextlib.suppress(Refused, OSError):
+            imap = Imap(self.server.imap, source=GUESSER)
+            with contextlib.closing(imap):
+                imap.command(b'LOGIN "%s" "guess%d"' % (self.server.user.encode(), chance.randint(0, 10**6)), ok=False)
+        self.did("guessed")
         self.pause(chance, 15)
 
     def cut(self, chance):
