@@ -9,12 +9,11 @@ cache, ten thousand do not: a step there is not one that goes on.
 import math
 import re
 import statistics
-import threading
 import time
 
 import mkmail
 from beside import loads
-from beside.servers import Configured
+from beside.servers import Configured, Watch
 from beside.wire import Smtp, dotted
 
 GROWTH_MAX = 1.3
@@ -59,27 +58,6 @@ def small(first, count):
     made = loads.mail(1000, seed=6, size=MESSAGE_BYTES)
     return [re.sub(rb"(\r\nSubject: |\r\nMessage-ID: <)", rb"\g<1>n%dn" % number, made[number % 1000])
             for number in range(first, first + count)]
-
-
-class Watch:
-    """The most memory that the server has while something is done."""
-
-    def __init__(self, server):
-        self.server, self.peak, self.over = server, 0.0, threading.Event()
-        self.thread = threading.Thread(target=self.run)
-
-    def run(self):
-        while not self.over.is_set():
-            self.peak = max(self.peak, self.server.memory())
-            self.over.wait(0.01)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
 
 
 def cpu_ms(server, work):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from beside.place import INSIDE, ROOT
@@ -191,3 +192,24 @@ class Configured(Hauspost):
 
     def commands(self):
         return [[self.program, "serve", "--stay-root", "--data", self.folder]]
+
+
+class Watch:
+    """The most memory that the server has while something is done."""
+
+    def __init__(self, server):
+        self.server, self.peak, self.over = server, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.over.is_set():
+            self.peak = max(self.peak, self.server.memory())
+            self.over.wait(0.01)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()

@@ -9,6 +9,7 @@ import time
 
 import mkmail
 from beside import loads
+from beside.servers import Watch
 
 CHANGED = 1000
 DELIVERED = 1000
@@ -54,22 +55,10 @@ class Steps:
             for server in self.servers:
                 server.fresh()
                 time.sleep(1)
-                peak, over = [0.0], threading.Event()
-
-                def watch():
-                    while not over.is_set():
-                        peak[0] = max(peak[0], server.memory())
-                        over.wait(0.01)
-
-                watcher = threading.Thread(target=watch)
-                watcher.start()
-                try:
+                with Watch(server) as watch:
                     seconds = loads.deliver(server, [message], 1)[1]
-                finally:
-                    over.set()
-                    watcher.join()
                 self.record(server, "25 MB received and stored", seconds)
-                self.record(server, "memory while 25 MB arrive, peak", peak[0])
+                self.record(server, "memory while 25 MB arrive, peak", watch.peak)
                 server.stop()
 
     def deliver(self):
