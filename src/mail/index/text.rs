@@ -1,16 +1,11 @@
 //! Strings of IMAP responses (RFC 3501 section 4.3), as they stand in a finished ENVELOPE or BODYSTRUCTURE.
 
+use crate::wire::imap::response::push_quoted;
+
 /// Appends a `string`: quoted where the bytes allow it, else a literal. The bytes hold no NUL.
 pub fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0)) {
-        out.push(b'"');
-        for &byte in bytes {
-            if matches!(byte, b'"' | b'\\') {
-                out.push(b'\\');
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
+        push_quoted(out, bytes);
     } else {
         out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
         out.extend_from_slice(bytes);

@@ -251,15 +251,7 @@ pub fn push_number(out: &mut Vec<u8>, number: u64) {
 /// even a literal cannot hold, is left out.
 pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     if text.len() <= 1024 && text.iter().all(|b| matches!(b, b' '..=b'~')) {
-        out.push(b'"');
-        for byte in text {
-            if matches!(byte, b'"' | b'\\') {
-                out.push(b'\\');
-            }
-            out.push(*byte);
-        }
-        out.push(b'"');
-        return;
+        return push_quoted(out, text);
     }
     let nuls = text.iter().filter(|b| **b == 0).count();
     push_literal_head(out, (text.len() - nuls) as u64);
@@ -275,12 +267,17 @@ pub fn push_text(out: &mut Out, text: &str) {
     if !out.dialect.utf8 || text.len() > 1024 {
         return push_string(out, text.as_bytes());
     }
+    push_quoted(out, text.as_bytes());
+}
+
+/// `quoted` (RFC 3501 section 9). Whether the text may stand in one is the caller's to know.
+pub fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    for byte in text.bytes() {
+    for byte in text {
         if matches!(byte, b'"' | b'\\') {
             out.push(b'\\');
         }
-        out.push(byte);
+        out.push(*byte);
     }
     out.push(b'"');
 }
@@ -307,17 +304,8 @@ pub fn push_mailbox(out: &mut Out, name: &str) {
     if !written.is_empty() && written.iter().all(bare) && !written.eq_ignore_ascii_case(b"NIL") {
         return;
     }
-    // Quoting grows the text in place: names have no control characters, so quotes and backslashes are all there is.
-    out.insert(start, b'"');
-    let mut at = start + 1;
-    while let Some(byte) = out.get(at).copied() {
-        if matches!(byte, b'"' | b'\\') {
-            out.insert(at, b'\\');
-            at += 1;
-        }
-        at += 1;
-    }
-    out.push(b'"');
+    let written = out.split_off(start);
+    push_quoted(out, &written);
 }
 
 /// The flags set on one message, in parentheses: bit n of `keyword_bits` is `keywords[n]`.
@@ -497,6 +485,13 @@ mod tests {
         assert_eq!(written(|out| push_string(out, b"a\r\nb")), "{4}\r\na\r\nb");
         assert_eq!(written(|out| push_string(out, b"a\0b\xc3\xbc")), "{4}\r\nab\u{fc}");
         assert_eq!(written(|out| push_string(out, b"a\"b\\")), "\"a\\\"b\\\\\"");
+        let text = |utf8: bool| {
+            written(|out| {
+                out.dialect.utf8 = utf8;
+                push_text(out, r#"ü"\"#);
+            })
+        };
+        assert_eq!([text(true), text(false)], [r#""ü\"\\""#, "{4}\r\nü\"\\"]);
     }
 
     #[test]
@@ -506,6 +501,11 @@ mod tests {
         {
             assert_eq!(written(|out| push_mailbox(out, name)), wire);
         }
+        let after_another = written(|out| {
+            push_mailbox(out, "a\"b\"\\");
+            push_mailbox(out, "c d");
+        });
+        assert_eq!(after_another, r#""a\"b\"\\""c d""#);
         let row = ListRow {
             name: "Sent",
             attributes: &["\\HasNoChildren", SpecialUse::Sent.attribute().unwrap()],
