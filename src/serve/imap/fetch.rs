@@ -102,8 +102,7 @@ impl Session {
         let stretch =
             |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
         let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
-        let mut pages = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
-        let mut left = pages.first();
+        let (mut pages, mut left) = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
         // A page is sent while the next one is read.
         let (mut unsent, mut spliced) = (Vec::new(), Vec::new());
         loop {

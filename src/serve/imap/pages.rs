@@ -51,14 +51,11 @@ impl Left {
 }
 
 impl Pages {
-    pub fn new(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> Pages {
-        let (end, messages) = (beginning(&stretches, 0), FETCH_ROWS_FIRST as u32);
-        Pages { store, mailbox, stretches, plan, seen_now: Arc::default(), end, messages, ahead: None }
-    }
-
-    /// Where the first page begins.
-    pub fn first(&self) -> Left {
-        Left::at(beginning(&self.stretches, 0))
+    /// And where the first page begins.
+    pub fn new(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
+        let (first, messages) = (beginning(&stretches, 0), FETCH_ROWS_FIRST as u32);
+        let seen_now = Arc::default();
+        (Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, ahead: None }, Left::at(first))
     }
 
     /// The page that begins there; `None` behind the last message. `keywords_told` as in [`Request`].
