@@ -87,10 +87,13 @@ pub const IMAP_OUT_BYTES_KEPT: usize = 512;
 /// Bytes after which a page of a FETCH ends. With one literal more each, three of them are the memory of a FETCH: one is sent, one
 /// comes next, one is read ahead.
 pub const FETCH_PAGE_BYTES: usize = 96 << 10;
-/// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken.
+/// Rows looked at for one page of a FETCH: bounds how long a reader thread is taken. However few are read first, so many of
+/// 56 bytes each may lie in its memory.
 pub const FETCH_PAGE_ROWS_MAX: usize = 512;
 /// Rows read first for a page of a FETCH, then twice as many each time: bodies fill it long before that bound.
 pub const FETCH_ROWS_FIRST: usize = 16;
+/// The same where nothing but what stands in the rows is told: a hundred of them take less room than one header.
+pub const FETCH_LONE_ROWS_FIRST: usize = 128;
 /// Messages that FETCH gives `\Seen` at once, before it tells their bodies.
 pub const FETCH_SEEN_ROWS_MAX: usize = 64;
 /// Bytes of a literal that is read whole into its page; larger ones are streamed.

@@ -9,8 +9,8 @@ mod section;
 use super::binary::{Binary, Coded, Measured, Told};
 use super::body::read;
 use crate::limits::{
-    FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST, FETCH_SEEN_ROWS_MAX, PREVIEW_PAGE_BYTES,
-    PREVIEW_READ_BYTES,
+    FETCH_LONE_ROWS_FIRST, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST, FETCH_SEEN_ROWS_MAX,
+    PREVIEW_PAGE_BYTES, PREVIEW_READ_BYTES,
 };
 use crate::mail::index::{BodyIndex, Finished, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
@@ -35,6 +35,13 @@ pub(super) struct Plan {
     pub dialect: Dialect,
     /// Chunks of bodies go out as they lie: the session compresses.
     pub splices: bool,
+}
+
+impl Plan {
+    /// Rows read at first: a few bodies fill a page, of what stands in the rows themselves many are told.
+    pub fn rows_first(&self) -> usize {
+        if self.items.iter().all(Item::is_in_row) { FETCH_LONE_ROWS_FIRST } else { FETCH_ROWS_FIRST }
+    }
 }
 
 /// One thing to tell.
@@ -82,6 +89,26 @@ impl Item {
             FetchItem::Section(section) => Item::Section(Section::new(section)),
             FetchItem::Binary(section) => Item::Binary(Binary::new(section)),
             FetchItem::BinarySize(path) => Item::Binary(Binary::size(path)),
+        }
+    }
+
+    /// Whether the row of a message is all that is read for it.
+    fn is_in_row(&self) -> bool {
+        match self {
+            Item::Uid
+            | Item::Flags
+            | Item::ModSeq
+            | Item::InternalDate
+            | Item::Size
+            | Item::EmailId(_)
+            | Item::SaveDate => true,
+            Item::Envelope
+            | Item::Body
+            | Item::BodyStructure
+            | Item::ThreadId(_)
+            | Item::Preview { .. }
+            | Item::Section(_)
+            | Item::Binary(_) => false,
         }
     }
 
@@ -222,8 +249,7 @@ fn render_rows(snapshot: &Snapshot, request: Request) -> Result<Page, Trouble> {
         Page { out: Vec::new(), deflated: Vec::new(), next: After::More(end), told: 0, untold: None, keywords: news };
     // Only so many messages are given \Seen before they are told: the client may be gone by then.
     let mut rows_left = if plan.sets_seen { FETCH_SEEN_ROWS_MAX } else { FETCH_PAGE_ROWS_MAX };
-    // A few bodies fill a page: rows are read as they are needed.
-    let mut rows_next = if plan.sets_seen { rows_left } else { FETCH_ROWS_FIRST };
+    let mut rows_next = if plan.sets_seen { rows_left } else { plan.rows_first() };
     while let Some(stretch) = stretches.get(place.stretch).filter(|_| place.is_before(&end)) {
         let last = match &row {
             // A row that is open is ended before anything else is looked at.

@@ -7,7 +7,7 @@
 
 use super::binary::Measured;
 use super::page::{After, Page, Place, Plan, Request, Stretch, beginning, further, render};
-use crate::limits::{FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST};
+use crate::limits::{FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX};
 use crate::mail::message::MailboxId;
 use crate::store::{Store, Trouble};
 use crate::wire::imap::FetchRow;
@@ -53,7 +53,7 @@ impl Left {
 impl Pages {
     /// And where the first page begins.
     pub fn new(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
-        let (first, messages) = (beginning(&stretches, 0), FETCH_ROWS_FIRST as u32);
+        let (first, messages) = (beginning(&stretches, 0), plan.rows_first() as u32);
         let seen_now = Arc::default();
         (Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, ahead: None }, Left::at(first))
     }
@@ -105,5 +105,68 @@ impl Pages {
             Some(page) => Box::pin(ready(page)),
             None => page,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page::Item;
+    use super::*;
+    use crate::mail::index::Indexer;
+    use crate::mail::message::{Flags, INBOX, MessageRow};
+    use crate::store::{Deliver, Op, Target};
+    use crate::wire::date::Timestamp;
+    use crate::wire::imap::Dialect;
+    use crate::wire::imap::command::FetchItem;
+
+    const MESSAGES: u32 = 300;
+
+    fn store() -> Store {
+        let store = Store::in_memory().unwrap();
+        for _ in 0..MESSAGES {
+            let (mut writer, mut indexer) = (store.body_writer(), Indexer::new());
+            indexer.push(b"Subject: x\r\n\r\n");
+            smol::block_on(writer.write(b"Subject: x\r\n\r\n")).unwrap();
+            let body = smol::block_on(writer.finish(indexer.finish())).unwrap();
+            let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+            let now = Timestamp(0);
+            smol::block_on(store.apply(Op::Deliver(Deliver { body, targets, internal_date: now, now }))).unwrap();
+        }
+        store
+    }
+
+    /// How many messages each page tells.
+    fn told(store: &Store, items: &[FetchItem]) -> Vec<u32> {
+        let plan = Plan {
+            items: items.iter().map(|item| Item::new(item, 0)).collect(),
+            changed_since: None,
+            sets_seen: false,
+            condstore: false,
+            dialect: Dialect::default(),
+            splices: false,
+        };
+        let stretches = Arc::new([Stretch { first: 1, last: MESSAGES, seq: 1 }]);
+        let (mut pages, mut left) = Pages::new(store.clone(), INBOX, stretches, Arc::new(plan));
+        let mut told = Vec::new();
+        while let Some(reading) = smol::block_on(pages.next(left, 0)) {
+            let page = smol::block_on(reading).unwrap();
+            pages.came(&page);
+            told.push(page.told);
+            let After::More(place) = page.next else { panic!("nothing else is to be done") };
+            left = Left::at(place);
+        }
+        told
+    }
+
+    #[test]
+    fn what_stands_in_rows_is_told_in_few_pages() {
+        use FetchItem::*;
+        let store = store();
+        let lone = [Uid, Flags, ModSeq, InternalDate, Rfc822Size, EmailId, SaveDate];
+        assert_eq!(told(&store, &lone), [128, 128, 44]);
+        for more in [Envelope, Body, BodyStructure, ThreadId, Preview { lazy: true }, Rfc822Header, Rfc822] {
+            assert_eq!(told(&store, &[Flags, more]), [16, 16, 32, 64, 128, 44]);
+        }
+        assert!(size_of::<MessageRow>() <= 56, "as FETCH_PAGE_ROWS_MAX says");
     }
 }
