@@ -123,10 +123,7 @@ impl Links {
     /// Opens a link; not for good when only its head `only_head`.
     pub fn open(&self, text: &str, peer: IpAddr, now: Duration, only_head: bool) -> Opening {
         let mut shelf = self.shelf();
-        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
-        if shelf.is_wild(network, now) {
-            return Opening::TooMany;
-        }
+        let Some(network) = shelf.admit(peer, now) else { return Opening::TooMany };
         match shelf.find(text, |link| &link.secret, now) {
             Some(link) if link.is_used => Opening::Used,
             Some(link) => {
@@ -138,7 +135,7 @@ impl Links {
                 }
             }
             None => {
-                shelf.note_wrong(peer, now);
+                shelf.note_wrong(network, peer, now);
                 Opening::Wrong
             }
         }
@@ -155,14 +152,11 @@ impl Links {
     /// Looks for the page with this secret, whose link was opened.
     pub fn look(&self, text: &str, peer: IpAddr, now: Duration) -> Look {
         let mut shelf = self.shelf();
-        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
-        if shelf.is_wild(network, now) {
-            return Look::TooMany;
-        }
+        let Some(network) = shelf.admit(peer, now) else { return Look::TooMany };
         match shelf.find(text, |link| &link.page, now).filter(|link| link.is_used) {
             Some(link) => Look::Offer { offer: Box::new(link.offer.clone()), stays: link.until.saturating_sub(now) },
             None => {
-                shelf.note_wrong(peer, now);
+                shelf.note_wrong(network, peer, now);
                 Look::Wrong
             }
         }
@@ -208,14 +202,16 @@ impl Shelf {
         self.links.get_mut(at)
     }
 
-    fn is_wild(&mut self, network: Network, now: Duration) -> bool {
+    /// The network of whoever asks; `None`: it has asked for too many wrong links.
+    fn admit(&mut self, peer: IpAddr, now: Duration) -> Option<Network> {
         let forgiven = Duration::from_secs(WEB_WRONG_LINKS_SECONDS);
         self.wrong.retain(|_, (_, last)| now.saturating_sub(*last) < forgiven);
-        self.wrong.get(&network).is_some_and(|(count, _)| *count >= WEB_WRONG_LINKS_MAX)
+        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
+        let is_wild = self.wrong.get(&network).is_some_and(|(count, _)| *count >= WEB_WRONG_LINKS_MAX);
+        (!is_wild).then_some(network)
     }
 
-    fn note_wrong(&mut self, peer: IpAddr, now: Duration) {
-        let network = Network::of(peer, ADMISSION_IPV4_PREFIX_BITS);
+    fn note_wrong(&mut self, network: Network, peer: IpAddr, now: Duration) {
         if self.wrong.len() >= WEB_WRONG_LINK_NETWORKS_MAX
             && !self.wrong.contains_key(&network)
             && let Some(silent) = self.wrong.iter().min_by_key(|(_, (_, last))| *last).map(|(network, _)| *network)
