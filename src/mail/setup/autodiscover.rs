@@ -237,6 +237,109 @@ mod tests {
             junk.push_str(&whole[cut..]);
             let _ = read(&format!("{}{junk}", &whole[..cut]));
         }
+
+        #[test]
+        fn an_address_is_read_however_it_is_spelt(
+            local in "[a-z][a-z']{0,9}",
+            ways in prop::collection::vec(0u8..6, 1..30),
+            depth in 0..2 * AUTODISCOVER_DEPTH_MAX,
+        ) {
+            let address = format!("{local}@home.test");
+            let spelt: String = address.chars().zip(ways.iter().cycle()).map(|(c, way)| spell(c, *way)).collect();
+            let beside = format!("<Request>{}x{}", "<b c=\"&d;\">".repeat(depth), "</b>".repeat(depth));
+            let text = request(&spelt, SETTINGS).replacen("<Request>", &beside, 1);
+            let is_deep = depth + 2 > AUTODISCOVER_DEPTH_MAX;
+            prop_assert_eq!(read(&text), if is_deep { Err(Refusal::Invalid) } else { Ok(address) });
+        }
+
+        #[test]
+        fn nothing_that_has_to_be_declared_is_known(
+            name in "[a-z]{1,8}|#[1-9][0-9]{7,19}|#xd[89a-f][0-9a-f]{2}|#x11[0-9a-f]{4,9}|#x?",
+            place in prop::sample::select(vec!["<Request>", "<EMailAddress>", "</Request>", "</Autodiscover>"]),
+        ) {
+            prop_assume!(resolve_xml_entity(&name).is_none());
+            let plain = request("me@home.test", SETTINGS);
+            let text = plain.replacen(place, &format!("{place}&{name};"), 1);
+            prop_assert_eq!(read(&text), Err(Refusal::Invalid), "{}", text);
+            let declared = format!("<!DOCTYPE a [<!ENTITY {name} \"me\">]>{text}");
+            prop_assert_eq!(read(&declared), Err(Refusal::Invalid), "{}", declared);
+        }
+
+        #[test]
+        fn no_text_grows_and_no_path_is_too_long(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60)) {
+            let text = pieces.concat();
+            let mut bytes = 0;
+            read_leaves(&text, |path, text| {
+                assert!(path.len() <= AUTODISCOVER_DEPTH_MAX);
+                bytes += text.len();
+            });
+            prop_assert!(bytes <= text.len(), "{}", text);
+            let _ = read(&text);
+        }
+    }
+
+    /// What documents, and traps, are made of.
+    const PIECES: &[&str] = &[
+        "<Autodiscover>",
+        "</Autodiscover>",
+        "<Request>",
+        "</Request>",
+        "<EMailAddress>",
+        "</EMailAddress>",
+        "<a>",
+        "<a>",
+        "<a>",
+        "</a>",
+        "</a>",
+        "<a/>",
+        "<a b=\"&c;\">",
+        "me@home.test",
+        "&amp;",
+        "&#64;",
+        "&#x10ffff;",
+        "&c;",
+        "&",
+        ";",
+        "<",
+        ">",
+        "\"",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "<?xml version=\"1.0\"?>",
+        "<?x?>",
+        "<!DOCTYPE a [",
+        "<!ENTITY c \"&d;&d;\">",
+        "]>",
+        "\u{feff}",
+        "é",
+        " ",
+        "\0",
+    ];
+
+    /// A character in one of the ways that XML has.
+    fn spell(character: char, way: u8) -> String {
+        match (way, character) {
+            (0, _) => format!("&#{};", u32::from(character)),
+            (1, _) => format!("&#x{:X};", u32::from(character)),
+            (2, _) => format!("<![CDATA[{character}]]>"),
+            (3, _) => format!("<!--&x;<{character}>-->{character}"),
+            (4, '\'') => "&apos;".to_owned(),
+            _ => character.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_request_is_as_long_as_it_may_be() {
+        let plain = request("me@home.test", SETTINGS);
+        let spare = AUTODISCOVER_REQUEST_BYTES_MAX - plain.len();
+        for (bytes, wanted) in [(spare, Ok("me@home.test".to_owned())), (spare + 1, Err(Refusal::Invalid))] {
+            let comment = format!("<Request><!--{}-->", " ".repeat(bytes - 7));
+            for text in [format!("{plain}{}", " ".repeat(bytes)), plain.replacen("<Request>", &comment, 1)] {
+                assert_eq!(read(&text), wanted);
+            }
+        }
     }
 
     #[test]
