@@ -3,37 +3,16 @@
 //! `cargo test --test dialogues` runs all, `cargo test --test dialogues -- imap/03` those with that in their names.
 //! A name is `folder/file mode`. The format of the files is told in `tests/dialogues/README.md`.
 
-#[path = "dialogues/around.rs"]
-mod around;
-#[path = "dialogues/client.rs"]
-mod client;
-#[path = "dialogues/cuts.rs"]
-mod cuts;
-#[path = "dialogues/devices.rs"]
-mod devices;
-#[path = "dialogues/pattern.rs"]
-mod pattern;
-#[path = "dialogues/pipeline.rs"]
-mod pipeline;
-#[path = "dialogues/remote.rs"]
-mod remote;
-#[path = "dialogues/script.rs"]
-mod script;
-#[path = "dialogues/stored.rs"]
-mod stored;
-#[path = "dialogues/time.rs"]
-mod time;
-#[path = "dialogues/web.rs"]
-mod web;
-#[path = "dialogues/world.rs"]
-mod world;
+#[path = "dialogues/mod.rs"]
+mod talk;
 
-use script::{Mode, Script};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+use talk::script::{self, Mode, Script};
+use talk::{pattern, world};
 
 struct Case {
     name: String,

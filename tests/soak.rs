@@ -5,43 +5,21 @@
 //! Then nothing may be left over: no message that was acknowledged is missing, none is in the queue, the store is sound, sessions,
 //! sleepers, threads and descriptors are as many as before; and the card was written as seldom as was promised.
 //! The talk is that of `tests/dialogues`, made for each round. For hours of real time there is `tests/bench/soak`.
-#![allow(dead_code)] // the dialogues use the rest of their modules
 
-#[path = "dialogues/around.rs"]
-mod around;
-#[path = "dialogues/client.rs"]
-mod client;
-#[path = "dialogues/cuts.rs"]
-mod cuts;
-#[path = "dialogues/devices.rs"]
-mod devices;
-#[path = "dialogues/pattern.rs"]
-mod pattern;
-#[path = "dialogues/pipeline.rs"]
-mod pipeline;
-#[path = "dialogues/remote.rs"]
-mod remote;
-#[path = "dialogues/script.rs"]
-mod script;
-#[path = "dialogues/stored.rs"]
-mod stored;
-#[path = "dialogues/time.rs"]
-mod time;
-#[path = "dialogues/web.rs"]
-mod web;
-#[path = "dialogues/world.rs"]
-mod world;
+#[path = "dialogues/mod.rs"]
+#[allow(dead_code)] // the dialogues use the rest of it
+mod talk;
 
 use hauspost::node::certificates::{Certificates, put_in_force};
 use hauspost::node::folder::Folder;
 use hauspost::serve::Site;
 use hauspost::store::{Disk, DiskCounts, MemoryDisk, Part};
 use hauspost::wire::date::Timestamp;
-use script::Mode;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
-use world::World;
+use talk::script::{self, Mode};
+use talk::world::World;
 
 const HOURS: usize = 24;
 /// Rounds of an hour; between two of them time passes.

@@ -1,10 +1,10 @@
 //! The world around the node: DNS and other mail servers, as a dialogue tells them to be.
 
-use crate::pattern::matches_and_learns;
-use crate::remote::{Action, Logins, Remote, Rule};
-use crate::script::unescape;
-use crate::web::read_attached;
-use crate::world::{Outcome, World};
+use super::pattern::matches_and_learns;
+use super::remote::{Action, Logins, Remote, Rule};
+use super::script::unescape;
+use super::web::read_attached;
+use super::world::{Outcome, World};
 use hauspost::mail::tls_policy::Tlsa;
 use hauspost::net::twin::Zone;
 use hauspost::net::{DnsTrouble, tls};
@@ -221,7 +221,7 @@ fn check_remote(remote: &Remote, words: &[&str]) -> Outcome {
     let rules = remote.rules.borrow();
     let received = &rules.received;
     let shown = || -> String {
-        let message = |mail: &crate::remote::Received| {
+        let message = |mail: &super::remote::Received| {
             format!("from <{}> to {:?} tls={}\n{}", mail.from, mail.to, mail.tls, String::from_utf8_lossy(&mail.bytes))
         };
         received.iter().map(message).collect::<Vec<_>>().join("\n---\n")

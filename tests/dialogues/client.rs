@@ -1,6 +1,6 @@
 //! A client of a dialogue: sends what it is told, keeps what it gets until the dialogue asks for it.
 
-use crate::pattern::show;
+use super::pattern::show;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use hauspost::net::Stream;
 use smol::channel::{Receiver, Sender};

@@ -3,8 +3,8 @@
 //! The part above `cut anywhere` runs once, with its disk remembering. Then for each event of the disk: what a cut there leaves,
 //! in a world that is set up as the first one was, whose servers have what they had received by then; and the part below.
 
-use crate::script::{Mode, Script, Step, What};
-use crate::world::{Mishap, Outcome, World};
+use super::script::{Mode, Script, Step, What};
+use super::world::{Mishap, Outcome, World};
 use hauspost::store::{MemoryDisk, Snapshot};
 use std::path::Path;
 use std::time::Duration;

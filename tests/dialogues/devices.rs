@@ -1,6 +1,6 @@
 //! The owner's devices in a dialogue.
 
-use crate::world::{Outcome, World};
+use super::world::{Outcome, World};
 use hauspost::serve::devices::{CollectingWish, Grant, NotDone, add, collect, link, regrant, remove};
 
 impl World {

@@ -1,6 +1,6 @@
 //! What a client may send in one write without having seen the answers.
 
-use crate::script::{Step, What};
+use super::script::{Step, What};
 
 /// The steps whose lines a client may send in one write, beginning with the one at `at`: its own lines up to one whose
 /// answer it must have seen first, or up to a step that is not its own.

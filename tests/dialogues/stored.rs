@@ -1,8 +1,8 @@
 //! What a dialogue puts into the store beforehand, and what it finds there afterwards.
 
-use crate::remote::PORTS;
-use crate::script::unescape;
-use crate::world::{OWNER, Outcome, World};
+use super::remote::PORTS;
+use super::script::unescape;
+use super::world::{OWNER, Outcome, World};
 use hauspost::mail::message::{Flags, INBOX, MailboxId, QueueId, SystemFlags, Uid};
 use hauspost::serve::Intake;
 use hauspost::serve::queue::{self, Change, Changed};

@@ -1,6 +1,6 @@
 //! The clock of a dialogue's world: moves from one moment at which somebody wants to be woken to the next.
 
-use crate::world::{Outcome, World};
+use super::world::{Outcome, World};
 use std::time::Duration;
 
 /// Sleepers woken in one `at`: more means that something wakes itself all the time.

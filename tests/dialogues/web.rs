@@ -1,7 +1,7 @@
 //! A web server of the world, played: serves what it was told to, over TLS, and keeps what it was sent.
 
-use crate::script::unescape;
-use crate::world::{Outcome, World};
+use super::script::unescape;
+use super::world::{Outcome, World};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hauspost::net::tls::{self, ServerTls};

@@ -3,13 +3,13 @@
 //! One thread runs everything but the store's and the password hash's own threads. Between steps it waits until nothing
 //! can happen any more without a new step: then an answer that is not there will never come, and silence is silence.
 
-use crate::client::Client;
-use crate::pattern::{Words, fill, matches_and_learns};
-use crate::pipeline::pipeline;
-use crate::remote::Remote;
-use crate::script::{Mode, Script, Service, Step, What};
-use crate::stored::read_mail;
-use crate::web::Web;
+use super::client::Client;
+use super::pattern::{Words, fill, matches_and_learns};
+use super::pipeline::pipeline;
+use super::remote::Remote;
+use super::script::{Mode, Script, Service, Step, What};
+use super::stored::read_mail;
+use super::web::Web;
 use hauspost::net::twin::Twin;
 use hauspost::net::{Net, tls};
 use hauspost::node::{configuration, site};
@@ -87,7 +87,7 @@ struct Running {
 /// Runs a dialogue in a new world.
 pub fn run(script: &Script, mode: Mode, mail: &Path) -> Result<(), Box<Mishap>> {
     if let Some(at) = script.steps.iter().position(|step| matches!(step.what, What::CutAnywhere)) {
-        return crate::cuts::run(script, at, mail);
+        return super::cuts::run(script, at, mail);
     }
     let wants_cuts = script.steps.iter().any(|step| matches!(step.what, What::CutPower));
     let mut world = World::new(mode, wants_cuts)
@@ -493,7 +493,7 @@ impl World {
             _ => bytes.to_vec(),
         };
         let bytes = filled.as_slice();
-        for line in crate::pattern::show(bytes).split_inclusive("\\r\\n") {
+        for line in super::pattern::show(bytes).split_inclusive("\\r\\n") {
             let line = line.strip_suffix("\\r\\n").unwrap_or(line);
             let shown: String = line.chars().take(TRANSCRIPT_LINE_CHARS_MAX).collect();
             let more = if shown.len() < line.len() { "..." } else { "" };
