@@ -340,6 +340,11 @@ pub const STORE_CHANGES_WAITING_MAX: usize = 32;
 pub const STORE_READS_WAITING_MAX: usize = 64;
 /// Threads that answer questions: one more than one, so that a long walk delays nobody.
 pub const STORE_READERS: usize = 2;
+/// How long a batch waits until it has as many changes as the one before it: one flush for many wears the card less. Who changes
+/// something alone never waits; whoever does so right after many did, once for so long.
+pub const BATCH_GATHERS_FOR: Duration = Duration::from_millis(2);
+/// A batch so long after the one before it waits for nothing.
+pub const BATCH_REMEMBERED_FOR: Duration = Duration::from_millis(20);
 /// Bytes of records that make a batch full. The rest waits one flush longer.
 pub const BATCH_BYTES_FULL: usize = 256 << 10;
 /// Free bytes on the disk below which nothing new is taken in, so that flags, expunges and checkpoints still have room.

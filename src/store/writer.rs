@@ -16,7 +16,7 @@ use super::ring::{Batch, Place, Ring};
 use super::space::left_bytes;
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
-use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
+use crate::limits::{BATCH_BYTES_FULL, BATCH_GATHERS_FOR, BATCH_REMEMBERED_FOR, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use crate::order;
 use recover::Refusal;
@@ -75,6 +75,8 @@ pub struct Writer {
     /// redb may have something in its write buffer, see [`open::settle`].
     is_unsettled: bool,
     batch: Batch,
+    /// How many changes the last batch had, and when it was.
+    gathered: (usize, Instant),
 }
 
 /// A job whose answer is known once the batch is durable.
@@ -138,6 +140,7 @@ impl Writer {
             dirty_since: None,
             is_unsettled: true,
             batch,
+            gathered: (0, Instant::now()),
         }
     }
 
@@ -185,6 +188,7 @@ impl Writer {
         let mut bytes = 0;
         let mut next = Some(first);
         let (mut closing, mut settles) = (None, false);
+        let gathering = Gathering::after(self.gathered);
         while let Some(job) = next {
             match job {
                 Job::Close(answer) => closing = Some(answer),
@@ -196,8 +200,9 @@ impl Writer {
                 }
             }
             let is_full = bytes >= BATCH_BYTES_FULL || jobs.len() >= STORE_CHANGES_WAITING_MAX;
-            next = if is_full || closing.is_some() { None } else { self.jobs.try_recv().ok() };
+            next = if is_full || closing.is_some() { None } else { gathering.next(&self.jobs, jobs.len()) };
         }
+        self.gathered = (jobs.len(), Instant::now());
         if !jobs.is_empty() {
             self.work(jobs);
         }
@@ -550,6 +555,32 @@ fn held_bytes_of(op: &Op) -> usize {
             notice.as_ref().map_or(0, |(body, _)| body.held_bytes())
         }
         _ => 0,
+    }
+}
+
+/// A batch that is being collected.
+struct Gathering {
+    /// Changes that are likely to come: as many as there were in the batch before.
+    expected: usize,
+    until: Instant,
+}
+
+impl Gathering {
+    fn after((changes, at): (usize, Instant)) -> Gathering {
+        let now = Instant::now();
+        let expected = if now.duration_since(at) < BATCH_REMEMBERED_FOR { changes } else { 0 };
+        Gathering { expected, until: now + BATCH_GATHERS_FOR }
+    }
+
+    /// What waits, or, while there are fewer than expected, what comes.
+    fn next(&self, jobs: &Receiver<Job>, changes: usize) -> Option<Job> {
+        match jobs.try_recv() {
+            Err(_) if changes < self.expected => match receive(jobs, Some(self.until)) {
+                Received::Job(job) => Some(job),
+                Received::TimedOut | Received::Closed => None,
+            },
+            waiting => waiting.ok(),
+        }
     }
 }
 

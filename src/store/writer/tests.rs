@@ -34,3 +34,27 @@ fn a_change_behind_the_close_is_answered() {
     assert_eq!(closed.try_recv().ok(), Some(Ok(())));
     assert!(block_on(poll_once(answered.recv())).is_some(), "nobody waits for ever");
 }
+
+/// Ten senders, each of which waits for its answer, shared a flush two by two.
+#[test]
+fn a_batch_waits_for_as_many_as_came_with_the_last_one() {
+    let (changes, jobs) = smol::channel::bounded(4);
+    let pulse = || Job::Pulse(smol::channel::bounded(1).0);
+    let now = Instant::now();
+    let forgotten = now.checked_sub(BATCH_REMEMBERED_FOR).expect("the clock of this machine is older");
+    for (last, expected) in [((1, now), 1), ((3, now), 3), ((3, forgotten), 0)] {
+        let gathering = Gathering { until: now + Duration::from_secs(60), ..Gathering::after(last) };
+        assert_eq!(gathering.expected, expected);
+        assert!(gathering.next(&jobs, expected).is_none(), "{last:?}: as many are enough when nobody waits");
+        changes.try_send(pulse()).expect("room");
+        assert!(gathering.next(&jobs, expected + 5).is_some(), "{last:?}: who waits goes along");
+    }
+    let gathering = Gathering { expected: 2, until: now + Duration::from_secs(60) };
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| gathering.next(&jobs, 1).is_some());
+        std::thread::sleep(Duration::from_millis(5));
+        changes.try_send(pulse()).expect("room");
+        assert!(late.join().expect("no panic"), "it is waited for");
+    });
+    assert!(Gathering { expected: 2, until: now }.next(&jobs, 1).is_none(), "not for ever");
+}
