@@ -451,30 +451,31 @@ impl Writer {
     /// A checkpoint, if something waits for one, and what readers want behind it.
     fn settle(&mut self) {
         let is_dirty = self.dirty_since.is_some();
-        self.is_unsettled = false;
-        self.commit(|database, ring| {
+        let is_done = self.commit(|database, ring| {
             if is_dirty {
                 checkpoint(database, ring)?;
             }
             open::settle(database)
         });
+        self.is_unsettled = !is_done;
     }
 
-    /// Commits what the tables have; afterwards nothing waits for a checkpoint.
-    fn commit(&mut self, commit: impl FnOnce(&Database, &mut Ring) -> Result<(), Trouble>) {
+    /// Commits what the tables have, or says in the log why not; afterwards nothing waits for a checkpoint.
+    fn commit(&mut self, commit: impl FnOnce(&Database, &mut Ring) -> Result<(), Trouble>) -> bool {
         let shared = self.shared.clone();
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match (database.as_ref(), self.ring.as_mut()) {
                 (Some(database), Some(ring)) => guarded(|| commit(database, ring)),
-                _ => return,
+                _ => return false,
             }
         };
         self.dirty_since = None;
-        if let Err(trouble) = result {
+        if let Err(trouble) = &result {
             log::error!("event=checkpoint-failed cause={trouble:?}");
             self.recover();
         }
+        result.is_ok()
     }
 
     /// The last checkpoint; afterwards reopening has nothing to replay.
