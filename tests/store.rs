@@ -321,6 +321,46 @@ fn a_change_and_what_is_told_about_it_are_both_there() {
     check(&Store::open_on(disk, options).expect("a store"));
 }
 
+/// Many bodies that lie side by side go together: what lies between them and is still wanted stays.
+#[test]
+fn expunging_many_leaves_what_others_show() {
+    let store = Store::in_memory().expect("a store");
+    let other = mailbox(&store, "Archive").expect("Archive").id;
+    let bytes = |number: usize| text(300 + 977 * number);
+    let arriving = noise(600_000);
+    let mut writer = store.body_writer();
+    for number in 0..40 {
+        if number == 20 {
+            // Its pieces are on the disk, under a number between the others.
+            block_on(writer.write(&arriving)).expect("taken in");
+        }
+        let everywhere =
+            if number % 5 == 3 { vec![target(INBOX, &[]), target(other, &[])] } else { vec![target(INBOX, &[])] };
+        deliver(&store, &bytes(number), everywhere).expect("delivered");
+    }
+    // Twice in the mailbox that is emptied.
+    let twice = Copy { from: INBOX, uids: vec![Uid(1), Uid(2)], to: INBOX, remove: false, now: Timestamp(7) };
+    block_on(store.apply(Op::Copy(twice))).expect("copied");
+    let expunge = |uids: Vec<Uid>| Op::Expunge(Expunge { mailbox: INBOX, which: Expungeable::These(uids) });
+    let all = rows(&store, INBOX).iter().map(|row| row.uid).collect();
+    block_on(store.apply(expunge(all))).expect("expunged");
+    let body =
+        block_on(writer.finish(BodyIndex { envelope: b"(NIL)".to_vec(), ..BodyIndex::default() })).expect("a body");
+    let targets = vec![target(INBOX, &[])];
+    let late = Op::Deliver(Deliver { body, targets, internal_date: Timestamp(8), now: Timestamp(9) });
+    block_on(store.apply(late)).expect("delivered");
+    let [late] = &rows(&store, INBOX)[..] else { panic!("one message") };
+    assert!(whole(&store, late.body) == arriving, "what arrived meanwhile is whole");
+    let kept: Vec<Vec<u8>> = rows(&store, other).iter().map(|row| whole(&store, row.body)).collect();
+    assert!(
+        kept == (0..40).filter(|number| number % 5 == 3).map(bytes).collect::<Vec<_>>(),
+        "and what another mailbox shows"
+    );
+    let bodies = block_on(store.read(|snapshot| snapshot.bodies(BodyId(0), 100))).expect("bodies");
+    assert_eq!(bodies.len(), 9, "the rest is gone");
+    assert_eq!(block_on(store.read(|snapshot| snapshot.check())), Ok(vec![]), "with all that belonged to it");
+}
+
 #[test]
 fn mailboxes_are_made_renamed_and_deleted() {
     let store = Store::in_memory().expect("a store");

@@ -4,12 +4,12 @@
 //! on the same tables give the same tables. What must always hold: counters of a mailbox agree with its rows; a body
 //! has as many references as rows that show it and bodies that end with it; an error leaves a transaction that must be given up.
 
-use super::body::{BodyRow, change_refs};
-use super::code::Malformed;
+mod bodies;
+
 use super::damage::{damaged_row, lost};
 use super::metadata::{METADATA_KEYS, metadata_keys};
-use super::pieces::{PAGE_BYTES, used_after};
-use super::step::{BodyRows, Step};
+use super::pieces::used_after;
+use super::step::Step;
 use super::tables::*;
 use super::{QueueEntry, Trouble, Watched};
 use crate::limits::EXPUNGED_PER_MAILBOX_MAX;
@@ -106,7 +106,7 @@ impl<'t> Tables<'t> {
                 meta.page_used = used_after(meta.page_used, body.first_piece, body.stored_bytes());
                 meta.use_room(body.stored_bytes());
                 if let Some(base) = body.base {
-                    self.refer(base, 1, meta)?;
+                    self.refer(base)?;
                 }
             }
             Step::StagedBody { id, rows } => {
@@ -115,7 +115,7 @@ impl<'t> Tables<'t> {
             }
             Step::Place { mailbox, row } => {
                 self.apply_place(*mailbox, row, rung)?;
-                self.refer(row.body, 1, meta)?;
+                self.refer(row.body)?;
             }
             Step::Keyword { mailbox, name } => {
                 let mut state = self.mailbox(*mailbox)?;
@@ -125,13 +125,12 @@ impl<'t> Tables<'t> {
             Step::Flags { mailbox, modseq, rows } => self.apply_flags(*mailbox, *modseq, rows, rung)?,
             Step::Forms { mailbox, rows } => self.apply_forms(*mailbox, rows)?,
             Step::Expunge { mailbox, modseq, uids } => {
-                for body in self.remove_messages(*mailbox, *modseq, uids, rung)? {
-                    self.refer(body, -1, meta)?;
-                }
+                let bodies = self.remove_messages(*mailbox, *modseq, uids, rung)?;
+                self.release(&bodies, meta)?;
             }
             Step::Copy { from, to, uids, first, modseq, saved } => {
-                for row in self.copy_messages(*from, *to, uids, (*first, *modseq, *saved), rung)? {
-                    self.refer(row, 1, meta)?;
+                for body in self.copy_messages(*from, *to, uids, (*first, *modseq, *saved), rung)? {
+                    self.refer(body)?;
                 }
             }
             Step::Move { from, to, uids, first, modseq, saved, removed } => {
@@ -167,9 +166,8 @@ impl<'t> Tables<'t> {
                 rung.push(Watched::MailboxList);
             }
             Step::Delete { id } => {
-                for body in self.apply_delete(*id, rung)? {
-                    self.refer(body, -1, meta)?;
-                }
+                let bodies = self.apply_delete(*id, rung)?;
+                self.release(&bodies, meta)?;
             }
             Step::SpecialUse { id, special_use } => {
                 let mut state = self.mailbox(*id)?;
@@ -186,7 +184,7 @@ impl<'t> Tables<'t> {
             Step::Queue(entry) => self.apply_queue(entry, meta, rung)?,
             Step::Unqueue(id) => {
                 if let Some(entry) = self.remove_queue_entry(*id)? {
-                    self.refer(entry.body, -1, meta)?;
+                    self.release(&[entry.body], meta)?;
                 }
                 rung.push(Watched::Queue);
             }
@@ -380,7 +378,7 @@ impl<'t> Tables<'t> {
     fn apply_queue(&mut self, entry: &QueueEntry, meta: &mut Meta, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
         meta.queue = meta.queue.max(entry.id.0 + 1);
         if self.remove_queue_entry(entry.id)?.is_none() {
-            self.refer(entry.body, 1, meta)?;
+            self.refer(entry.body)?;
         }
         QUEUE.insert(&mut self.queue, &entry.id.0, encode_queue_entry(entry))?;
         if !entry.held {
@@ -398,95 +396,6 @@ impl<'t> Tables<'t> {
         }
         Ok(Some(entry))
     }
-
-    /// The rows of a new body, or in the place of those it has.
-    pub fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
-        let BodyRows { body, facts, signature } = rows;
-        let row = BodyRow::decode(body).map_err(|Malformed| damaged_row("bodies", id.0))?;
-        BODIES.insert(&mut self.bodies, &id.0, body.clone())?;
-        FACTS.insert(&mut self.facts, &id.0, facts.clone())?;
-        if !signature.is_empty() {
-            SIGNATURES.insert(&mut self.signatures, &id.0, signature.clone())?;
-        }
-        for hash in &row.thread_keys {
-            let key = thread_place(*hash, id);
-            self.threads.insert(key, &encode_thread(key, row.thread))?;
-        }
-        Ok(row)
-    }
-
-    fn remove_body(&mut self, id: BodyId, row: &BodyRow) -> Result<(), Trouble> {
-        self.bodies.remove(id.0)?;
-        self.facts.remove(id.0)?;
-        self.signatures.remove(id.0)?;
-        for hash in &row.thread_keys {
-            self.threads.remove(thread_place(*hash, id))?;
-        }
-        for (number, _) in row.pieces() {
-            self.pieces.remove((id.0, number))?;
-        }
-        Ok(())
-    }
-
-    /// Changes how often a body is referred to; at nothing it goes with all that belongs to it. A body that cannot be read
-    /// stays behind when it is referred to less: who deletes a damaged message is rid of it.
-    fn refer(&mut self, body: BodyId, change: i32, meta: &mut Meta) -> Result<(), Trouble> {
-        let changed = BODIES.get(&self.bodies, &body.0, |row| match change_refs(row, change)? {
-            Some(changed) => Ok(Ok(changed)),
-            None => BodyRow::decode(row).map(Err),
-        });
-        match changed.and_then(|changed| changed.ok_or_else(|| lost_body(body))) {
-            Ok(Ok(changed)) => BODIES.insert(&mut self.bodies, &body.0, changed),
-            Ok(Err(row)) => {
-                meta.give_room(row.stored_bytes());
-                self.remove_body(body, &row)?;
-                // It is older, so that no chain of rows, however made, comes back to where it began.
-                match row.base.filter(|base| *base < body) {
-                    Some(base) => self.refer(base, -1, meta),
-                    None => Ok(()),
-                }
-            }
-            Err(Trouble::Failed(_)) if change < 0 => Ok(()),
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    /// Makes sure that a body can be referred to once more.
-    pub fn check_body(&self, body: BodyId) -> Result<(), Trouble> {
-        let found = BODIES.get(&self.bodies, &body.0, |row| BodyRow::decode(row).map(|_| ()))?;
-        found.ok_or_else(|| lost_body(body))
-    }
-
-    /// Pieces of a body that arrives, under a staged mark.
-    pub fn stage(&mut self, body: BodyId, pieces: &[(u32, Vec<u8>)], meta: &mut Meta) -> Result<(), Trouble> {
-        // Held bodies that come now lie behind them, in pages of their own.
-        meta.page_used = PAGE_BYTES;
-        self.staged.insert(body.0, ())?;
-        for (number, piece) in pieces {
-            self.pieces.insert((body.0, *number), &piece[..])?;
-            meta.use_room(piece.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Frees what was staged of a body that nobody will admit.
-    pub fn unstage(&mut self, body: BodyId, meta: &mut Meta) -> Result<(), Trouble> {
-        if self.staged.remove(body.0)?.is_some() {
-            for row in self.pieces.extract_from_if((body.0, 0)..=(body.0, u32::MAX), |_, _| true)? {
-                meta.give_room(row?.1.value().len() as u64);
-            }
-        }
-        Ok(())
-    }
-
-    /// Frees everything that is still marked staged. Returns how many bodies that were.
-    pub fn unstage_all(&mut self, meta: &mut Meta) -> Result<usize, Trouble> {
-        let staged = self.staged.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
-        for body in &staged {
-            self.unstage(BodyId(*body), meta)?;
-        }
-        Ok(staged.len())
-    }
 }
 
 /// A mailbox, in a snapshot or in the writer.
@@ -500,10 +409,6 @@ pub fn read_mailbox(
 /// What a step refers to must be there: the step was decided on these tables.
 fn lost_message(mailbox: MailboxId, uid: Uid) -> Trouble {
     lost(format_args!("message {} of mailbox {}", uid.0, mailbox.0))
-}
-
-fn lost_body(body: BodyId) -> Trouble {
-    lost(format_args!("body {}", body.0))
 }
 
 /// Takes a row out of the counters.
