@@ -178,6 +178,11 @@ class Board:
             time.sleep(0.2)
         raise AssertionError(f"{service} did not greet within {seconds} s:\n{self.said()[-2000:]}")
 
+    def name(self):
+        """What the server calls itself to other servers."""
+        with socket.create_connection(("127.0.0.1", self.ports["smtp"]), timeout=20) as stream:
+            return stream.makefile("rb").readline().split()[1].decode()
+
     def bytes_written(self):
         """Bytes that the card was given to write since the board was switched on."""
         with socket.socket(socket.AF_UNIX) as control:
