@@ -21,7 +21,7 @@ enum Place {
     Between,
     /// In the header of this part.
     Header(usize),
-    /// In the body of this part, which has no parts of its own.
+    /// In the body of this part, which has no parts of its own or is taken with them.
     Body(usize),
 }
 
@@ -250,6 +250,7 @@ impl Converter {
     }
 }
 
+/// Whether it is taken as a whole. `message/global` is: its headers in UTF-8 need it to be encoded (RFC 6532 section 3.7).
 fn is_leaf(part: &Part) -> bool {
     !matches!(part.kind, PartKind::Multipart | PartKind::Message)
 }

@@ -1,6 +1,7 @@
 //! What is decided once about a body, when it arrives, and kept with it.
 
 mod envelope;
+pub mod global;
 mod preview;
 mod references;
 pub mod signature;
@@ -88,8 +89,21 @@ impl BodyIndex {
     pub fn lacks_texts(&self) -> bool {
         const SHOWN: &[u8] = b"(\"message\" \"";
         let shown = self.body_structure.windows(SHOWN.len()).filter(|found| found.eq_ignore_ascii_case(SHOWN)).count();
-        let messages = self.parts.iter().filter(|part| part.kind == PartKind::Message).count();
+        let messages = self.parts.iter().filter(|part| part.kind.holds_message()).count();
         shown > messages && self.parts.iter().all(|part| part.kind != PartKind::OtherMessage)
+    }
+
+    /// The parts but for those inside a `message/global`, whose headers are free to be in UTF-8 and are nobody's to change.
+    pub fn parts_outside_global(&self) -> impl Iterator<Item = &Part> {
+        let mut next = 0;
+        let outside = move |(at, part): &(usize, &Part)| {
+            let is_outside = *at >= next;
+            if is_outside && part.kind == PartKind::GlobalMessage {
+                next = at + 1 + part.descendants as usize;
+            }
+            is_outside
+        };
+        self.parts.iter().enumerate().filter(outside).map(|(_, part)| part)
     }
 
     /// Whether a signature of the version before may say wrongly that something is not in the message: it lacks texts, or UTF-7 was
@@ -141,11 +155,19 @@ pub enum PartKind {
     /// `message/rfc822`: its one child is the inner message.
     Message,
     /// Any other `message/*`: reports on deliveries (RFC 3464), pointers to messages and pieces of them (RFC 2046 section 5.2),
-    /// `message/global`. Text that SEARCH reads; no message that has parts, and no text that a person reads first.
+    /// `message/global` that is encoded or arrived before its inside was looked at. Text that SEARCH reads; no message that has
+    /// parts, and no text that a person reads first.
     OtherMessage,
+    /// `message/global` (RFC 6532 section 3.7): its one child is the inner message. It may be encoded on its way, as a whole.
+    GlobalMessage,
 }
 
 impl PartKind {
+    /// Whether its one child is a message.
+    pub fn holds_message(self) -> bool {
+        matches!(self, PartKind::Message | PartKind::GlobalMessage)
+    }
+
     /// Whether BODY and TEXT keys of SEARCH look into its body.
     pub fn is_searched(self) -> bool {
         matches!(self, PartKind::Text | PartKind::Html | PartKind::OtherMessage)
@@ -221,7 +243,10 @@ pub fn names_unknown_encoding(header: &[u8], in_multipart: bool) -> bool {
 fn part_of(parts: &[ScannedPart], at: usize, part: &ScannedPart) -> Part {
     let kind = match part.shape {
         Shape::Multipart => PartKind::Multipart,
-        Shape::Message => PartKind::Message,
+        Shape::Message => match &part.content {
+            Some(content) if content.is_global_message() => PartKind::GlobalMessage,
+            _ => PartKind::Message,
+        },
         Shape::Unread => PartKind::Leaf,
         Shape::Leaf => match &part.content {
             None => PartKind::Text,

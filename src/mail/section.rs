@@ -43,7 +43,7 @@ pub fn locate_binary(parts: &[Part], path: &[u32]) -> Option<Encoded> {
     let bytes = locate(parts, path, &SectionText::Whole)?;
     let (at, is_message) = part_at(parts, path)?;
     let part = parts.get(at)?;
-    let composite = is_message || matches!(part.kind, PartKind::Multipart | PartKind::Message);
+    let composite = is_message || part.kind == PartKind::Multipart || part.kind.holds_message();
     let encoding = if composite { TransferEncoding::Identity } else { part.encoding };
     let undecided = (!composite && encoding == TransferEncoding::Identity)
         .then(|| (part.header_start..part.body_start, is_in_multipart(parts, at)));
@@ -64,7 +64,9 @@ fn part_at(parts: &[Part], path: &[u32]) -> Option<(usize, bool)> {
     for number in rest {
         part = match parts.get(part)?.kind {
             PartKind::Multipart => child(parts, part, *number)?,
-            PartKind::Message => part_of_message(parts, inner_message(parts, part)?, *number)?,
+            PartKind::Message | PartKind::GlobalMessage => {
+                part_of_message(parts, inner_message(parts, part)?, *number)?
+            }
             PartKind::Leaf | PartKind::Text | PartKind::Html | PartKind::OtherMessage => return None,
         };
     }
@@ -79,10 +81,10 @@ fn part_of_message(parts: &[Part], message: usize, number: u32) -> Option<usize>
     }
 }
 
-/// The entry of the message inside a `message/rfc822` part.
+/// The entry of the message inside a `message/rfc822` or `message/global` part.
 fn inner_message(parts: &[Part], part: usize) -> Option<usize> {
     let outer = parts.get(part)?;
-    (outer.kind == PartKind::Message && outer.descendants > 0).then_some(part + 1)
+    (outer.kind.holds_message() && outer.descendants > 0).then_some(part + 1)
 }
 
 /// Child `number` (from 1) of a multipart.
@@ -133,8 +135,19 @@ mod tests {
 
     #[test]
     fn sections_of_a_nested_message() {
+        sections_of(nested());
+        let mut global = nested();
+        global[2].kind = PartKind::GlobalMessage;
+        global[6].kind = PartKind::GlobalMessage;
+        sections_of(global);
+        // One that arrived before it was looked into is a part without parts.
+        let old = [part(PartKind::Multipart, 1, 0, 100, 1000), part(PartKind::OtherMessage, 0, 140, 150, 500)];
+        assert_eq!(at(&old, &[1], SectionText::Whole), Some((150, 500)));
+        assert_eq!([at(&old, &[1], SectionText::Header), at(&old, &[1, 1], SectionText::Whole)], [None, None]);
+    }
+
+    fn sections_of(parts: Vec<Part>) {
         use SectionText::*;
-        let parts = nested();
         assert_eq!(at(&parts, &[], Whole), Some((0, 1000)));
         assert_eq!(at(&parts, &[], Header), Some((0, 100)));
         assert_eq!(at(&parts, &[], Text), Some((100, 1000)));

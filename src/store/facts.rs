@@ -180,6 +180,7 @@ fn encode_kind(kind: PartKind) -> u8 {
         PartKind::Multipart => 3,
         PartKind::Message => 4,
         PartKind::OtherMessage => 5,
+        PartKind::GlobalMessage => 6,
     }
 }
 
@@ -191,6 +192,7 @@ fn decode_kind(byte: u8) -> Result<PartKind, Malformed> {
         3 => PartKind::Multipart,
         4 => PartKind::Message,
         5 => PartKind::OtherMessage,
+        6 => PartKind::GlobalMessage,
         _ => return Err(Malformed),
     })
 }
@@ -251,6 +253,15 @@ mod tests {
         assert_eq!(decode_finished(&encode_facts(&signed)), Ok(index().take_finished()));
         assert_eq!(decode_header_place(&encode_facts(&index())), Ok(0..100));
         assert_eq!(decode_header_place(&encode_facts(&BodyIndex::default())), Ok(0..0));
+    }
+
+    #[test]
+    fn every_kind_of_part_returns() {
+        use PartKind::*;
+        for kind in [Leaf, Text, Html, Multipart, Message, OtherMessage, GlobalMessage] {
+            assert_eq!(decode_kind(encode_kind(kind)), Ok(kind));
+        }
+        assert_eq!(decode_kind(7), Err(Malformed));
     }
 
     #[test]

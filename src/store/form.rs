@@ -13,7 +13,7 @@ impl Snapshot {
     pub fn body_form(&self, body: BodyId) -> Result<Form, Trouble> {
         let bytes = self.body_bytes(body)?;
         let end = self.body_range(body, bytes.saturating_sub(2)..bytes)?;
-        for part in self.body_index(body)?.parts {
+        for part in self.body_index(body)?.parts_outside_global() {
             let mut at = part.header_start;
             while at < part.body_start {
                 let next = part.body_start.min(at.saturating_add(BODY_READ_BYTES));
@@ -32,7 +32,7 @@ impl Snapshot {
     /// `NotFound`: there is no such body. It cannot be read.
     pub fn body_surrogate(&self, body: BodyId) -> Result<Result<Surrogate, TooLong>, Trouble> {
         let mut surrogate = Surrogate::default();
-        for part in self.body_index(body)?.parts {
+        for part in self.body_index(body)?.parts_outside_global() {
             let place = part.header_start..part.body_start;
             let bytes = place.end.saturating_sub(place.start);
             if bytes > SURROGATE_BYTES_MAX as u64 {
@@ -44,5 +44,39 @@ impl Snapshot {
             }
         }
         Ok(Ok(surrogate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::index::Indexer;
+    use crate::mail::message::{Flags, INBOX, Uid};
+    use crate::store::{Deliver, Op, Store, Target};
+    use crate::wire::date::Timestamp;
+
+    #[test]
+    fn a_global_message_keeps_its_headers() {
+        let (store, now) = (Store::in_memory().unwrap(), Timestamp(0));
+        let message = |subject: &str| {
+            format!("Subject: {subject}\r\nContent-Type: message/global\r\n\r\nSubject: \u{fc}\r\n\r\nx\r\n")
+        };
+        for (uid, subject, is_beyond) in [(1, "x", false), (2, "\u{e4}", true)] {
+            let message = message(subject);
+            let (mut writer, mut indexer) = (store.body_writer(), Indexer::new());
+            indexer.push(message.as_bytes());
+            smol::block_on(writer.write(message.as_bytes())).unwrap();
+            let body = smol::block_on(writer.finish(indexer.finish())).unwrap();
+            let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+            smol::block_on(store.apply(Op::Deliver(Deliver { body, targets, internal_date: now, now }))).unwrap();
+            let (kept, made, surrogate) = smol::block_on(store.read(move |snapshot| {
+                let row = snapshot.message(INBOX, Uid(uid))?.ok_or(Trouble::NotFound)?;
+                Ok((row.form, snapshot.body_form(row.body)?, snapshot.body_surrogate(row.body)?))
+            }))
+            .unwrap();
+            assert_eq!((kept, kept.is_beyond_ascii()), (made, is_beyond), "{subject}");
+            let instead = message.replace("Subject: \u{e4}", "Subject: =?UTF-8?B?w6Q=?=").len() as u64;
+            assert_eq!(surrogate.unwrap().bytes(message.len() as u64), instead, "{subject}");
+        }
     }
 }

@@ -81,6 +81,20 @@ fn every_body_of_a_nested_message_is_converted_by_itself() {
 }
 
 #[test]
+fn a_global_message_is_encoded_as_a_whole() {
+    // RFC 6532 section 3.7: its header has UTF-8 that only this makes 7 bits of.
+    let message = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+        --b\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: ü\r\nMIME-Version: 1.0\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nß\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\r\nä\r\n--b--\r\n";
+    let wanted = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
+        --b\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSubject: =C3=BC\r\nMIME-Version: 1.0\r\n\
+        Content-Type: text/plain; charset=3Dutf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n=C3=9F\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n--b--\r\n";
+    assert_eq!(text(message), wanted);
+}
+
+#[test]
 fn a_message_that_is_no_mime_message_becomes_one() {
     let message = "From: a@b\r\nSubject: x\r\n\r\nGr\u{fc}n \r\n";
     assert_eq!(

@@ -65,7 +65,7 @@ pub fn preview(parts: &[Part], head: &[u8]) -> String {
         let header = between(part.header_start, part.body_start);
         // The one child of a message is a message itself, and what is not inside anything is one, too.
         let parent = place.checked_sub(1).and_then(|before| parts.get(before));
-        let in_multipart = parent.is_some_and(|parent| parent.kind != PartKind::Message);
+        let in_multipart = parent.is_some_and(|parent| !parent.kind.holds_message());
         let is_text = matches!(part.kind, PartKind::Text | PartKind::Html);
         if !is_text || names_unknown_encoding(header, in_multipart) {
             continue;

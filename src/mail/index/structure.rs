@@ -117,7 +117,9 @@ impl Writer<'_> {
         match (&part.content, part.shape) {
             (_, Shape::Unread) => (b"application", b"octet-stream", &[], false),
             (content, Shape::Message) => {
-                (b"message", b"rfc822", content.as_ref().map_or(&[], |content| &content.parameters), false)
+                let is_global = content.as_ref().is_some_and(ContentType::is_global_message);
+                let parameters = content.as_ref().map_or(&[][..], |content| &content.parameters);
+                (b"message", if is_global { b"global" } else { b"rfc822" }, parameters, false)
             }
             (None, _) => (b"text", b"plain", &[], true),
             (Some(content), _) => {

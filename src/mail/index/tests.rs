@@ -50,12 +50,23 @@ fn assert_consistent(index: &BodyIndex, bytes: u64) {
         assert_eq!(child, end);
         match part.kind {
             PartKind::Multipart => {}
-            PartKind::Message => assert!(part.descendants > 0),
+            PartKind::Message | PartKind::GlobalMessage => assert!(part.descendants > 0),
             _ => assert_eq!(part.descendants, 0),
         }
     }
     for bytes in [&index.envelope, &index.body_structure, &index.body] {
         assert_eq!(after_value(bytes), Some(&b""[..]), "{:?}", String::from_utf8_lossy(bytes));
+    }
+    for structure in [&index.body_structure, &index.body] {
+        let [rev1, rev2] = [false, true].map(|nests_global| global::shown(structure, nests_global));
+        assert_eq!([after_value(&rev1), after_value(&rev2)], [Some(&b""[..]); 2]);
+        // Who does not look inside still sees as much as there was, and nothing there is told twice.
+        assert!(rev1.len() <= structure.len());
+        assert_eq!(global::shown(&rev1, false), rev1);
+        assert_eq!(global::shown(&rev2, true), rev2);
+        if !parts.iter().any(|part| part.kind == PartKind::GlobalMessage) {
+            assert_eq!(&rev1[..], &structure[..]);
+        }
     }
 }
 
@@ -130,6 +141,47 @@ fn a_message_in_a_message_shows_its_envelope() {
         structure(message),
         format!("(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 35 {envelope} {text} 4 NIL NIL NIL NIL)")
     );
+}
+
+#[test]
+fn a_global_message_is_looked_into_unless_it_is_encoded() {
+    let message = |encoding: &str| {
+        format!(
+            "Content-Type: message/global\r\nContent-Transfer-Encoding: {encoding}\r\n\r\nSubject: grüße\r\n\
+             Content-Type: text/html\r\n\r\n<p>x</p>\r\n"
+        )
+    };
+    for encoding in ["7bit", "8BIT", "binary"] {
+        let BodyIndex { parts, beyond_ascii, preview, .. } = index(message(encoding).as_bytes());
+        let kinds: Vec<_> = parts.iter().map(|part| (part.kind, part.descendants)).collect();
+        assert_eq!(kinds, [(PartKind::GlobalMessage, 1), (PartKind::Html, 0)]);
+        assert_eq!((beyond_ascii, preview.as_deref()), (false, Some("x")), "{encoding}");
+    }
+    for encoding in ["base64", "quoted-printable", "x-own"] {
+        let BodyIndex { parts, beyond_ascii, preview, .. } = index(message(encoding).as_bytes());
+        assert_eq!((parts.len(), parts[0].kind), (1, PartKind::OtherMessage));
+        assert_eq!((beyond_ascii, preview.as_deref()), (false, Some("")), "{encoding}");
+    }
+}
+
+#[test]
+fn headers_inside_a_global_message_are_not_the_messages() {
+    let part = "Subject: x\r\n\r\n";
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n\r\n\
+         Subject: ü\r\nContent-Type: message/rfc822\r\n\r\nSubject: ü\r\n\r\n--b\r\n{part}x\r\n--b--\r\n"
+    );
+    let facts = index(message.as_bytes());
+    assert_eq!((facts.parts.len(), facts.beyond_ascii), (5, false));
+    let outside: Vec<_> = facts.parts_outside_global().map(|part| (part.kind, part.descendants)).collect();
+    assert_eq!(outside, [(PartKind::Multipart, 4), (PartKind::GlobalMessage, 2), (PartKind::Text, 0)]);
+    // Behind it and around it they are.
+    for other in [message.replace(part, "Subject: ü\r\n\r\n"), format!("Subject: ü\r\n{message}")] {
+        assert!(index(other.as_bytes()).beyond_ascii);
+    }
+    // Cut where a header may end, and nothing but that is known of it.
+    assert!(index("Content-Type: message/rfc822\r\n\r\n\u{fc}".as_bytes()).beyond_ascii);
+    assert!(!index("Content-Type: message/global\r\n\r\n\u{fc}".as_bytes()).beyond_ascii);
 }
 
 #[test]
@@ -257,8 +309,9 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
         "--(a|b|ab|a--|)(--)?[ -]{0,2}",
-        "Content-Type: (multipart/(mixed|digest)|message/rfc822|text/html|text|)(; boundary=\"?(a|b|ab|a--)\"?)?",
+        "Content-Type: (multipart/(mixed|digest)|message/(rfc822|global)|text/html|text|)(; boundary=\"?(a|b|ab|a--)\"?)?",
         "(content-disposition|Subject|From|Content-Language|MIME-Version): ?[ a-z\"(;,@<=*\u{e9}\\\\]{0,12}",
+        "Content-Transfer-Encoding: (8bit|base64|x)",
         "[ \t][a-z;=\"]{0,6}",
         "[-a-z: \r\0]{0,9}",
     ]

@@ -12,6 +12,7 @@ use crate::limits::{
     FETCH_LONE_ROWS_FIRST, FETCH_PAGE_BYTES, FETCH_PAGE_ROWS_MAX, FETCH_ROWS_FIRST, FETCH_SEEN_ROWS_MAX,
     PREVIEW_PAGE_BYTES, PREVIEW_READ_BYTES,
 };
+use crate::mail::index::global::shown;
 use crate::mail::index::{BodyIndex, Finished, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
 use crate::store::{Snapshot, Trouble};
@@ -515,7 +516,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn item(&mut self, row: &mut FetchRow, message: &MessageRow, finished: Option<&Finished>, item: &Item) {
-        let out = &mut self.out;
+        let (out, nests_global) = (&mut self.out, self.plan.dialect.nests_global);
         match (item, finished) {
             (Item::Uid, _) => row.uid(out, message.uid.0),
             (Item::Flags, _) => row.flags(out, message.flags, &self.keywords, message.keywords, false),
@@ -525,8 +526,10 @@ impl<'a> Renderer<'a> {
             (Item::SaveDate, _) => row.save_date(out, message.saved),
             (Item::Size, _) => row.size(out, message.bytes),
             (Item::Envelope, Some(finished)) => row.envelope(out, &finished.envelope),
-            (Item::Body, Some(finished)) => row.body(out, &finished.body),
-            (Item::BodyStructure, Some(finished)) => row.body_structure(out, &finished.body_structure),
+            (Item::Body, Some(finished)) => row.body(out, &shown(&finished.body, nests_global)),
+            (Item::BodyStructure, Some(finished)) => {
+                row.body_structure(out, &shown(&finished.body_structure, nests_global))
+            }
             // Cannot happen: `Item::needs` names every item that needs one, and the others are told where they are read.
             (
                 Item::ThreadId(_)

@@ -24,6 +24,7 @@ impl Enabled {
             utf8: self.rev2 || self.utf8,
             utf7_too: self.utf8 && !self.rev2,
             no_charset: self.utf8,
+            nests_global: self.rev2,
             uid_only: self.uid_only,
             ..chosen
         }

@@ -16,6 +16,8 @@ pub struct Dialect {
     pub utf7_too: bool,
     /// SEARCH takes no CHARSET: strings are UTF-8 (UTF8=ACCEPT, RFC 6855 section 3).
     pub no_charset: bool,
+    /// BODYSTRUCTURE tells what is inside a `message/global` (ENABLE IMAP4rev2, RFC 9051 section 7.5.2).
+    pub nests_global: bool,
     /// Messages are named by UID alone (ENABLE UIDONLY, RFC 9586).
     pub uid_only: bool,
     /// In which texts for people are said (RFC 5255 section 3).

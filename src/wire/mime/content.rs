@@ -43,6 +43,11 @@ impl ContentType {
         self.main.eq_ignore_ascii_case(main) && self.sub.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(sub))
     }
 
+    /// Whether it is that of a message whose headers may be in UTF-8 (RFC 6532 section 3.7).
+    pub fn is_global_message(&self) -> bool {
+        self.is(b"message", b"global")
+    }
+
     /// The value of the first parameter of that name.
     pub fn parameter(&self, name: &[u8]) -> Option<&[u8]> {
         self.parameters.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())

@@ -5,7 +5,8 @@
 //! and those values, both bounded; never a body. The result does not depend on the cut. Malformed messages are read as
 //! Dovecot reads them, because that is what clients have been tried with.
 
-use super::content::ContentType;
+use super::TransferEncoding;
+use super::content::{self, ContentType};
 use super::fact::{Fact, Facts, FieldBuffer};
 use crate::limits::{MIME_BOUNDARY_BYTES_MAX, MIME_DEPTH_MAX, MIME_PARTS_MAX};
 
@@ -115,7 +116,7 @@ pub struct Scanner {
     line_end: u64,
     /// The last byte read.
     last: u8,
-    /// A header has had bytes above 127.
+    /// A header has had bytes above 127, outside of `message/global`.
     beyond_ascii: bool,
     field: FieldBuffer,
     line_marks: memchr::memmem::Finder<'static>,
@@ -184,9 +185,14 @@ impl Scanner {
         self.position.saturating_sub(2)
     }
 
-    /// Whether a header read so far has bytes above 127.
+    /// Whether a header read so far has bytes above 127. Those of a `message/global` inside are what its type promises.
     pub fn header_beyond_ascii(&self) -> bool {
-        self.beyond_ascii || self.place == Place::HeaderStart && !self.head.is_ascii()
+        self.beyond_ascii || self.place == Place::HeaderStart && !self.head.is_ascii() && !self.is_in_global()
+    }
+
+    fn is_in_global(&self) -> bool {
+        let mut open = self.open.iter().filter_map(|index| self.parts.get(*index)?.content.as_ref());
+        open.any(ContentType::is_global_message)
     }
 
     /// Ends the message.
@@ -276,7 +282,7 @@ impl Scanner {
         let length = end.map_or(rest.len(), |end| end + 1);
         let line = rest.get(..length).unwrap_or(rest);
         self.field.push(line);
-        self.beyond_ascii |= !line.is_ascii();
+        self.beyond_ascii = self.beyond_ascii || !line.is_ascii() && !self.is_in_global();
         if let Some(end) = end {
             self.end_line(rest, end);
             self.place = Place::HeaderStart;
@@ -431,7 +437,9 @@ impl Scanner {
         // Until the part is closed this holds the line ends before its body.
         part.lines = lines;
         let typed = part.facts.first(Fact::ContentType).map(ContentType::parse);
-        let message = typed.as_ref().map_or(in_digest, |content| content.is(b"message", b"rfc822"));
+        let message = typed.as_ref().map_or(in_digest, |content| {
+            content.is(b"message", b"rfc822") || content.is_global_message() && is_identity(&part.facts)
+        });
         let boundary = typed.as_ref().filter(|content| content.main.eq_ignore_ascii_case(b"multipart"));
         let boundary = boundary.map(|content| content.parameter(b"boundary").map(<[u8]>::to_vec));
         part.shape = match (message, &boundary) {
@@ -471,6 +479,14 @@ impl Scanner {
         }
         self.place = if self.boundaries.is_empty() { Place::Rest } else { Place::BodyStart };
     }
+}
+
+/// Whether a part is not encoded: `message/global` may be (RFC 6532 section 3.5), and then its inside is not looked at.
+fn is_identity(facts: &Facts) -> bool {
+    let declared = facts.all(Fact::Encoding).find_map(content::parse_encoding);
+    declared.is_none_or(|token| {
+        TransferEncoding::is_known(&token) && TransferEncoding::named(&token) == TransferEncoding::Identity
+    })
 }
 
 /// What ended a header.
