@@ -10,6 +10,9 @@ import tempfile
 import time
 import unittest
 
+import postfix
+
+
 def free_port():
     """One that nobody listens on now."""
     with socket.socket() as s:
@@ -45,60 +48,15 @@ class Dnsmasq:
 FAR = ("--local=/#/", "--mx-host=far.example,mx.far.example,10", "--host-record=mx.far.example,127.0.0.1")
 
 
-MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup    unix  n - n 60 1 pickup
-cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 1 1 qmgr
-tlsmgr    unix  - - n 1000? 1 tlsmgr
-rewrite   unix  - - n - - trivial-rewrite
-bounce    unix  - - n - 0 bounce
-defer     unix  - - n - 0 bounce
-trace     unix  - - n - 0 bounce
-verify    unix  - - n - 1 verify
-flush     unix  n - n 1000? 0 flush
-proxymap  unix  - - n - - proxymap
-smtp      unix  - - n - - smtp
-relay     unix  - - n - - smtp
-showq     unix  n - n - - showq
-error     unix  - - n - - error
-retry     unix  - - n - - error
-discard   unix  - - n - - discard
-virtual   unix  - n n - - virtual
-anvil     unix  - - n - 1 anvil
-scache    unix  - - n - 1 scache
-postlog   unix-dgram n - n - 1 postlogd
-"""
-
-MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/log/postfix.log
-maillog_file_prefixes = {folder}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+MAIN = postfix.MAIN + """\
 myhostname = mx.far.example
-mydestination =
-mynetworks = 127.0.0.1/32
-local_transport = error:no local mail
-alias_maps =
 virtual_mailbox_domains = far.example
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_maps = inline:{{ {{bob@far.example=bob/}} }}
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
-virtual_mailbox_limit = 0
 message_size_limit = 52428800
-smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {key}
-smtpd_tls_security_level = may
 smtp_tls_security_level = {security}
 smtp_tls_CAfile = {certificate}
 smtp_dns_support_level = disabled
@@ -106,7 +64,6 @@ smtp_host_lookup = native
 transport_maps = inline:{{ {{home.test=smtp:[127.0.0.1]:{mx}}} }}
 minimal_backoff_time = 1s
 queue_run_delay = 1s
-biff = no
 """
 
 
@@ -181,10 +138,11 @@ class Postfix(Peer):
         owner = self.owner
         self.conf = os.path.join(self.folder, "conf")
         with open(self.conf + "/main.cf", "w") as f:
-            f.write(MAIN.format(folder=self.folder, uid=owner.pw_uid, gid=owner.pw_gid, certificate=certificate, key=key,
-                                security=security, mx=mx_port))
+            logs = self.folder + "/log"
+            f.write(MAIN.format(folder=self.folder, logs=logs, log=logs + "/postfix.log", uid=owner.pw_uid, gid=owner.pw_gid,
+                                certificate=certificate, key=key, security=security, mx=mx_port))
         with open(self.conf + "/master.cf", "w") as f:
-            f.write(MASTER.format(port=self.port))
+            f.write(postfix.MASTER.format(smtp=self.port, wake=1))
         self.postfix("check")
         self.postfix("start")
         self.await_greeting()
