@@ -18,8 +18,10 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = HERE, os.path.join(HERE, "..", "clients")
 import peers  # noqa: E402
+from beside.wire import Smtp, dotted  # noqa: E402
 from node import PASSWORD, Node  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,7 +29,7 @@ PATIENCE_SECONDS = 120
 
 
 def message(number, size):
-    """Text that compresses as mail does: no two alike."""
+    """Text that compresses as mail does, as it goes over the wire: no two alike."""
     head = ("From: me@home.test\r\nTo: bob@far.example\r\nSubject: number %d\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n"
             "Message-ID: <%d.bench@home.test>\r\n\r\n" % (number, number))
     lines, length = [head], len(head)
@@ -35,42 +37,12 @@ def message(number, size):
         line = base64.b64encode(("%d/%d/%d" % (number, length, number * length)).encode() * 3).decode()[:74] + "\r\n"
         lines.append(line)
         length += len(line)
-    return "".join(lines).encode()
+    return dotted("".join(lines).encode())
 
 
-class Conversation:
-    """One connection that sends messages as fast as they are taken."""
-
-    def __init__(self, port, login):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.socket.makefile("rb")
-        self.answer("2")
-        self.say(b"EHLO bench.example\r\n", "2")
-        if login:
-            self.say(b"AUTH PLAIN " + base64.b64encode(("\0me\0" + PASSWORD).encode()) + b"\r\n", "2")
-
-    def answer(self, wanted):
-        while True:
-            line = self.file.readline().decode()
-            if line[3:4] != "-":
-                break
-        if not line.startswith(wanted):
-            raise RuntimeError("expected %s, got %r" % (wanted, line))
-
-    def say(self, text, wanted):
-        self.socket.sendall(text)
-        self.answer(wanted)
-
-    def send(self, body):
-        self.socket.sendall(b"MAIL FROM:<me@home.test>\r\nRCPT TO:<bob@far.example>\r\nDATA\r\n")
-        for wanted in "2", "2", "3":
-            self.answer(wanted)
-        self.say(body + b".\r\n", "2")
-
-    def end(self):
-        self.say(b"QUIT\r\n", "2")
-        self.socket.close()
+def connect(port, login):
+    connection = Smtp("127.0.0.1:%d" % port)
+    return connection.log_in("me", PASSWORD) if login else connection
 
 
 class Sink:
@@ -124,12 +96,12 @@ def cpu_seconds(root):
 
 
 def measure(port, login, root, sink, bodies, connections):
-    conversations = [Conversation(port, login) for _ in range(connections)]
+    conversations = [connect(port, login) for _ in range(connections)]
     cpu, begin = cpu_seconds(root), time.monotonic()
 
     def work(which):
         for body in bodies[which::connections]:
-            conversations[which].send(body)
+            conversations[which].deliver(b"me@home.test", b"bob@far.example", body)
         conversations[which].end()
 
     threads = [threading.Thread(target=work, args=(which,)) for which in range(connections)]

@@ -21,7 +21,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from beside_postfix import Conversation, Sink, message  # noqa: E402
+from beside_postfix import Sink, connect, message  # noqa: E402
 from node import Node  # noqa: E402
 from peers import Dnsmasq, free_port  # noqa: E402
 
@@ -61,12 +61,8 @@ def options(live):
     return said
 
 
-class Submission(Conversation):
-    def send_to(self, recipient, body):
-        self.socket.sendall(b"MAIL FROM:<me@home.test>\r\nRCPT TO:<%s>\r\nDATA\r\n" % recipient.encode())
-        for wanted in "2", "2", "3":
-            self.answer(wanted)
-        self.say(body + b".\r\n", "2")
+def send(sender, recipient, body):
+    sender.deliver(b"me@home.test", recipient.encode(), body)
 
 
 def await_that(what, test):
@@ -79,8 +75,8 @@ def await_that(what, test):
 
 def live_delivery(node, sink, body):
     before = sink.count
-    sender = Submission(node.port("submission"), True)
-    sender.send_to("ann@live.example", body)
+    sender = connect(node.port("submission"), True)
+    send(sender, "ann@live.example", body)
     said = time.monotonic()
     await_that("delivery to the live domain", lambda: sink.count > before)
     sender.end()
@@ -93,10 +89,10 @@ def dead():
     names = Dnsmasq(*options("127.0.0.1"))
     node = Node("--dns", names.address, "--mx-port", str(sink.port), "--log-level", "info")
     try:
-        sender = Submission(node.port("submission"), True)
+        sender = connect(node.port("submission"), True)
         took = []
         for number in range(DOMAINS * EACH):
-            sender.send_to("x@d%d.example" % (number % DOMAINS), message(number, 4096))
+            send(sender, "x@d%d.example" % (number % DOMAINS), message(number, 4096))
             if number == DOMAINS:
                 took.append(("while 500 of 5,000 are there", live_delivery(node, sink, message(1_000_001, 4096))))
         took.append(("behind all 5,000", live_delivery(node, sink, message(1_000_002, 4096))))
@@ -144,9 +140,9 @@ def memory():
     for what, port in ("none waits", sink.port), ("10,000 messages wait", free_port()):
         node = Node("--relay", "127.0.0.1:%d" % port)
         try:
-            sender = Submission(node.port("submission"), True)
+            sender = connect(node.port("submission"), True)
             for number in range(WAITING):
-                sender.send_to("x@d%d.example" % (number % DOMAINS), message(number, 4096))
+                send(sender, "x@d%d.example" % (number % DOMAINS), message(number, 4096))
             sender.end()
             await_that("delivery of all", lambda: port != sink.port or sink.count >= WAITING)
             time.sleep(10)

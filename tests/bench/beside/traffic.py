@@ -1,6 +1,5 @@
 """Everybody who talks to a mail server in a long run: each is a thread that goes on until it is told to stop, counts what was
 acknowledged, and keeps the first things that went wrong."""
-import base64
 import contextlib
 import itertools
 import random
@@ -109,10 +108,7 @@ class Traffic:
         self.pause(chance, 2)
 
     def submit(self, chance):
-        smtp = Smtp("127.0.0.1:%d" % (self.server.base + 587))
-        secret = base64.b64encode(("\0%s\0%s" % (self.server.user, self.server.password)).encode())
-        smtp.send(b"AUTH PLAIN " + secret + b"\r\n")
-        smtp.answer(b"2")
+        smtp = Smtp("127.0.0.1:%d" % (self.server.base + 587)).log_in(self.server.user, self.server.password)
         smtp.deliver(self.server.recipient, b"bob@far.example", dotted(self.message(self.server.recipient)))
         self.did("sent")
         smtp.end()
