@@ -72,6 +72,8 @@
 //!   compressor makes it, at a fifth of the time, and read in half of it. Most bytes of most mail are such.
 //! - A session that compresses sends these chunks as they lie, between runs of its own text: fetching all bodies over TLS with
 //!   COMPRESS costs a tenth of the CPU time of a server that deflates, and less than sending them plain.
+//! - Which UIDs a mailbox has is remembered as runs once it was opened, at most 256 KiB for all: most of SELECT was reading ten
+//!   thousand keys to find out that nothing is new.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
 //! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
 //!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.

@@ -338,6 +338,13 @@ pub const BODY_BASE64_BYTES_MIN: usize = 4 << 10;
 pub const STORE_CHANGES_WAITING_MAX: usize = 32;
 /// Questions waiting for the two readers.
 pub const STORE_READS_WAITING_MAX: usize = 64;
+/// Mailboxes whose UIDs are remembered once they were opened, with at most [`UID_MAP_RUNS_MAX`] runs each: 256 KiB at most, some
+/// hundred bytes mostly.
+pub const UID_MAPS_MAX: usize = 8;
+/// See [`UID_MAPS_MAX`].
+pub const UID_MAP_RUNS_MAX: usize = 4096;
+/// Expunges after which a mailbox is read anew instead of being brought up to date.
+pub const UID_MAP_CHANGES_MAX: usize = 2048;
 /// Threads that answer questions: one more than one, so that a long walk delays nobody.
 pub const STORE_READERS: usize = 2;
 /// How long a batch waits until it has as many changes as the one before it: one flush for many wears the card less. Who changes

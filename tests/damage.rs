@@ -147,7 +147,7 @@ impl Past {
         let right = if may_be_old { &self.ever } else { &self.now };
         let mailboxes = block_on(store.read(Snapshot::mailboxes)).unwrap_or_default();
         for mailbox in mailboxes.into_iter().map(|mailbox| mailbox.id) {
-            let uids = block_on(store.read(move |snapshot| snapshot.uids(mailbox))).unwrap_or_default();
+            let uids = block_on(store.read(move |snapshot| snapshot.uids_from(mailbox, Uid(1)))).unwrap_or_default();
             for uid in uids {
                 let read = block_on(store.read(move |snapshot| snapshot.message(mailbox, uid)));
                 let Ok(Some(row)) = read else { continue };

@@ -35,6 +35,18 @@ impl UidMap {
         map
     }
 
+    /// A map of all UIDs in a range that does not begin at 0.
+    pub fn of_span(span: Span) -> UidMap {
+        let mut map = UidMap::default();
+        map.push_span(span);
+        map
+    }
+
+    /// Number of runs: eight bytes of memory each.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Number of messages.
     pub fn len(&self) -> u32 {
         self.count

@@ -5,7 +5,8 @@
 //!
 //! An Op goes `writer` -> `decide` (checks, chooses UIDs and modseqs) -> `step` (what was decided) -> `apply` (into the
 //! tables, in a redb transaction that is not yet durable) -> `ring` (one write, one flush) -> commit -> bells ->
-//! answer. A question goes to one of two reader threads and sees a `snapshot` of what was committed. A body goes
+//! answer. A question goes to one of two reader threads and sees a `snapshot` of what was committed. `maps` remembers which UIDs a
+//! mailbox had, so that opening it again reads only what has changed. A body goes
 //! through `intake` into chunks (`body`), which lie in `pieces`; its `facts` and its place among the `threads` are decided
 //! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and `memory` are what it lies on.
 //!
@@ -56,6 +57,7 @@ mod facts;
 mod form;
 mod inspect;
 mod intake;
+mod maps;
 mod memory;
 mod metadata;
 mod migrate;
@@ -176,6 +178,7 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
+    maps: maps::Maps,
     /// Bytes of rows of bodies that were read since redb has something in its write buffer.
     read_bytes: AtomicUsize,
     /// A disk says nothing but how full it is here: half-done changes of it do not matter.
@@ -237,6 +240,7 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            maps: maps::Maps::default(),
             read_bytes: AtomicUsize::new(0),
             disk: AssertUnwindSafe(disk.clone()),
             reserve_bytes: options.reserve_bytes,
@@ -395,7 +399,7 @@ pub struct Changes {
     pub expunged: Vec<Uid>,
     /// Everything up to this modseq is in here. Below `highest_modseq` of the mailbox when there was more than asked for.
     pub up_to: ModSeq,
-    /// `seen` lies below the floor: compare [`Snapshot::uids`] to find what has gone.
+    /// `seen` lies below the floor: compare [`Snapshot::uid_map`] to find what has gone.
     pub forgotten: bool,
     /// The mailbox as it is now (highest_modseq is the new `seen`); `None` when it was deleted.
     pub mailbox: Option<Mailbox>,

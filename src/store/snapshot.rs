@@ -12,6 +12,7 @@ use super::{Changes, Credential, DEVICE_LOGIN, QueueEntry, Shared, Trouble, clos
 use crate::limits::BODY_READ_BYTES;
 use crate::mail::index::{BodyIndex, Finished};
 use crate::mail::message::*;
+use crate::mail::view::Span;
 use crate::order;
 use crate::wire::date::Timestamp;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle, Value};
@@ -34,6 +35,7 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
             let txn = database.as_ref().ok_or_else(closed)?.begin_read()?;
             Ok(Snapshot {
                 txn,
+                shared: shared.clone(),
                 messages: OnceCell::new(),
                 bodies: OnceCell::new(),
                 facts: OnceCell::new(),
@@ -57,6 +59,7 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
 /// One consistent view of everything, on a reader thread.
 pub struct Snapshot {
     txn: ReadTransaction,
+    pub(super) shared: Arc<Shared>,
     // What a page of FETCH looks into for every message: opening a table costs as much as finding a row.
     messages: OnceCell<ReadOnlyTable<u64, &'static MessageBytes>>,
     bodies: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
@@ -129,14 +132,19 @@ impl Snapshot {
     pub fn mailbox(&self, id: MailboxId) -> Result<Option<Mailbox>, Trouble> {
         Ok(super::apply::read_mailbox(&self.table(MAILBOXES.table)?, id)?.map(|state| state.mailbox))
     }
-    /// All UIDs of a mailbox, ascending.
-    pub fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>, Trouble> {
-        self.uids_from(mailbox, Uid(0))
-    }
     /// The UIDs of a mailbox from `first` on, ascending.
     pub fn uids_from(&self, mailbox: MailboxId, first: Uid) -> Result<Vec<Uid>, Trouble> {
         let these = message_key(mailbox, first)..=message_key(mailbox, Uid(u32::MAX));
         self.messages_table()?.range(these)?.map(|row| Ok(key_uid(row?.0.value()))).collect()
+    }
+    /// The lowest and the highest UID of a mailbox.
+    pub(super) fn ends(&self, mailbox: MailboxId) -> Result<Option<Span>, Trouble> {
+        let mut rows =
+            self.messages_table()?.range(message_key(mailbox, Uid(0))..=message_key(mailbox, Uid(u32::MAX)))?;
+        let Some(first) = rows.next() else { return Ok(None) };
+        let first = key_uid(first?.0.value());
+        let last = rows.next_back().map_or(Ok(first), |row| row.map(|row| key_uid(row.0.value())))?;
+        Ok(Some((first.0, last.0)))
     }
     /// Rows with first <= UID <= last, ascending, at most `limit` of them.
     pub fn messages(
@@ -149,13 +157,20 @@ impl Snapshot {
         if first > last {
             return Ok(Vec::new());
         }
-        let asked = message_key(mailbox, first)..=message_key(mailbox, last);
-        let rows = self.messages_table()?.range(asked)?.take(limit);
-        rows.map(|row| {
+        self.rows(mailbox, first, last)?.take(limit).collect()
+    }
+    /// The same, one after the other; first must not be above last.
+    pub fn rows(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+    ) -> Result<impl Iterator<Item = Result<MessageRow, Trouble>>, Trouble> {
+        let rows = self.messages_table()?.range(message_key(mailbox, first)..=message_key(mailbox, last))?;
+        Ok(rows.map(|row| {
             let (key, bytes) = row?;
             read_message(key.value(), bytes.value())
-        })
-        .collect()
+        }))
     }
     /// One row.
     pub fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, Trouble> {

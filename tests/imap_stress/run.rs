@@ -79,7 +79,7 @@ impl Run {
         while uids.len() < hauspost::limits::EXPUNGED_PER_MAILBOX_MAX as usize {
             let copy = store::Copy { from: id, uids: uids.clone(), to: id, remove: false, now };
             apply(Op::Copy(copy))?;
-            uids = self.node.read(move |snapshot| snapshot.uids(id))?;
+            uids = self.node.read(move |snapshot| snapshot.uids_from(id, Uid(1)))?;
         }
         apply(Op::Expunge(store::Expunge { mailbox: id, which: store::Expungeable::These(uids) }))?;
         Ok(())

@@ -35,7 +35,7 @@ fn enqueue(store: &Store) -> Result<Done, Trouble> {
 /// Everything that must go on inside the reserve.
 fn work_on_a_full_disk(store: &Store, messages: u64) {
     assert_eq!(contents(store).len() as u64, messages, "everything can be read");
-    let uids = block_on(store.read(|snapshot| snapshot.uids(INBOX))).expect("readable");
+    let uids = block_on(store.read(|snapshot| snapshot.uids_from(INBOX, Uid(1)))).expect("readable");
     let change = |op| block_on(store.apply(op)).unwrap_or_else(|trouble| panic!("on a full disk: {trouble:?}"));
     let flags = Flags { system: SystemFlags::SEEN, keywords: vec!["a".to_owned()] };
     for change_flags in [FlagChange::Add, FlagChange::Remove] {
@@ -82,7 +82,7 @@ fn a_full_disk_refuses_mail_and_nothing_else() {
 
 /// Throws away every second message of INBOX, or the older half. Returns how many.
 fn throw_half_away(store: &Store, every_second: bool) -> u64 {
-    let uids = block_on(store.read(|snapshot| snapshot.uids(INBOX))).expect("readable");
+    let uids = block_on(store.read(|snapshot| snapshot.uids_from(INBOX, Uid(1)))).expect("readable");
     let is_thrown = |at: usize| if every_second { at % 2 == 1 } else { at < uids.len() / 2 };
     let thrown: Vec<Uid> = (0..).zip(&uids).filter(|(at, _)| is_thrown(*at)).map(|(_, uid)| *uid).collect();
     let (count, which) = (thrown.len() as u64, Expungeable::These(thrown));

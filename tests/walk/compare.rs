@@ -111,7 +111,9 @@ fn compare_folder(snapshot: &Snapshot, id: u32, folder: &Folder) -> Compared {
     let mailbox = MailboxId(id);
     let rows = snapshot.messages(mailbox, Uid(1), Uid(u32::MAX), usize::MAX)?;
     let uids: Vec<u32> = rows.iter().map(|row| row.uid.0).collect();
-    same!(uids, folder.messages.keys().copied().collect::<Vec<_>>(), "messages of {}", folder.name);
+    same!(uids.clone(), folder.messages.keys().copied().collect::<Vec<_>>(), "messages of {}", folder.name);
+    let map: Vec<u32> = snapshot.uid_map(mailbox)?.uids().map(|uid| uid.0).collect();
+    same!(map, uids, "map of {}", folder.name);
     for row in &rows {
         let wanted = &folder.messages[&row.uid.0];
         let facts = (row.modseq.0, row.flags.0, row.keywords, row.internal_date, row.saved, row.bytes);

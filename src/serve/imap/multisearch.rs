@@ -9,7 +9,6 @@ use super::updates::Kept;
 use crate::mail::access::Rights;
 use crate::mail::message::Mailbox;
 use crate::mail::search::{Query, Sight};
-use crate::mail::view::UidMap;
 use crate::store::Trouble;
 use crate::wire::imap::command::Tag;
 use crate::wire::imap::esearch::{Correlators, Esearch, Results};
@@ -90,10 +89,10 @@ impl Session {
         let ready = match &self.selected {
             Some(selected) if selected.mailbox == id => prepared(&search.key, &selected.sight(), now, query),
             _ => {
-                let read = self.context.store.read(move |snapshot| Ok((snapshot.uids(id)?, snapshot.store_id()?)));
+                let read = self.context.store.read(move |snapshot| Ok((snapshot.uid_map(id)?, snapshot.store_id()?)));
                 let (map, store) = match read.await {
                     Err(Trouble::NotFound) => return Ok(None),
-                    read => read.map(|(uids, store)| (UidMap::new(uids), store))?,
+                    read => read?,
                 };
                 let saved = NumberSet::default();
                 let sight = Sight { map: &map, saved: &saved, keywords: &mailbox.keywords, store };

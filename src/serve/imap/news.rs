@@ -68,7 +68,7 @@ impl Session {
                 _ => Vec::new(),
             };
             let present = match changes.forgotten {
-                true => Some(UidMap::new(snapshot.uids(mailbox)?)),
+                true => Some(snapshot.uid_map(mailbox)?),
                 false => None,
             };
             Ok((changes, fresh, present))

@@ -190,7 +190,7 @@ impl Session {
 
 fn open(snapshot: &Snapshot, id: MailboxId, qresync: Option<&QResync>) -> Result<Opened, Trouble> {
     let mailbox = snapshot.mailbox(id)?.ok_or(Trouble::NotFound)?;
-    let map = UidMap::new(snapshot.uids(id)?);
+    let map = snapshot.uid_map(id)?;
     let unseen = match mailbox.unseen {
         0 => None,
         _ => first_unseen(snapshot, id, &map)?,
@@ -204,9 +204,13 @@ fn open(snapshot: &Snapshot, id: MailboxId, qresync: Option<&QResync>) -> Result
 
 /// RFC 3501 section 6.3.1 lets a server leave UNSEEN out; it does when the search gets long.
 fn first_unseen(snapshot: &Snapshot, id: MailboxId, map: &UidMap) -> Result<Option<u32>, Trouble> {
-    let rows = snapshot.messages(id, Uid(1), Uid(u32::MAX), IMAP_UNSEEN_ROWS_MAX)?;
-    let unseen = rows.iter().find(|row| !row.flags.contains(SystemFlags::SEEN));
-    Ok(unseen.and_then(|row| map.seq_of(row.uid)))
+    for row in snapshot.rows(id, Uid(1), Uid(u32::MAX))?.take(IMAP_UNSEEN_ROWS_MAX) {
+        let row = row?;
+        if !row.flags.contains(SystemFlags::SEEN) {
+            return Ok(map.seq_of(row.uid));
+        }
+    }
+    Ok(None)
 }
 
 /// What changed and what went since the client was here, among the messages it knows.

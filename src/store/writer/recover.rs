@@ -52,6 +52,7 @@ impl Writer {
     pub(super) fn recover(&mut self) -> Option<u64> {
         let shared = self.shared.clone();
         let mut slot = shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        shared.maps.clear();
         let was_open = self.ring.take().is_some();
         let was_readable = !was_open && slot.is_some();
         // A disk that is read-only says so here, and what is open for reading stays open.

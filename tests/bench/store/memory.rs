@@ -176,7 +176,7 @@ fn flag_page(store: &Store, number: u64) {
 /// A client that drags many messages to and fro.
 fn move_many(store: &Store, number: u64) {
     let (from, to) = if number.is_multiple_of(2) { (INBOX, MailboxId(6)) } else { (MailboxId(6), INBOX) };
-    let uids = block_on(store.read(move |snapshot| snapshot.uids(from))).expect("readable");
+    let uids = block_on(store.read(move |snapshot| snapshot.uids_from(from, Uid(1)))).expect("readable");
     let uids = uids.into_iter().take(1_000).collect();
     let copy = Copy { from, uids, to, remove: true, now: Timestamp(1) };
     block_on(store.apply(Op::Copy(copy))).expect("moved");
