@@ -2,7 +2,7 @@
 """The files that an owner lays onto the boot partition: owner_files.py PATH_TO_HAUSPOST
 
 The scripts of the image (image/system) run in BusyBox's shell with an empty folder as their root. The program is the real one; what would
-touch a network (ip, udhcpc, wpa_supplicant) is played, and writes down how it was called. Takes a few seconds, and no rights.
+touch a network (ip, udhcpc, wpa_supplicant) is played, and writes down how it was called. Takes some seconds, and no rights.
 """
 import os
 import re
@@ -20,12 +20,13 @@ from run import run
 
 BOM = b"\xef\xbb\xbf"
 SCRIPTS = ("owner", "network", "node")
-# The consoles are one file. BusyBox's shell takes its own programs before those in PATH, and functions before both.
+# The consoles are one file; seconds are short. BusyBox's shell takes its own programs before those in PATH, and functions before both.
 AROUND = """
 export PATH=/bin
 say() { printf '%s\\n' "$*" >>/console; }
 show() { say "$@"; }
-usleep() { sleep 0.01; }
+usleep() { /bin/busybox sleep 0.01; }
+sleep() { case $1 in *.*) /bin/busybox sleep "$1" ;; *) /bin/busybox sleep "0.$1" ;; esac; }
 sync() { :; }
 load_modules() { :; }
 played() { echo "$*" >>/calls; }
@@ -38,16 +39,9 @@ wpa_passphrase() {
     printf 'network={\\n\\tssid="%s"\\n\\t#psk="%s"\\n\\tpsk=%s\\n}\\n' "$1" "$(cat /hashed)" 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 }
 dropbear() { played dropbear "$@"; }
-# There is one user here.
-chown() { played chown "$@"; }
-hauspost() {
-    played hauspost "$@"
-    case "$*" in
-        "init --data /data/hauspost --user hauspost "*) shift 5 && /bin/hauspost init --data /data/hauspost "$@" ;;
-        *) /bin/hauspost "$@" ;;
-    esac
-}
+logread() { sed 's/^/Nov 30 04:46:39 hauspost user.notice node: /' /run/node.log; }
 . /system/owner; . /system/network; . /system/node
+PROVEN_SECONDS=1.9
 """
 
 
@@ -61,6 +55,9 @@ class Board(unittest.TestCase):
         for script in SCRIPTS:
             shutil.copy(os.path.join(TOP, "image/system", script), self.path("system"))
         self.lay("dev/null", b"")
+        # There is one user here, who may open the low ports.
+        self.lay("etc/passwd", b"hauspost:x:100:100::/data:/bin/false\n")
+        self.lay("etc/group", b"hauspost:x:100:\n")
         self.lay("proc/mounts", b"/dev/mmcblk0p2 /data ext4 rw 0 0\n")
         self.inside("/bin/busybox --install -s /bin")
         self.add_interface("lo")
@@ -84,16 +81,16 @@ class Board(unittest.TestCase):
     def mode(self, name):
         return os.stat(self.path(name)).st_mode & 0o777
 
-    def inside(self, script):
-        shell = ["unshare", "--map-root-user", "--root", self.root, "/bin/busybox", "sh", "-c", script]
+    def inside(self, script, *options):
+        shell = ["unshare", "--map-user=100", "--map-group=100", "--keep-caps", *options, "--root", self.root, "/bin/busybox", "sh", "-c", script]
         return subprocess.run(shell, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
 
-    def start(self, script):
+    def start(self, script, *options):
         """Runs it as at the start of the board; returns what the consoles showed. Nothing may have complained."""
         for name in ("console", "calls", "run/address"):
             if os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
-        self.assertEqual(self.inside(AROUND + script).stderr, b"")
+        self.assertEqual(self.inside(AROUND + script, *options).stderr.decode(), "")
         return self.read("console").decode() if os.path.exists(self.path("console")) else ""
 
 
@@ -233,6 +230,14 @@ class ConfigurationTest(Board):
             self.lay("boot/hauspost.toml", text)
         return self.start("prepare_node")
 
+    def serve(self, until):
+        """The node runs until that is so; returns what the consoles showed."""
+        return self.start(
+            "rm -f /run/stopping; keep_node_running & for _ in $(seq 2000); do if %s; then done=1; break; fi; usleep; done; "
+            "stop_node; [ $done ] || { logread; cat /console; } >&2" % until,
+            "--net",
+        )
+
     def in_force(self):
         return self.read("data/hauspost/hauspost.toml")
 
@@ -240,8 +245,9 @@ class ConfigurationTest(Board):
         return re.fullmatch(rb"login (\S+)\npassword \S+\n", self.read("run/login")).group(1).decode()
 
     def takes(self, text, lines):
-        """Taken, and after the board's keys these are the lines in force."""
+        """Taken, and after the board's keys these are the lines in force, for good when the node has run with them."""
         self.assertEqual(self.prepare(text), self.TAKEN, text)
+        self.start("echo $$ >/run/node.pid; PROVEN_SECONDS=0; prove_configuration $$")
         self.assertEqual(self.in_force().decode(), (self.KEYS + lines).decode())
         self.assertEqual(self.mode("data/hauspost/hauspost.toml"), 0o600)
         before = self.in_force()
@@ -305,6 +311,50 @@ class ConfigurationTest(Board):
             os.mkdir(self.path("data"))
             self.assertEqual(self.prepare(text), self.TAKEN)
             self.assertEqual(self.login(), "first@h.example")
+
+    def test_a_configuration_that_the_node_cannot_use_is_taken_back(self):
+        self.prepare(self.RIGHT)
+        self.assertEqual(self.serve("[ -f /data/taken.toml ]"), "")
+        self.assertFalse(os.path.exists(self.path("data/hauspost/hauspost.toml.before")))
+        before = self.in_force()
+        # The check does not look for files: that this one is missing the node finds when it starts.
+        relay = self.RIGHT + b"[relay]\nhost = 'smtp.provider.example'\nlogin = 'me'\npassword_file = 'relay password'\n"
+        self.assertEqual(self.prepare(relay), self.TAKEN)
+        self.assertNotEqual(self.in_force(), before)
+        said = self.serve("grep -qs 'started again' /console && [ -S /data/hauspost/control ]")
+        why = "cannot read /data/hauspost/relay password: "
+        self.assertRegex(said, r"\Ahauspost.toml from the boot partition does not work, what was before is in force again: %s" % why)
+        self.assertRegex(said, r"\nthe node has ended \(78\) and is started again\n\Z")
+        self.assertEqual(self.in_force(), before)
+        # The plug is pulled before the node has run: it is still known what was before.
+        self.assertEqual(self.prepare(relay), self.TAKEN)
+        self.assertEqual(self.prepare(), self.TAKEN)
+        self.assertEqual(self.read("data/hauspost/hauspost.toml.before"), before)
+        # With the file beside it, it is taken for good.
+        self.lay("boot/relay password", BOM + b"secret\r\n")
+        self.assertEqual(self.prepare(), self.TAKEN)
+        self.assertEqual(self.read("data/hauspost/relay password"), b"secret\n")
+        self.assertEqual(self.mode("data/hauspost/relay password"), 0o600)
+        self.assertEqual(self.serve("[ ! -f /data/hauspost/hauspost.toml.before ]"), "")
+        self.assertIn(b"relay password", self.in_force())
+        # Changed again, and only then written.
+        written = os.stat(self.path("data/hauspost/relay password")).st_ino
+        self.assertEqual(self.prepare(), "")
+        self.assertEqual(os.stat(self.path("data/hauspost/relay password")).st_ino, written)
+        self.lay("boot/relay password", b"changed")
+        self.assertEqual(self.prepare(), "")
+        self.assertEqual(self.read("data/hauspost/relay password"), b"changed\n")
+
+    def test_named_files_overwrite_nothing_of_the_node(self):
+        self.prepare(self.RIGHT)
+        names = ("dkim-rsa1.pem", "dkim-ed1.pem", "../../system/node", "../taken.toml", ".", "..")
+        before = {name: self.read("data/hauspost/" + name) for name in names[:2]}
+        for name in before:
+            self.lay("boot/" + name, b"not this\n")
+        tables = "".join('[smarthost."s%d"]\nhost = "s.example"\nrecipient_domains = ["d%d.example"]\nca_file = "%s"\n' % (i, i, name) for i, name in enumerate(names))
+        self.prepare(self.RIGHT + tables.encode())
+        self.assertEqual({name: self.read("data/hauspost/" + name) for name in before}, before)
+        self.assertFalse(os.path.exists(self.path("data/named-files")))
 
     def test_a_first_file_without_name_or_address(self):
         said = self.prepare(b'addresses = []\nlog_level = "info"\n[limits]\nhostname = "not.this"\n')
