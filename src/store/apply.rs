@@ -5,6 +5,7 @@
 //! has as many references as rows that show it and bodies that end with it; an error leaves a transaction that must be given up.
 
 mod bodies;
+mod cut;
 
 use super::damage::{damaged_row, lost};
 use super::metadata::{METADATA_KEYS, metadata_keys};
@@ -14,8 +15,15 @@ use super::tables::*;
 use super::{QueueEntry, Trouble, Watched};
 use crate::limits::EXPUNGED_PER_MAILBOX_MAX;
 use crate::mail::message::*;
+use crate::order;
 use crate::wire::date::Timestamp;
+use cut::cut;
 use redb::{ReadableTable, Table, WriteTransaction};
+
+/// Messages that may lie between two that go together, see [`cut`].
+const MESSAGES_BETWEEN_MAX: u64 = 16;
+/// Modseqs, or UIDs of one modseq, that may lie between two changes that go together.
+const CHANGES_BETWEEN_MAX: u128 = 16;
 
 /// All tables in one write transaction.
 pub struct Tables<'t> {
@@ -232,12 +240,18 @@ impl<'t> Tables<'t> {
         self.messages.insert(key, &encode_message(key, row))?;
         self.changes.insert(change_key(mailbox.id, row.modseq, row.uid), ())?;
         mailbox.uid_next = mailbox.uid_next.max(Uid(row.uid.0.saturating_add(1)));
-        mailbox.highest_modseq = mailbox.highest_modseq.max(row.modseq);
-        mailbox.messages += 1;
-        mailbox.bytes += row.bytes;
-        mailbox.unseen += u32::from(!row.flags.contains(SystemFlags::SEEN));
-        mailbox.deleted += u32::from(row.flags.contains(SystemFlags::DELETED));
+        count(mailbox, row);
         Ok(())
+    }
+
+    /// Removes keys of changes that later ones have superseded.
+    fn remove_changes(&mut self, mut keys: Vec<u128>) -> Result<(), Trouble> {
+        order::sort(&mut keys);
+        let is_close = |one: u128, other: u128| match change_modseq(other).0.saturating_sub(change_modseq(one).0) {
+            0 => other - one <= CHANGES_BETWEEN_MAX,
+            modseqs => u128::from(modseqs) <= CHANGES_BETWEEN_MAX,
+        };
+        Ok(cut(&mut self.changes, &keys, is_close)?)
     }
 
     fn apply_place(&mut self, mailbox: MailboxId, row: &MessageRow, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
@@ -256,11 +270,20 @@ impl<'t> Tables<'t> {
         rung: &mut Vec<Watched>,
     ) -> Result<(), Trouble> {
         let mut state = self.mailbox(mailbox)?;
+        let mut superseded = Vec::with_capacity(rows.len());
         for (uid, flags, keywords) in rows {
-            let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
-            uncount(&mut state.mailbox, &row);
-            self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
-            self.insert_message(&mut state, &MessageRow { modseq, flags: *flags, keywords: *keywords, ..row })?;
+            let key = message_key(mailbox, *uid);
+            let mut place = self.messages.get_mut(key)?.ok_or_else(|| lost_message(mailbox, *uid))?;
+            let old = read_message(key, place.value())?;
+            let row = MessageRow { modseq, flags: *flags, keywords: *keywords, ..old };
+            place.insert(&encode_message(key, &row))?;
+            uncount(&mut state.mailbox, &old);
+            count(&mut state.mailbox, &row);
+            superseded.push(change_key(mailbox, old.modseq, *uid));
+        }
+        self.remove_changes(superseded)?;
+        for (uid, ..) in rows {
+            self.changes.insert(change_key(mailbox, modseq, *uid), ())?;
         }
         self.save(&state)?;
         rung.push(Watched::Mailbox(mailbox));
@@ -286,14 +309,17 @@ impl<'t> Tables<'t> {
     ) -> Result<Vec<BodyId>, Trouble> {
         let mut state = self.mailbox(mailbox)?;
         let mut bodies = Vec::with_capacity(uids.len());
+        let mut superseded = Vec::with_capacity(uids.len());
         for uid in uids {
             let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
             uncount(&mut state.mailbox, &row);
-            self.messages.remove(message_key(mailbox, *uid))?;
-            self.changes.remove(change_key(mailbox, row.modseq, *uid))?;
+            superseded.push(change_key(mailbox, row.modseq, *uid));
             self.expunged.insert(change_key(mailbox, modseq, *uid), ())?;
             bodies.push(row.body);
         }
+        let keys: Vec<u64> = uids.iter().map(|uid| message_key(mailbox, *uid)).collect();
+        cut(&mut self.messages, &keys, |one, other| other - one <= MESSAGES_BETWEEN_MAX)?;
+        self.remove_changes(superseded)?;
         state.expunged += uids.len() as u32;
         state.mailbox.highest_modseq = state.mailbox.highest_modseq.max(modseq);
         self.forget_expunged(&mut state)?;
@@ -409,6 +435,15 @@ pub fn read_mailbox(
 /// What a step refers to must be there: the step was decided on these tables.
 fn lost_message(mailbox: MailboxId, uid: Uid) -> Trouble {
     lost(format_args!("message {} of mailbox {}", uid.0, mailbox.0))
+}
+
+/// Brings a row into the counters.
+fn count(mailbox: &mut Mailbox, row: &MessageRow) {
+    mailbox.highest_modseq = mailbox.highest_modseq.max(row.modseq);
+    mailbox.messages += 1;
+    mailbox.bytes += row.bytes;
+    mailbox.unseen += u32::from(!row.flags.contains(SystemFlags::SEEN));
+    mailbox.deleted += u32::from(row.flags.contains(SystemFlags::DELETED));
 }
 
 /// Takes a row out of the counters.

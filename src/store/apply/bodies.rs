@@ -1,5 +1,6 @@
 //! Rows that belong to bodies, and how often bodies are referred to.
 
+use super::cut::cut;
 use super::{Tables, lost};
 use crate::mail::message::BodyId;
 use crate::order;
@@ -12,12 +13,10 @@ use crate::store::step::BodyRows;
 use crate::store::tables::*;
 use redb::ReadableTable;
 
-/// Bodies whose rows are removed together when they are at least one in [`SIDE_BY_SIDE_SHARE`] of those between the first and the last.
-const TOGETHER_MIN: usize = 8;
-/// No more than so many at once: what is known of each is held meanwhile, some hundred bytes.
+/// No more bodies than so many at once: what is known of each is held meanwhile, some hundred bytes.
 const TOGETHER_MAX: usize = 1000;
-/// See [`TOGETHER_MIN`].
-const SIDE_BY_SIDE_SHARE: u64 = 4;
+/// Bodies that may lie between two that go together.
+const BETWEEN_MAX: u64 = 4;
 
 impl Tables<'_> {
     /// The rows of a new body, or in the place of those it has.
@@ -80,8 +79,7 @@ impl Tables<'_> {
         }
     }
 
-    /// Removes what belongs to bodies whose own rows are gone. Many that lie side by side, as after deleting a folder's worth of mail,
-    /// are cut out of the trees together: row by row that takes several times as long.
+    /// Removes what belongs to bodies whose own rows are gone.
     fn remove_rows(&mut self, mut gone: Vec<(u64, BodyRow)>) -> Result<(), Trouble> {
         order::sort_by_key(&mut gone, |(id, _)| *id);
         for (id, row) in &gone {
@@ -90,21 +88,10 @@ impl Tables<'_> {
             }
         }
         let ids: Vec<u64> = gone.iter().map(|(id, _)| *id).collect();
-        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(()) };
-        if ids.len() < TOGETHER_MIN || last - first > ids.len() as u64 * SIDE_BY_SIDE_SHARE {
-            for (id, row) in &gone {
-                self.facts.remove(id)?;
-                self.signatures.remove(id)?;
-                for (number, _) in row.pieces() {
-                    self.pieces.remove((*id, number))?;
-                }
-            }
-            return Ok(());
-        }
-        let stays = |id: u64| ids.binary_search(&id).is_err();
-        self.facts.retain_in(*first..=*last, |id, _| stays(id))?;
-        self.signatures.retain_in(*first..=*last, |id, _| stays(id))?;
-        self.pieces.retain_in((*first, 0)..=(*last, u32::MAX), |(id, _), _| stays(id))?;
+        cut(&mut self.facts, &ids, |one, other| other - one <= BETWEEN_MAX)?;
+        cut(&mut self.signatures, &ids, |one, other| other - one <= BETWEEN_MAX)?;
+        let pieces = gone.iter().flat_map(|(id, row)| row.pieces().map(|(number, _)| (*id, number)));
+        cut(&mut self.pieces, &pieces.collect::<Vec<_>>(), |(one, _), (other, _)| other - one <= BETWEEN_MAX)?;
         Ok(())
     }
 
