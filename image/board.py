@@ -165,6 +165,8 @@ class Board:
     def wait_for_greeting(self, service, greeting, wrap=lambda s: s, seconds=START_SECONDS_MAX):
         """Connects until a service greets; returns the seconds since the board was switched on."""
         end = time.monotonic() + seconds
+        # A connection that is made before the board has its network waits for seconds where an answer would be there sooner.
+        self.wait_for("hauspost: serving after ", seconds)
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise AssertionError(f"the board went out:\n{self.said()[-2000:]}")
