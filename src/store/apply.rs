@@ -20,7 +20,7 @@ use crate::wire::date::Timestamp;
 use cut::cut;
 use redb::{ReadableTable, Table, WriteTransaction};
 
-/// Messages that may lie between two that go together, see [`cut`].
+/// Messages that may lie between two that go together, see [`cut()`].
 const MESSAGES_BETWEEN_MAX: u64 = 16;
 /// Modseqs, or UIDs of one modseq, that may lie between two changes that go together.
 const CHANGES_BETWEEN_MAX: u128 = 16;

@@ -4,6 +4,7 @@
 //! one flush, committed, then the bells, then the answers. What must always hold: an answer that says yes comes after
 //! the flush that makes it true; readers never see what is not durable.
 
+mod gather;
 mod recover;
 
 use super::apply::Tables;
@@ -16,18 +17,16 @@ use super::ring::{Batch, Place, Ring};
 use super::space::left_bytes;
 use super::tables::Meta;
 use super::{Done, InFlight, Op, Options, Settle, Shared, Trouble, Watched, closed};
-use crate::limits::{BATCH_BYTES_FULL, BATCH_GATHERS_FOR, BATCH_REMEMBERED_FOR, STORE_CHANGES_WAITING_MAX};
+use crate::limits::{BATCH_BYTES_FULL, STORE_CHANGES_WAITING_MAX};
 use crate::mail::message::BodyId;
 use crate::order;
+use gather::{Gathering, Received, receive};
 use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the writer is asked.
 pub enum Job {
@@ -556,63 +555,6 @@ fn held_bytes_of(op: &Op) -> usize {
             notice.as_ref().map_or(0, |(body, _)| body.held_bytes())
         }
         _ => 0,
-    }
-}
-
-/// A batch that is being collected.
-struct Gathering {
-    /// Changes that are likely to come: as many as there were in the batch before.
-    expected: usize,
-    until: Instant,
-}
-
-impl Gathering {
-    fn after((changes, at): (usize, Instant)) -> Gathering {
-        let now = Instant::now();
-        let expected = if now.duration_since(at) < BATCH_REMEMBERED_FOR { changes } else { 0 };
-        Gathering { expected, until: now + BATCH_GATHERS_FOR }
-    }
-
-    /// What waits, or, while there are fewer than expected, what comes.
-    fn next(&self, jobs: &Receiver<Job>, changes: usize) -> Option<Job> {
-        match jobs.try_recv() {
-            Err(_) if changes < self.expected => match receive(jobs, Some(self.until)) {
-                Received::Job(job) => Some(job),
-                Received::TimedOut | Received::Closed => None,
-            },
-            waiting => waiting.ok(),
-        }
-    }
-}
-
-enum Received {
-    Job(Job),
-    TimedOut,
-    Closed,
-}
-
-/// Wakes a thread.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// The next job, or the deadline.
-fn receive(jobs: &Receiver<Job>, deadline: Option<Instant>) -> Received {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut next = pin!(jobs.recv());
-    loop {
-        if let Poll::Ready(job) = next.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return job.map_or(Received::Closed, Received::Job);
-        }
-        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-            None => std::thread::park(),
-            Some(Duration::ZERO) => return Received::TimedOut,
-            Some(left) => std::thread::park_timeout(left),
-        }
     }
 }
 

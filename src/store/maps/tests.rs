@@ -1,3 +1,5 @@
+//! Maps against the rows that they stand for.
+
 use super::*;
 use crate::mail::index::BodyIndex;
 use crate::mail::message::{Flags, INBOX};

@@ -3,9 +3,11 @@
 use super::super::MemoryDisk;
 use super::super::open::Opened;
 use super::*;
+use crate::limits::BATCH_REMEMBERED_FOR;
 use smol::future::{block_on, poll_once};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, RwLock};
+use std::time::Duration;
 
 /// A change that came in behind the close was kept in the channel, and who had sent it waited for ever.
 #[test]
