@@ -84,6 +84,9 @@ pub const STORE_PAGE_MESSAGES: usize = 1000;
 pub const IMAP_OUT_BYTES_MAX: usize = 32 << 10;
 /// Capacity in bytes that an idle session keeps for its next answer.
 pub const IMAP_OUT_BYTES_KEPT: usize = 512;
+/// Messages that are read one after the other, each before it is asked for, while a client fetches one by one. No more than one page
+/// of them is there at a time.
+pub const FETCH_ONWARD_MESSAGES: u32 = 64;
 /// Bytes after which a page of a FETCH ends. With one literal more each, three of them are the memory of a FETCH: one is sent, one
 /// comes next, one is read ahead.
 pub const FETCH_PAGE_BYTES: usize = 96 << 10;

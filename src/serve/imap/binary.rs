@@ -22,7 +22,7 @@ use std::io;
 use std::ops::Range;
 
 /// A section of BINARY, with the name under which it is told.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Binary {
     name: Vec<u8>,
     path: Vec<u32>,

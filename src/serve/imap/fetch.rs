@@ -4,7 +4,7 @@ use super::Session;
 use super::body::push_piece;
 use super::failure::{Failure, bad, no, words};
 use super::news::gone_since;
-use super::page::{After, Item, Page, Plan, Stretch, Untold};
+use super::page::{After, Item, Page, Place, Plan, Stretch, Untold};
 use super::pages::{Left, Pages};
 use super::select::{set_of, vanished_by_comparison};
 use crate::mail::access::Rights;
@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// What came of telling rows.
+#[derive(Default)]
 pub(super) struct Rows {
     /// Messages told.
     told: u32,
@@ -48,7 +49,13 @@ impl Session {
         }
         let plan = self.plan(&fetch, sees);
         let wanted = uids.count();
-        let Rows { told, untold } = self.tell_rows(mailbox, &uids, Arc::new(plan)).await?;
+        let Rows { told, untold } = match uids.ranges() {
+            [(first, last)] if first == last => self.tell_one(mailbox, *first, plan).await?,
+            _ => {
+                self.onward = None;
+                self.tell_rows(mailbox, &uids, Arc::new(plan)).await?
+            }
+        };
         let gone = !fetch.uid && fetch.changed_since.is_none() && u64::from(told) < wanted;
         self.tell_news(fetch.uid, false).await?;
         let (status, code, text) = match untold {
@@ -96,20 +103,35 @@ impl Session {
         uids: &NumberSet,
         plan: Arc<Plan>,
     ) -> Result<Rows, Failure> {
-        let mut rows = Rows { told: 0, untold: None };
-        let Some(selected) = &self.selected else { return Ok(rows) };
+        let Some(selected) = &self.selected else { return Ok(Rows::default()) };
         let map = selected.view.map();
         let stretch =
             |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
         let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
-        let (mut pages, mut left) = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
+        let (mut pages, left) = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
+        Ok(self.tell_pages(mailbox, &mut pages, left, None).await?.0)
+    }
+
+    /// Tells pages up to the last, or until the next would begin there; returns where that is.
+    pub(super) async fn tell_pages(
+        &mut self,
+        mailbox: MailboxId,
+        pages: &mut Pages,
+        mut left: Left,
+        until: Option<Place>,
+    ) -> Result<(Rows, Left), Failure> {
+        let mut rows = Rows::default();
         // A page is sent while the next one is read.
         let (mut unsent, mut spliced) = (Vec::new(), Vec::new());
         loop {
             let keywords_told = self.selected.as_ref().map_or(0, |selected| selected.keywords.len());
-            let Some(reading) = pages.next(left, keywords_told).await else {
+            let reading = match until.is_some_and(|until| !left.place.is_before(&until)) {
+                true => None,
+                false => pages.next(&mut left, keywords_told).await,
+            };
+            let Some(reading) = reading else {
                 self.line.write_spliced(&unsent, &spliced).await?;
-                return Ok(rows);
+                return Ok((rows, left));
             };
             let (page, sent) = future::zip(reading, self.line.write_spliced(&unsent, &spliced)).await;
             sent?;

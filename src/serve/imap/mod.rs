@@ -52,6 +52,7 @@ mod mailbox;
 mod metadata;
 mod multisearch;
 mod news;
+mod onward;
 mod page;
 mod pages;
 mod progress;
@@ -129,6 +130,8 @@ struct Session {
     authentication: Option<Authentication>,
     /// The messages of an APPEND.
     arriving: Option<Box<append::Arriving>>,
+    /// The message that was fetched by itself last.
+    onward: Option<Box<onward::Onward>>,
     /// The part that BINARY decoded last.
     decoded: Option<Box<binary::Decoded>>,
 }
@@ -190,6 +193,7 @@ impl Session {
             idling: false,
             authentication: None,
             arriving: None,
+            onward: None,
             decoded: None,
         }
     }
@@ -359,6 +363,9 @@ impl Session {
     async fn answer(&mut self, tag: Tag, command: Command) -> io::Result<Next> {
         if self.conversation.take_save_refused() {
             self.forget_saved();
+        }
+        if !matches!(command, Command::Fetch(_)) {
+            self.onward = None;
         }
         let done = match self.heed_rights().await {
             Ok(()) => self.carry_out(&tag, command).await,

@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// What to tell of every message, made ready once per command.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     pub items: Vec<Item>,
     /// Messages changed after this only.
@@ -46,7 +46,7 @@ impl Plan {
 }
 
 /// One thing to tell.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Item {
     Uid,
     Flags,

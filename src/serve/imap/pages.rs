@@ -31,6 +31,8 @@ pub(super) struct Pages {
     end: Place,
     /// Messages of the next window: as many as fill a page, as far as that shows.
     messages: u32,
+    /// No window ever has more messages than one.
+    one_by_one: bool,
     /// Where the next window ends, and its first page.
     ahead: Option<(Place, Reading)>,
 }
@@ -55,11 +57,30 @@ impl Pages {
     pub fn new(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
         let (first, messages) = (beginning(&stretches, 0), plan.rows_first() as u32);
         let seen_now = Arc::default();
-        (Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, ahead: None }, Left::at(first))
+        let pages =
+            Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, one_by_one: false, ahead: None };
+        (pages, Left::at(first))
+    }
+
+    /// The same for messages that are told one by one: each is a window.
+    pub fn one_by_one(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
+        let (pages, left) = Pages::new(store, mailbox, stretches, plan);
+        (Pages { messages: 1, one_by_one: true, ..pages }, left)
+    }
+
+    /// The UID and the number of the message whose first page begins there.
+    pub fn number_at(&self, place: &Place) -> Option<(u32, u32)> {
+        let stretch = self.stretches.get(place.stretch).filter(|_| place.item == 0)?;
+        Some((place.uid, stretch.seq + (place.uid - stretch.first)))
+    }
+
+    /// Behind the message that is told there.
+    pub fn after(&self, place: &Place) -> Place {
+        further(&self.stretches, *place, 1)
     }
 
     /// The page that begins there; `None` behind the last message. `keywords_told` as in [`Request`].
-    pub async fn next(&mut self, left: Left, keywords_told: usize) -> Option<Reading> {
+    pub async fn next(&mut self, left: &mut Left, keywords_told: usize) -> Option<Reading> {
         let reading = match self.ahead.take_if(|_| !left.place.is_before(&self.end)) {
             Some((end, reading)) => {
                 self.end = end;
@@ -70,7 +91,8 @@ impl Pages {
                     self.stretches.get(left.place.stretch)?;
                     self.end = further(&self.stretches, left.place, self.messages);
                 }
-                self.begin(left, self.end, keywords_told).await
+                let begun = Left { row: left.row.take(), measured: left.measured.take(), place: left.place };
+                self.begin(begun, self.end, keywords_told).await
             }
         };
         if self.ahead.is_none() && !self.plan.sets_seen && self.stretches.get(self.end.stretch).is_some() {
@@ -83,6 +105,7 @@ impl Pages {
     /// Learns from a page how many messages fill one.
     pub fn came(&mut self, page: &Page) {
         match &page.next {
+            _ if self.one_by_one => {}
             After::More(place) if place.is_before(&self.end) => self.messages = (self.messages / 2).max(1),
             After::More(_) if page.out.len() < FETCH_PAGE_BYTES / 2 => {
                 self.messages = (self.messages * 2).min(FETCH_PAGE_ROWS_MAX as u32);
@@ -148,7 +171,7 @@ mod tests {
         let stretches = Arc::new([Stretch { first: 1, last: MESSAGES, seq: 1 }]);
         let (mut pages, mut left) = Pages::new(store.clone(), INBOX, stretches, Arc::new(plan));
         let mut told = Vec::new();
-        while let Some(reading) = smol::block_on(pages.next(left, 0)) {
+        while let Some(reading) = smol::block_on(pages.next(&mut left, 0)) {
             let page = smol::block_on(reading).unwrap();
             pages.came(&page);
             told.push(page.told);

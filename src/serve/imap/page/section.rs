@@ -15,7 +15,7 @@ use crate::wire::imap::{FetchRow, push_section_name};
 use std::ops::Range;
 
 /// A section, with the name under which it is told.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(in crate::serve::imap) struct Section {
     name: Vec<u8>,
     path: Vec<u32>,
