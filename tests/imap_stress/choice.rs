@@ -86,6 +86,9 @@ impl Choice<'_> {
 
     fn on_messages(&mut self, client: &Client, belief: &Belief, comes_alone: bool) -> Order {
         let is_large = belief.len() > MESSAGES_MANY;
+        if let Some(order) = self.onward(client, belief) {
+            return order;
+        }
         match self.chance.below(100) {
             0..=13 => self.look(client, belief),
             14..=23 => self.fetch(client, belief),
@@ -200,10 +203,35 @@ impl Choice<'_> {
             true => Some(belief.modseq.saturating_sub(self.chance.below(9) as u64).max(1)),
             false => None,
         };
-        let set = self.set(client, belief);
+        let mut set = self.set(client, belief);
+        if self.chance.once_in(3) && belief.len() > 0 {
+            let number = 1 + self.chance.below(belief.len() as usize);
+            let uid = belief.messages.get(number - 1).and_then(|message| message.uid);
+            let number = if set.uid { uid } else { Some(number as u32) };
+            if number.is_some() {
+                set = Set::new(set.uid, vec![(number, number)]);
+            }
+        }
         let vanished = since.is_some() && set.uid && client.qresync && self.chance.once_in(2);
         let partial = (set.uid && since.is_none() && self.chance.once_in(4)).then(|| self.partial());
         Order::Fetch { set, items, since, vanished, partial }
+    }
+
+    /// Goes on from one message that was fetched by itself to the next, as programs do that fetch a mailbox so.
+    fn onward(&mut self, client: &Client, belief: &Belief) -> Option<Order> {
+        let Some(Order::Fetch { set, items, since: None, vanished: false, partial: None }) = &client.last else {
+            return None;
+        };
+        let [(Some(last), Some(end))] = set.ranges[..] else { return None };
+        if last != end || self.chance.once_in(4) || !set.uid && (belief.uid_only || client.must_name_uids()) {
+            return None;
+        }
+        let next = match set.uid {
+            true => belief.messages.iter().filter_map(|message| message.uid).find(|uid| *uid > last),
+            false => Some(last + 1).filter(|next| *next <= belief.len()),
+        };
+        let set = Set::new(set.uid, vec![(Some(next?), next)]);
+        Some(Order::Fetch { set, items: *items, since: None, vanished: false, partial: None })
     }
 
     fn store(&mut self, client: &Client, belief: &Belief, is_large: bool) -> Order {

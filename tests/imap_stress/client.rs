@@ -29,6 +29,8 @@ pub struct Client {
     /// Sent, and not yet begun to be answered.
     pub waiting: VecDeque<(String, Order)>,
     pub doing: Option<Doing>,
+    /// What it has asked for last.
+    pub last: Option<Order>,
     pub selected: Option<Belief>,
     pub condstore: bool,
     pub qresync: bool,
@@ -73,6 +75,7 @@ impl Client {
             unread: Vec::new(),
             waiting: VecDeque::new(),
             doing: None,
+            last: None,
             selected: None,
             condstore: false,
             qresync: false,

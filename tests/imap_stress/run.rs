@@ -106,6 +106,7 @@ impl Run {
         for _ in 0..count {
             let mut choice = Choice { chance: &mut self.chance, serial: &mut self.serial };
             let order = choice.order(&self.clients[at], count == 1);
+            self.clients[at].last = Some(order.clone());
             orders.push(order);
         }
         self.steps += count as u64;
