@@ -11,9 +11,9 @@ use std::borrow::Cow;
 
 /// A structure as it is told; `nests_global`: with what is inside `message/global`. One that is no structure stays as it is.
 pub fn shown(structure: &[u8], nests_global: bool) -> Cow<'_, [u8]> {
-    const BEGINNING: &[u8] = b"(\"message\" \"global\" ";
-    let begins = |at: usize| structure.get(at..at + BEGINNING.len()).is_some_and(|s| s.eq_ignore_ascii_case(BEGINNING));
-    if !memchr::memchr_iter(b'(', structure).any(begins) {
+    // Hardly any message has one, and most have few of this letter.
+    let is_named = |at: usize| structure.get(at..at + 6).is_some_and(|name| name.eq_ignore_ascii_case(b"global"));
+    if !memchr::memchr2_iter(b'g', b'G', structure).any(is_named) {
         return Cow::Borrowed(structure);
     }
     let mut walk = Walk { rest: structure, nests_global, out: Vec::with_capacity(structure.len()) };
