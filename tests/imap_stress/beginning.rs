@@ -26,6 +26,10 @@ impl Client {
             if let (false, Some(elsewhere)) = (self.condstore, &mut self.elsewhere) {
                 elsewhere.begin_modseqs();
             }
+            if let (false, Some(belief)) = (self.condstore, &mut self.selected) {
+                // What was asked for before, by NOTIFY, has become older with changes that were told without (RFC 7162 section 3.1).
+                belief.messages.iter_mut().for_each(|message| message.modseq = None);
+            }
             doing.may_lack_modseqs = !self.condstore && self.must_name_uids();
             self.condstore = true;
         }
