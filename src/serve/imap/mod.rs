@@ -23,7 +23,7 @@
 //! | [`quota`] | GETQUOTA, GETQUOTAROOT |
 //! | [`metadata`] | GETMETADATA, SETMETADATA |
 //! | [`append`], [`catenate`] | APPEND, REPLACE |
-//! | [`fetch`], [`page`], [`binary`], [`body`] | FETCH |
+//! | [`fetch`], [`pages`], [`page`], [`onward`], [`binary`], [`body`] | FETCH |
 //! | [`flags`] | STORE |
 //! | [`transfer`] | COPY, MOVE, EXPUNGE |
 //! | [`search`], [`multisearch`] | SEARCH, ESEARCH |
