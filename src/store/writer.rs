@@ -1,8 +1,8 @@
 //! The one thread that changes anything.
 //!
-//! Receives jobs; whatever waits, and for a moment what may come (`gather`), is one batch: decided and applied in one redb transaction, written to the ring with
-//! one flush, committed, then the bells, then the answers. What must always hold: an answer that says yes comes after
-//! the flush that makes it true; readers never see what is not durable.
+//! Receives jobs; whatever waits, and for a moment what may come (`gather`), is one batch: decided and applied in one redb
+//! transaction, written to the ring with one flush, committed, then the bells, then the answers. What must always hold: an answer
+//! that says yes comes after the flush that makes it true; readers never see what is not durable.
 
 mod gather;
 mod recover;

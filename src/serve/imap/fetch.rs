@@ -50,7 +50,7 @@ impl Session {
         let plan = self.plan(&fetch, sees);
         let wanted = uids.count();
         let Rows { told, untold } = match uids.ranges() {
-            [(first, last)] if first == last => self.tell_one(mailbox, *first, plan).await?,
+            [(first, last)] if first == last => self.tell_one(mailbox, (*first, &uids), plan).await?,
             _ => {
                 self.onward = None;
                 self.tell_rows(mailbox, &uids, Arc::new(plan)).await?
@@ -105,9 +105,7 @@ impl Session {
     ) -> Result<Rows, Failure> {
         let Some(selected) = &self.selected else { return Ok(Rows::default()) };
         let map = selected.view.map();
-        let stretch =
-            |(first, last): &(u32, u32)| map.seq_of(Uid(*first)).map(|seq| Stretch { first: *first, last: *last, seq });
-        let stretches: Arc<[Stretch]> = uids.ranges().iter().filter_map(stretch).collect();
+        let stretches = uids.ranges().iter().filter_map(|span| Stretch::of(map, *span)).collect();
         let (mut pages, left) = Pages::new(self.context.store.clone(), mailbox, stretches, plan);
         Ok(self.tell_pages(mailbox, &mut pages, left, None).await?.0)
     }

@@ -13,6 +13,7 @@ use super::pages::{Left, Pages};
 use crate::limits::FETCH_ONWARD_MESSAGES;
 use crate::mail::message::{MailboxId, Uid};
 use crate::store::{Bell, Watched};
+use crate::wire::imap::sequence::NumberSet;
 use smol::future;
 use std::sync::Arc;
 
@@ -42,48 +43,56 @@ impl Ahead {
 }
 
 impl Session {
-    /// Tells one message.
-    pub(super) async fn tell_one(&mut self, mailbox: MailboxId, uid: u32, plan: Plan) -> Result<Rows, Failure> {
+    /// Tells one message, which alone is in `uids`.
+    pub(super) async fn tell_one(
+        &mut self,
+        mailbox: MailboxId,
+        (uid, uids): (u32, &NumberSet),
+        plan: Plan,
+    ) -> Result<Rows, Failure> {
         let last = self.onward.take();
-        let Some(selected) = &self.selected else { return Ok(Rows::default()) };
-        let map = selected.view.map();
-        let Some(seq) = map.seq_of(Uid(uid)) else { return Ok(Rows::default()) };
+        let seq = self.selected.as_ref().and_then(|selected| selected.view.map().seq_of(Uid(uid)));
+        let Some(seq) = seq else { return Ok(Rows::default()) };
         let follows = |last: &Onward| {
             last.mailbox == mailbox && last.seq.checked_add(1) == Some(seq) && *last.plan == plan && !plan.sets_seen
         };
-        let (plan, ahead) = match last.map(|last| *last).filter(follows) {
-            None => (Arc::new(plan), None),
+        let (rows, plan, ahead) = match last.map(|last| *last).filter(follows) {
             Some(Onward { plan, ahead, .. }) => {
-                let mut known = ahead;
-                if let Some(ahead) = &mut known
-                    && !ahead.is_of(uid, seq).await
-                {
-                    known = None;
-                }
-                let ahead = known.unwrap_or_else(|| {
-                    let bell = self.context.store.bell(Watched::Mailbox(mailbox));
-                    let spans = map.spans_of_seqs((seq, seq.saturating_add(FETCH_ONWARD_MESSAGES - 1)));
-                    let stretch = |(first, last)| map.seq_of(Uid(first)).map(|seq| Stretch { first, last, seq });
-                    let stretches = spans.into_iter().filter_map(stretch).collect();
-                    let (pages, left) = Pages::one_by_one(self.context.store.clone(), mailbox, stretches, plan.clone());
-                    Ahead { pages, left, bell }
-                });
-                (plan, Some(ahead))
-            }
-        };
-        let (rows, ahead) = match ahead {
-            Some(Ahead { mut pages, left, bell }) => {
+                let Ahead { mut pages, left, bell } = self.ahead_of(mailbox, (uid, seq), &plan, ahead).await;
                 let until = pages.after(&left.place);
                 let (rows, left) = self.tell_pages(mailbox, &mut pages, left, Some(until)).await?;
-                (rows, Some(Ahead { pages, left, bell }))
+                (rows, plan, Some(Ahead { pages, left, bell }))
             }
             None => {
-                let stretches = Arc::new([Stretch { first: uid, last: uid, seq }]);
-                let (mut pages, left) = Pages::new(self.context.store.clone(), mailbox, stretches, plan.clone());
-                (self.tell_pages(mailbox, &mut pages, left, None).await?.0, None)
+                let plan = Arc::new(plan);
+                (self.tell_rows(mailbox, uids, plan.clone()).await?, plan, None)
             }
         };
         self.onward = Some(Box::new(Onward { mailbox, plan, seq, ahead }));
         Ok(rows)
+    }
+
+    /// What is known of this message and those behind it, if that is so yet, or their pages from the beginning.
+    async fn ahead_of(
+        &self,
+        mailbox: MailboxId,
+        (uid, seq): (u32, u32),
+        plan: &Arc<Plan>,
+        known: Option<Ahead>,
+    ) -> Ahead {
+        if let Some(mut known) = known
+            && known.is_of(uid, seq).await
+        {
+            return known;
+        }
+        let store = self.context.store.clone();
+        let bell = store.bell(Watched::Mailbox(mailbox));
+        let stretches = self.selected.iter().flat_map(|selected| {
+            let map = selected.view.map();
+            let spans = map.spans_of_seqs((seq, seq.saturating_add(FETCH_ONWARD_MESSAGES - 1)));
+            spans.into_iter().filter_map(|span| Stretch::of(map, span))
+        });
+        let (pages, left) = Pages::one_by_one(store, mailbox, stretches.collect(), plan.clone());
+        Ahead { pages, left, bell }
     }
 }

@@ -15,6 +15,7 @@ use crate::limits::{
 use crate::mail::index::global::shown;
 use crate::mail::index::{BodyIndex, Finished, preview};
 use crate::mail::message::{BodyId, MailboxId, MessageRow, ModSeq, SystemFlags, Uid};
+use crate::mail::view::{Span, UidMap};
 use crate::store::{Snapshot, Trouble};
 use crate::wire::imap::command::{FetchItem, SectionText};
 use crate::wire::imap::sequence::NumberSet;
@@ -137,6 +138,13 @@ pub(super) struct Stretch {
     pub first: u32,
     pub last: u32,
     pub seq: u32,
+}
+
+impl Stretch {
+    /// The neighbours of a view with these UIDs; `None`: they are not in it.
+    pub fn of(map: &UidMap, (first, last): Span) -> Option<Stretch> {
+        Some(Stretch { first, last, seq: map.seq_of(Uid(first))? })
+    }
 }
 
 /// Where a page begins: at an item of a message.

@@ -31,8 +31,8 @@ pub(super) struct Pages {
     end: Place,
     /// Messages of the next window: as many as fill a page, as far as that shows.
     messages: u32,
-    /// No window ever has more messages than one.
-    one_by_one: bool,
+    /// No window ever has more messages.
+    messages_max: u32,
     /// Where the next window ends, and its first page.
     ahead: Option<(Place, Reading)>,
 }
@@ -56,16 +56,16 @@ impl Pages {
     /// And where the first page begins.
     pub fn new(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
         let (first, messages) = (beginning(&stretches, 0), plan.rows_first() as u32);
-        let seen_now = Arc::default();
+        let (seen_now, messages_max) = (Arc::default(), FETCH_PAGE_ROWS_MAX as u32);
         let pages =
-            Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, one_by_one: false, ahead: None };
+            Pages { store, mailbox, stretches, plan, seen_now, end: first, messages, messages_max, ahead: None };
         (pages, Left::at(first))
     }
 
     /// The same for messages that are told one by one: each is a window.
     pub fn one_by_one(store: Store, mailbox: MailboxId, stretches: Arc<[Stretch]>, plan: Arc<Plan>) -> (Pages, Left) {
         let (pages, left) = Pages::new(store, mailbox, stretches, plan);
-        (Pages { messages: 1, one_by_one: true, ..pages }, left)
+        (Pages { messages: 1, messages_max: 1, ..pages }, left)
     }
 
     /// The UID and the number of the message whose first page begins there.
@@ -105,10 +105,9 @@ impl Pages {
     /// Learns from a page how many messages fill one.
     pub fn came(&mut self, page: &Page) {
         match &page.next {
-            _ if self.one_by_one => {}
             After::More(place) if place.is_before(&self.end) => self.messages = (self.messages / 2).max(1),
             After::More(_) if page.out.len() < FETCH_PAGE_BYTES / 2 => {
-                self.messages = (self.messages * 2).min(FETCH_PAGE_ROWS_MAX as u32);
+                self.messages = (self.messages * 2).min(self.messages_max);
             }
             _ => {}
         }
