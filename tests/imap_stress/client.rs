@@ -312,7 +312,8 @@ impl Client {
                 Order::Select { memory: Some(_), .. } => {
                     twice(!std::mem::replace(&mut doing.opening.vanished, uids).is_empty())?;
                 }
-                Order::Fetch { vanished: true, set, .. } if doing.answered.is_empty() => {
+                // Rows that may be news of before the command was read are no answer yet.
+                Order::Fetch { vanished: true, set, .. } if doing.answered.is_subset(&doing.doubtful) => {
                     let validity = self.belief()?.uid_validity;
                     for uid in uids.iter().flat_map(|(first, last)| *first..=*last) {
                         // The server takes `*` for the UID that was given last, though its message may be gone.
