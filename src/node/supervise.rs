@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::wire::address::Domain;
 use async_signal::{Signal, Signals};
 use sd_notify::NotifyState;
+use smol::channel::Sender;
 use smol::stream::StreamExt;
 use smol::{Async, LocalExecutor, Task, Timer};
 use std::net::SocketAddr;
@@ -102,7 +103,15 @@ fn system(what: &str, error: &std::io::Error) -> Failure {
 pub fn run(node: Node, ready: impl FnOnce()) -> Result<(), Failure> {
     let store = node.context.store.clone();
     let executor = Rc::new(LocalExecutor::new());
-    let outcome = smol::block_on(executor.run(serve_until_signal(node, executor.clone(), ready)));
+    let (serves, is_served) = smol::channel::bounded(1);
+    // A task of its own: otherwise whatever wakes this thread looks at signals and files as well, with three system calls.
+    let serving = executor.spawn(serve_until_signal(node, executor.clone(), serves));
+    let outcome = smol::block_on(executor.run(async {
+        if is_served.recv().await.is_ok() {
+            ready();
+        }
+        serving.await
+    }));
     let closed = store.close().map_err(|e| {
         Failure::new(
             Exit::Store,
@@ -123,7 +132,7 @@ fn note_ports(context: &Context, sockets: &Sockets) {
 async fn serve_until_signal(
     node: Node,
     executor: Rc<LocalExecutor<'static>>,
-    ready: impl FnOnce(),
+    serves: Sender<()>,
 ) -> Result<(), Failure> {
     let mut signals = node.signals;
     note_ports(&node.context, &node.sockets);
@@ -155,7 +164,7 @@ async fn serve_until_signal(
     let _links = executor.spawn(async move { links.look_after(&clock).await });
     let _certificates = executor.spawn(node.certificates.clone().look_after(node.context.clone()));
     notify(&[NotifyState::Ready]);
-    ready();
+    let _ = serves.try_send(());
     let mut watch = FileWatch::new(&node.watched);
     loop {
         let signal = async { Call::Signal(signals.next().await) };
