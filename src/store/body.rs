@@ -219,6 +219,9 @@ pub fn store_base64(bytes: &[u8], out: &mut Vec<u8>) -> Option<Chunk> {
     push_base64(out, bytes).then(|| Chunk::new(bytes, out.get(before..).unwrap_or_default()))
 }
 
+/// What the compressor tries. 6, the usual, makes mail 1% smaller, and is a seventh of the time slower.
+const LEVEL: u32 = 3;
+
 /// Two compressors for the whole store, made when first used: each takes about 300 KiB.
 #[derive(Default)]
 pub struct Deflaters {
@@ -240,7 +243,7 @@ impl Deflaters {
             Err(TryLockError::WouldBlock) => second.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let deflater = slot.get_or_insert_with(|| {
-            Box::new(Deflater { compress: Compress::new(Compression::new(6), false), out: Vec::new() })
+            Box::new(Deflater { compress: Compress::new(Compression::new(LEVEL), false), out: Vec::new() })
         });
         if !deflater.deflate(bytes) || deflater.out.len() > bytes.len() + 5 {
             return store_plain(bytes, out);
