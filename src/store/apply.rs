@@ -6,6 +6,7 @@
 
 mod bodies;
 mod cut;
+mod rare;
 
 use super::damage::{damaged_row, lost};
 use super::metadata::{METADATA_KEYS, metadata_keys};
@@ -18,6 +19,7 @@ use crate::mail::message::*;
 use crate::order;
 use crate::wire::date::Timestamp;
 use cut::cut;
+use rare::Rare;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 /// Messages that may lie between two that go together, see [`cut()`].
@@ -25,28 +27,28 @@ const MESSAGES_BETWEEN_MAX: u64 = 16;
 /// Modseqs, or UIDs of one modseq, that may lie between two changes that go together.
 const CHANGES_BETWEEN_MAX: u128 = 16;
 
-/// All tables in one write transaction.
+/// All tables in one write transaction. Those that a delivery leaves alone are opened when they are needed.
 pub struct Tables<'t> {
     pub meta: Table<'t, u8, &'static [u8]>,
     pub mailboxes: Table<'t, u32, &'static [u8]>,
     pub names: Table<'t, &'static str, u32>,
     pub messages: Table<'t, u64, &'static MessageBytes>,
     pub changes: Table<'t, u128, ()>,
-    pub expunged: Table<'t, u128, ()>,
+    pub expunged: Rare<'t, u128, ()>,
     pub bodies: Table<'t, u64, &'static [u8]>,
     pub facts: Table<'t, u64, &'static [u8]>,
     pub signatures: Table<'t, u64, &'static [u8]>,
     pub threads: Table<'t, (u64, u64), &'static ThreadBytes>,
     pub pieces: Table<'t, (u64, u32), &'static [u8]>,
-    pub staged: Table<'t, u64, ()>,
-    pub queue: Table<'t, u64, &'static [u8]>,
-    pub due: Table<'t, u128, ()>,
-    pub credentials: Table<'t, &'static str, &'static [u8]>,
-    pub settings: Table<'t, &'static str, &'static [u8]>,
+    pub staged: Rare<'t, u64, ()>,
+    pub queue: Rare<'t, u64, &'static [u8]>,
+    pub due: Rare<'t, u128, ()>,
+    pub credentials: Rare<'t, &'static str, &'static [u8]>,
+    pub settings: Rare<'t, &'static str, &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
-    /// Opens all tables, making those that are not there.
+    /// Opens the tables, making those that are not there and not rare.
     pub fn open(txn: &'t WriteTransaction) -> Result<Tables<'t>, Trouble> {
         Ok(Tables {
             meta: txn.open_table(META.table)?,
@@ -54,18 +56,30 @@ impl<'t> Tables<'t> {
             names: txn.open_table(NAMES)?,
             messages: txn.open_table(MESSAGES)?,
             changes: txn.open_table(CHANGES)?,
-            expunged: txn.open_table(EXPUNGED)?,
+            expunged: Rare::new(txn, EXPUNGED),
             bodies: txn.open_table(BODIES.table)?,
             facts: txn.open_table(FACTS.table)?,
             signatures: txn.open_table(SIGNATURES.table)?,
             threads: txn.open_table(THREADS)?,
             pieces: txn.open_table(PIECES)?,
-            staged: txn.open_table(STAGED)?,
-            queue: txn.open_table(QUEUE.table)?,
-            due: txn.open_table(DUE)?,
-            credentials: txn.open_table(CREDENTIALS.table)?,
-            settings: txn.open_table(SETTINGS.table)?,
+            staged: Rare::new(txn, STAGED),
+            queue: Rare::new(txn, QUEUE.table),
+            due: Rare::new(txn, DUE),
+            credentials: Rare::new(txn, CREDENTIALS.table),
+            settings: Rare::new(txn, SETTINGS.table),
         })
+    }
+
+    /// Makes the rare tables too, for who reads the store.
+    pub fn make_rare(&self) -> Result<(), Trouble> {
+        let Tables { expunged, staged, queue, due, credentials, settings, .. } = self;
+        expunged.read()?;
+        staged.read()?;
+        queue.read()?;
+        due.read()?;
+        credentials.read()?;
+        settings.read()?;
+        Ok(())
     }
 
     /// A mailbox that must be there.
@@ -87,7 +101,7 @@ impl<'t> Tables<'t> {
 
     /// One queue entry.
     pub fn queue_entry(&self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
-        QUEUE.get(&self.queue, &id.0, |row| decode_queue_entry(id, row))
+        QUEUE.get(self.queue.read()?, &id.0, |row| decode_queue_entry(id, row))
     }
 
     /// Keeps the counters.
@@ -118,7 +132,7 @@ impl<'t> Tables<'t> {
                 }
             }
             Step::StagedBody { id, rows } => {
-                self.staged.remove(id.0)?;
+                self.staged.write()?.remove(id.0)?;
                 self.insert_body(*id, rows)?;
             }
             Step::Place { mailbox, row } => {
@@ -202,19 +216,19 @@ impl<'t> Tables<'t> {
             }
             Step::SetCredential(credential) => {
                 let key = credential.login.to_lowercase();
-                CREDENTIALS.insert(&mut self.credentials, &&key[..], encode_credential(credential))?;
+                CREDENTIALS.insert(self.credentials.write()?, &&key[..], encode_credential(credential))?;
                 rung.push(Watched::Logins);
             }
             Step::RemoveCredential(login) => {
-                self.credentials.remove(&login.to_lowercase()[..])?;
+                self.credentials.write()?.remove(&login.to_lowercase()[..])?;
                 rung.push(Watched::Logins);
             }
             Step::Setting { key, value: Some(value) } => {
-                SETTINGS.insert(&mut self.settings, &&key[..], value.clone())?;
+                SETTINGS.insert(self.settings.write()?, &&key[..], value.clone())?;
                 rung.extend(key.starts_with(METADATA_KEYS).then_some(Watched::Metadata));
             }
             Step::Setting { key, value: None } => {
-                self.settings.remove(&key[..])?;
+                self.settings.write()?.remove(&key[..])?;
                 rung.extend(key.starts_with(METADATA_KEYS).then_some(Watched::Metadata));
             }
             _ => {}
@@ -314,7 +328,7 @@ impl<'t> Tables<'t> {
             let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
             uncount(&mut state.mailbox, &row);
             superseded.push(change_key(mailbox, row.modseq, *uid));
-            self.expunged.insert(change_key(mailbox, modseq, *uid), ())?;
+            self.expunged.write()?.insert(change_key(mailbox, modseq, *uid), ())?;
             bodies.push(row.body);
         }
         let keys: Vec<u64> = uids.iter().map(|uid| message_key(mailbox, *uid)).collect();
@@ -337,12 +351,12 @@ impl<'t> Tables<'t> {
         let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
         // Down to three quarters, so that this is rare.
         let surplus = state.expunged - EXPUNGED_PER_MAILBOX_MAX / 4 * 3;
-        if let Some(last) = self.expunged.range(all.clone())?.nth(surplus as usize - 1) {
+        if let Some(last) = self.expunged.read()?.range(all.clone())?.nth(surplus as usize - 1) {
             state.mailbox.expunged_floor = change_modseq(last?.0.value());
         }
         // All of the floor's modseq go: half of an expunge is not remembered.
         let floor = change_key(id, state.mailbox.expunged_floor, Uid(u32::MAX));
-        for row in self.expunged.extract_from_if(*all.start()..=floor, |_, ()| true)? {
+        for row in self.expunged.write()?.extract_from_if(*all.start()..=floor, |_, ()| true)? {
             row?;
             state.expunged -= 1;
         }
@@ -383,7 +397,7 @@ impl<'t> Tables<'t> {
             // One that cannot be read goes too, and leaves its body behind.
             bodies.extend(read_message(key.value(), bytes.value()).ok().map(|row| row.body));
         }
-        for table in [&mut self.changes, &mut self.expunged] {
+        for table in [&mut self.changes, self.expunged.write()?] {
             let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
             for row in table.extract_from_if(all, |_, ()| true)? {
                 row?;
@@ -392,7 +406,7 @@ impl<'t> Tables<'t> {
         let keys = format!("{}/", metadata_keys(Some(id)));
         // `0` is what follows `/`.
         let behind = format!("{}0", metadata_keys(Some(id)));
-        for row in self.settings.extract_from_if(&keys[..]..&behind[..], |_, _| true)? {
+        for row in self.settings.write()?.extract_from_if(&keys[..]..&behind[..], |_, _| true)? {
             row?;
         }
         self.names.remove(&state.mailbox.name[..])?;
@@ -406,9 +420,9 @@ impl<'t> Tables<'t> {
         if self.remove_queue_entry(entry.id)?.is_none() {
             self.refer(entry.body)?;
         }
-        QUEUE.insert(&mut self.queue, &entry.id.0, encode_queue_entry(entry))?;
+        QUEUE.insert(self.queue.write()?, &entry.id.0, encode_queue_entry(entry))?;
         if !entry.held {
-            self.due.insert(due_key(entry.due, entry.id), ())?;
+            self.due.write()?.insert(due_key(entry.due, entry.id), ())?;
         }
         rung.push(Watched::Queue);
         Ok(())
@@ -416,9 +430,9 @@ impl<'t> Tables<'t> {
 
     fn remove_queue_entry(&mut self, id: QueueId) -> Result<Option<QueueEntry>, Trouble> {
         let Some(entry) = self.queue_entry(id)? else { return Ok(None) };
-        self.queue.remove(id.0)?;
+        self.queue.write()?.remove(id.0)?;
         if !entry.held {
-            self.due.remove(due_key(entry.due, id))?;
+            self.due.write()?.remove(due_key(entry.due, id))?;
         }
         Ok(Some(entry))
     }

@@ -438,7 +438,7 @@ mod tests {
     fn edit_entry(tables: &mut Tables<'_>, id: u64, edit: impl Fn(&mut QueueEntry)) {
         let mut entry = tables.queue_entry(QueueId(1)).expect("readable").expect("there");
         edit(&mut entry);
-        QUEUE.insert(&mut tables.queue, &id, encode_queue_entry(&entry)).expect("changed");
+        QUEUE.insert(tables.queue.write().expect("opened"), &id, encode_queue_entry(&entry)).expect("changed");
     }
 
     fn edit_facts(tables: &mut Tables<'_>, id: u64, own: u64) {
@@ -467,11 +467,17 @@ mod tests {
         ("a message shows another body", &|t| edit_message(t, 1, |row| row.body = BodyId(2))),
         ("a change goes", &|t| drop_first(&mut t.changes)),
         ("a change comes", &|t| drop(t.changes.insert(change_key(INBOX, ModSeq(2), Uid(2)), ()).expect("changed"))),
-        ("an expunge goes", &|t| drop_first(&mut t.expunged)),
-        ("an expunge comes", &|t| drop(t.expunged.insert(change_key(INBOX, ModSeq(2), Uid(3)), ()).expect("changed"))),
+        ("an expunge goes", &|t| drop_first(t.expunged.write().expect("opened"))),
+        ("an expunge comes", &|t| {
+            drop(t.expunged.write().expect("opened").insert(change_key(INBOX, ModSeq(2), Uid(3)), ()).expect("changed"))
+        }),
         ("an expunge of no mailbox comes instead", &|t| {
-            drop_first(&mut t.expunged);
-            t.expunged.insert(change_key(MailboxId(99), ModSeq(2), Uid(3)), ()).expect("changed");
+            drop_first(t.expunged.write().expect("opened"));
+            t.expunged
+                .write()
+                .expect("opened")
+                .insert(change_key(MailboxId(99), ModSeq(2), Uid(3)), ())
+                .expect("changed");
         }),
         ("a change of no mailbox comes instead", &|t| {
             drop_first(&mut t.changes);
@@ -499,15 +505,17 @@ mod tests {
             piece[9] ^= 1;
             t.pieces.insert((1, 0), &piece[..]).expect("changed");
         }),
-        ("an entry goes", &|t| drop_first(&mut t.queue)),
+        ("an entry goes", &|t| drop_first(t.queue.write().expect("opened"))),
         ("an entry comes", &|t| edit_entry(t, 2, |_| {})),
         ("an entry shows another body", &|t| edit_entry(t, 1, |entry| entry.body = BodyId(1))),
         ("an entry is not shown", &|t| edit_entry(t, 1, |entry| entry.outbox = None)),
         ("an entry is shown by another message", &|t| edit_entry(t, 1, |entry| entry.outbox = Some(Uid(7)))),
         ("a body ends with another", &|t| edit_body(t, 4, |row| row.base = Some(BodyId(1)))),
         ("an entry is held", &|t| edit_entry(t, 1, |entry| entry.held = true)),
-        ("what is due goes", &|t| drop_first(&mut t.due)),
-        ("what is due comes", &|t| drop(t.due.insert(due_key(Timestamp(1), QueueId(1)), ()).expect("changed"))),
+        ("what is due goes", &|t| drop_first(t.due.write().expect("opened"))),
+        ("what is due comes", &|t| {
+            drop(t.due.write().expect("opened").insert(due_key(Timestamp(1), QueueId(1)), ()).expect("changed"))
+        }),
         ("numbers are given again", &|t| {
             let meta = META.get(&t.meta, &0, Meta::decode).expect("readable").expect("there");
             t.save_meta(&Meta { body: 2, ..meta }).expect("changed");

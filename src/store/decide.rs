@@ -161,7 +161,7 @@ impl<'a, 't> Draft<'a, 't> {
                 self.set_device_rights(&name, mailbox, change, rights)?
             }
             Op::SetSetting { key, value } => self.set_setting(key, value)?,
-            Op::MakeSetting { key, .. } if self.tables.settings.get(&key[..])?.is_some() => Done::Applied,
+            Op::MakeSetting { key, .. } if self.tables.settings.read()?.get(&key[..])?.is_some() => Done::Applied,
             Op::MakeSetting { key, value } => self.set_setting(key, Some(value))?,
         })
     }

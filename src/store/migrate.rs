@@ -112,18 +112,20 @@ impl Migration<'_> {
     /// All tables but those of messages and bodies.
     fn rows(&mut self) -> Result<(), Trouble> {
         let tables = &mut self.tables;
-        renew(&CREDENTIALS, &mut tables.credentials, current)?;
-        renew(&SETTINGS, &mut tables.settings, |row| Ok(row.to_vec()))?;
+        renew(&CREDENTIALS, tables.credentials.write()?, current)?;
+        renew(&SETTINGS, tables.settings.write()?, |row| Ok(row.to_vec()))?;
         let ids = tables.mailboxes.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
         for id in ids {
             let row = tables.mailboxes.get(id)?.ok_or(Malformed).and_then(|row| current(row.value()));
             MAILBOXES.insert(&mut tables.mailboxes, &id, row.map_err(|Malformed| damaged_row("mailboxes", id))?)?;
         }
-        let ids = tables.queue.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
+        let ids =
+            tables.queue.read()?.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
         for id in ids {
-            let entry = tables.queue.get(id)?.ok_or(Malformed).and_then(|row| decode_entry(QueueId(id), row.value()));
+            let entry =
+                tables.queue.read()?.get(id)?.ok_or(Malformed).and_then(|row| decode_entry(QueueId(id), row.value()));
             let entry = entry.map_err(|Malformed| damaged_row("queue", id))?;
-            QUEUE.insert(&mut tables.queue, &id, encode_queue_entry(&entry))?;
+            QUEUE.insert(tables.queue.write()?, &id, encode_queue_entry(&entry))?;
         }
         Ok(())
     }

@@ -65,6 +65,7 @@ fn load(file: Box<dyn StorageBackend>, disk: &dyn Disk, options: &Options) -> Re
     }
     let txn = begin(&database, Durability::None)?;
     let mut tables = Tables::open(&txn)?;
+    tables.make_rare()?;
     let unstaged = tables.unstage_all(&mut meta)?;
     let shows_queue = show_queue(&mut tables, &mut meta)?;
     if unstaged > 0 || shows_queue {

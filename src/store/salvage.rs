@@ -292,7 +292,7 @@ fn list_lost(rebuild: &mut Rebuild<'_>) -> Result<(), Trouble> {
         for key in &rebuild.gathered.due {
             let (_, id) = due_parts(*key);
             let was_there = rebuild.gathered.queue.contains_key(&id) || rebuild.unqueued.contains(&id);
-            if !was_there && tables.queue.get(id.0)?.is_none() {
+            if !was_there && tables.queue.read()?.get(id.0)?.is_none() {
                 entries.push(Lost::other(format!("a message that waited to be sent (number {} of the queue)", id.0)));
             }
         }

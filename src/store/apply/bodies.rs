@@ -105,7 +105,7 @@ impl Tables<'_> {
     pub fn stage(&mut self, body: BodyId, pieces: &[(u32, Vec<u8>)], meta: &mut Meta) -> Result<(), Trouble> {
         // Held bodies that come now lie behind them, in pages of their own.
         meta.page_used = PAGE_BYTES;
-        self.staged.insert(body.0, ())?;
+        self.staged.write()?.insert(body.0, ())?;
         for (number, piece) in pieces {
             self.pieces.insert((body.0, *number), &piece[..])?;
             meta.use_room(piece.len() as u64);
@@ -115,7 +115,7 @@ impl Tables<'_> {
 
     /// Frees what was staged of a body that nobody will admit.
     pub fn unstage(&mut self, body: BodyId, meta: &mut Meta) -> Result<(), Trouble> {
-        if self.staged.remove(body.0)?.is_some() {
+        if self.staged.write()?.remove(body.0)?.is_some() {
             for row in self.pieces.extract_from_if((body.0, 0)..=(body.0, u32::MAX), |_, _| true)? {
                 meta.give_room(row?.1.value().len() as u64);
             }
@@ -125,7 +125,8 @@ impl Tables<'_> {
 
     /// Frees everything that is still marked staged. Returns how many bodies that were.
     pub fn unstage_all(&mut self, meta: &mut Meta) -> Result<usize, Trouble> {
-        let staged = self.staged.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
+        let staged =
+            self.staged.read()?.iter()?.map(|row| row.map(|row| row.0.value())).collect::<Result<Vec<_>, _>>()?;
         for body in &staged {
             self.unstage(BodyId(*body), meta)?;
         }

@@ -40,7 +40,7 @@ impl Draft<'_, '_> {
     }
 
     pub(super) fn remove_credential(&mut self, login: String) -> Result<Done, Trouble> {
-        if self.tables.credentials.get(&login.to_lowercase()[..])?.is_none() {
+        if self.tables.credentials.read()?.get(&login.to_lowercase()[..])?.is_none() {
             return Err(Trouble::NotFound);
         }
         self.steps.push(Step::RemoveCredential(login));
@@ -158,7 +158,7 @@ impl Draft<'_, '_> {
 
     fn devices(&self) -> Result<Vec<(Credential, Device)>, Trouble> {
         let mut found = Vec::new();
-        for row in self.tables.credentials.range(DEVICE_LOGIN..)? {
+        for row in self.tables.credentials.read()?.range(DEVICE_LOGIN..)? {
             let (login, bytes) = row?;
             let login = login.value();
             if !login.starts_with(DEVICE_LOGIN) {

@@ -46,7 +46,7 @@ impl Draft<'_, '_> {
             self.check_room_for_metadata(&keys, &new)?;
         }
         for (key, value) in new {
-            if value.is_some() || self.tables.settings.get(&key[..])?.is_some() {
+            if value.is_some() || self.tables.settings.read()?.get(&key[..])?.is_some() {
                 self.steps.push(Step::Setting { key, value });
             }
         }
@@ -63,7 +63,7 @@ impl Draft<'_, '_> {
                 own.add(key.len(), value_bytes);
             }
         };
-        for row in self.tables.settings.range(METADATA_KEYS..)? {
+        for row in self.tables.settings.read()?.range(METADATA_KEYS..)? {
             let (key, value) = row?;
             let key = key.value();
             if !key.starts_with(METADATA_KEYS) {
@@ -109,7 +109,7 @@ impl Draft<'_, '_> {
         let (old, new) = (metadata_keys(Some(from)), metadata_keys(Some(to)));
         let inside = format!("{old}/");
         let mut copied = Vec::new();
-        for row in self.tables.settings.range(&inside[..]..)? {
+        for row in self.tables.settings.read()?.range(&inside[..]..)? {
             let (key, bytes) = row?;
             let key = key.value();
             let Some(entry) = key.strip_prefix(&old[..]).filter(|_| key.starts_with(&inside)) else { break };

@@ -170,7 +170,7 @@ impl Draft<'_, '_> {
     pub(super) fn take_back(&mut self, outbox: MailboxId, uids: Vec<Uid>) -> Result<ModSeq, Trouble> {
         let modseq = self.next_modseq(outbox)?;
         let mut entries = Vec::new();
-        for row in self.tables.queue.iter()? {
+        for row in self.tables.queue.read()?.iter()? {
             let (id, bytes) = row?;
             let id = QueueId(id.value());
             // One that cannot be read is not sent either.
@@ -214,7 +214,7 @@ pub fn restore_outbox(tables: &mut Tables<'_>, meta: &mut Meta) -> Result<bool, 
         let row = read_message(key.value(), bytes.value());
         rows.extend(row.ok().map(|row| (row.uid, row)));
     }
-    for row in tables.queue.iter()? {
+    for row in tables.queue.read()?.iter()? {
         let (id, bytes) = row?;
         let id = QueueId(id.value());
         let Ok(entry) = QUEUE.decode(&id.0, bytes.value(), |row| decode_queue_entry(id, row)) else { continue };
@@ -390,7 +390,7 @@ mod tests {
             for number in 1..=2 {
                 let entry = tables.queue_entry(QueueId(number)).expect("readable").expect("there");
                 let row = encode_queue_entry(&QueueEntry { outbox: None, ..entry });
-                QUEUE.insert(&mut tables.queue, &number, row).expect("changed");
+                QUEUE.insert(tables.queue.write().expect("opened"), &number, row).expect("changed");
             }
         });
         let store = open(&disk);

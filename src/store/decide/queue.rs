@@ -175,7 +175,7 @@ impl Draft<'_, '_> {
     /// All entries that wait for their time. One that cannot be read does not keep the others from theirs.
     fn waiting(&self) -> Result<Vec<QueueEntry>, Trouble> {
         let mut entries = Vec::new();
-        for row in self.tables.due.iter()? {
+        for row in self.tables.due.read()?.iter()? {
             let (_, id) = due_parts(row?.0.value());
             if let Ok(Some(entry)) = self.tables.queue_entry(id) {
                 entries.push(entry);

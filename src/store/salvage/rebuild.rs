@@ -250,7 +250,7 @@ impl<'a> Rebuild<'a> {
             for key in &rebuild.gathered.expunged {
                 let id = MailboxId((key >> 96) as u32);
                 if rebuild.gathered.mailboxes.contains_key(&id) {
-                    tables.expunged.insert(*key, ())?;
+                    tables.expunged.write()?.insert(*key, ())?;
                     *counts.entry(id).or_default() += 1;
                 }
             }
@@ -294,7 +294,7 @@ impl<'a> Rebuild<'a> {
                 tables.apply(&step, meta, &mut Vec::new())?;
             }
             let mut entries = Vec::new();
-            for row in tables.queue.iter()? {
+            for row in tables.queue.read()?.iter()? {
                 let (id, bytes) = row?;
                 let id = QueueId(id.value());
                 let entry = QUEUE.decode(&id.0, bytes.value(), |row| decode_queue_entry(id, row))?;
@@ -359,7 +359,7 @@ impl<'a> Rebuild<'a> {
                 mailbox.expunged_floor = mailbox.highest_modseq;
                 state.expunged = 0;
                 let all = change_key(id, ModSeq(0), Uid(0))..=change_key(id, ModSeq(u64::MAX), Uid(u32::MAX));
-                for row in tables.expunged.extract_from_if(all, |_, ()| true)? {
+                for row in tables.expunged.write()?.extract_from_if(all, |_, ()| true)? {
                     row?;
                 }
                 tables.save(&state)?;

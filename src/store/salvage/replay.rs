@@ -122,7 +122,7 @@ impl Fit<'_, '_, '_> {
                 self.rebuild.unqueued.insert(*id);
                 true
             }
-            Step::Schedule { id, .. } => self.tables.queue.get(id.0)?.is_some(),
+            Step::Schedule { id, .. } => self.tables.queue.read()?.get(id.0)?.is_some(),
             _ => true,
         };
         if fits { self.pass(&step) } else { Ok(()) }
