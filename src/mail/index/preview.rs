@@ -7,7 +7,7 @@
 //! It decodes for itself what the signature has decoded, too: mostly a kilobyte, a twentieth of what indexing costs. One pass for both would
 //! tie it to a reader that gives up where there is too much text, and messages whose preview was not kept would need a second way.
 
-use super::{Part, PartKind, names_unknown_encoding};
+use super::{Part, PartKind, TransferEncoding, names_unknown_encoding};
 use crate::limits::{PREVIEW_CHARACTERS_MAX, PREVIEW_READ_BYTES};
 use crate::mail::text::TextDecoder;
 
@@ -67,7 +67,9 @@ pub fn preview(parts: &[Part], head: &[u8]) -> String {
         let parent = place.checked_sub(1).and_then(|before| parts.get(before));
         let in_multipart = parent.is_some_and(|parent| !parent.kind.holds_message());
         let is_text = matches!(part.kind, PartKind::Text | PartKind::Html);
-        if !is_text || names_unknown_encoding(header, in_multipart) {
+        // An unknown encoding counts as none.
+        let is_readable = part.encoding != TransferEncoding::Identity || !names_unknown_encoding(header, in_multipart);
+        if !is_text || !is_readable {
             continue;
         }
         let whole = part.body_end <= head.len() as u64;
