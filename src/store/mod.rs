@@ -178,8 +178,6 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
-    /// Held while something is answered that a snapshot would not show yet.
-    committing: Mutex<()>,
     maps: maps::Maps,
     /// Bytes of rows of bodies that were read since redb has something in its write buffer.
     read_bytes: AtomicUsize,
@@ -242,7 +240,6 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
-            committing: Mutex::default(),
             maps: maps::Maps::default(),
             read_bytes: AtomicUsize::new(0),
             disk: AssertUnwindSafe(disk.clone()),

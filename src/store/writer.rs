@@ -1,9 +1,8 @@
 //! The one thread that changes anything.
 //!
 //! Receives jobs; whatever waits, and for a moment what may come (`gather`), is one batch: decided and applied in one redb
-//! transaction, written to the ring with one flush, then the bells and the answers, while the transaction is committed. What must
-//! always hold: an answer that says yes comes after the flush that makes it true; readers never see what is not durable, and see
-//! everything that was answered.
+//! transaction, written to the ring with one flush, committed, then the bells, then the answers. What must always hold: an answer
+//! that says yes comes after the flush that makes it true; readers never see what is not durable.
 
 mod gather;
 mod recover;
@@ -26,7 +25,7 @@ use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// What the writer is asked.
@@ -95,16 +94,14 @@ enum Answer {
 }
 
 /// What a batch has come to so far.
-struct Tally<'a> {
-    shared: &'a Shared,
+#[derive(Default)]
+struct Tally {
     answers: Vec<Answer>,
     rung: Vec<Watched>,
     /// Something changes.
     changes: bool,
     /// Something changes that the ring cannot carry.
     wants_checkpoint: bool,
-    /// Readers wait: what was answered is not committed yet.
-    unseen: Option<MutexGuard<'a, ()>>,
 }
 
 /// How a batch becomes durable.
@@ -235,7 +232,7 @@ impl Writer {
         }
         let number = self.meta.batch;
         let before = self.meta.clone();
-        let mut tally = Tally::new(&shared);
+        let mut tally = Tally::default();
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
@@ -253,7 +250,16 @@ impl Writer {
                 if self.recover().is_some_and(|next| next > number) { Ok(()) } else { Err(trouble) }
             }
         };
-        tally.tell(&result);
+        if result.is_ok() {
+            order::sort(&mut tally.rung);
+            tally.rung.dedup();
+            for watched in tally.rung.drain(..) {
+                self.shared.bells.ring(watched);
+            }
+        }
+        for answer in tally.answers {
+            answer.give(&result);
+        }
     }
 
     /// See [`open::mark_open`].
@@ -266,7 +272,7 @@ impl Writer {
     }
 
     /// Decides and applies the jobs, and makes them durable.
-    fn write(&mut self, database: &Database, jobs: Vec<Job>, tally: &mut Tally<'_>) -> Result<(), Trouble> {
+    fn write(&mut self, database: &Database, jobs: Vec<Job>, tally: &mut Tally) -> Result<(), Trouble> {
         self.batch.clear();
         let mut free = None;
         let mut txn = begin(database, Durability::None)?;
@@ -305,9 +311,6 @@ impl Writer {
         match way {
             Way::Ring(place) => {
                 ring.write(&mut self.batch, place, number)?;
-                // It is durable, whatever becomes of the commit: who waits goes on, and readers wait until it can be seen.
-                tally.unseen = Some(tally.shared.committing.lock().unwrap_or_else(PoisonError::into_inner));
-                tally.tell(&Ok(()));
                 txn.commit()?;
                 self.dirty_since.get_or_insert_with(Instant::now);
             }
@@ -342,7 +345,7 @@ impl Writer {
         job: ApplyJob,
         is_low: bool,
         tables: &mut Tables<'_>,
-        tally: &mut Tally<'_>,
+        tally: &mut Tally,
     ) -> Result<(), Trouble> {
         let ApplyJob { op, answer, flight } = job;
         let decision = if is_low { Err(Trouble::Full) } else { decide(*op, tables, &self.meta, self.epoch) };
@@ -373,7 +376,7 @@ impl Writer {
         job: StageJob,
         is_low: bool,
         tables: &mut Tables<'_>,
-        tally: &mut Tally<'_>,
+        tally: &mut Tally,
     ) -> Result<(), Trouble> {
         let StageJob { staged, pieces, answer, flight } = job;
         let mark = match staged {
@@ -400,7 +403,7 @@ impl Writer {
     }
 
     /// Frees what dropped bodies gave back.
-    fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally<'_>) -> Result<(), Trouble> {
+    fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally) -> Result<(), Trouble> {
         let given_back = std::mem::take(&mut *self.shared.given_back.lock().unwrap_or_else(PoisonError::into_inner));
         for (body, epoch) in given_back {
             if epoch == self.epoch {
@@ -486,23 +489,6 @@ impl Writer {
             Ok(txn.commit()?)
         });
         guarded(|| Ok(database.close()?)).and(saved)
-    }
-}
-
-impl Tally<'_> {
-    fn new(shared: &Shared) -> Tally<'_> {
-        Tally { shared, answers: Vec::new(), rung: Vec::new(), changes: false, wants_checkpoint: false, unseen: None }
-    }
-
-    /// Rings the bells and gives the answers, once. `batch`: whether the batch became durable.
-    fn tell(&mut self, batch: &Result<(), Trouble>) {
-        let mut rung = std::mem::take(&mut self.rung);
-        if batch.is_ok() {
-            order::sort(&mut rung);
-            rung.dedup();
-            rung.into_iter().for_each(|watched| self.shared.bells.ring(watched));
-        }
-        self.answers.drain(..).for_each(|answer| answer.give(batch));
     }
 }
 
