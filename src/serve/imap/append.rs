@@ -7,23 +7,40 @@ use super::access::{Allowed, named, target};
 use super::failure::{Failure, bad, no, words};
 use super::{Next, Session};
 use crate::limits::{APPEND_HELD_BYTES_MAX, APPEND_WAITING_BYTES_MAX};
-use crate::mail::access::Rights;
+use crate::mail::access::{Access, Rights};
 use crate::mail::message::{Flags, MailboxId, SpecialUse, Uid, UidValidity};
 use crate::serve::sent::{Fingerprint, Found, Hand, sent_mailbox};
 use crate::serve::{Intake, Whole};
-use crate::store::{self, Done, FlagChange, NewBody, NewMessage, Op, SetFlags, Snapshot, Trouble};
+use crate::store::{self, Bell, Done, FlagChange, NewBody, NewMessage, Op, SetFlags, Snapshot, Trouble, Watched};
 use crate::wire::date::Timestamp;
 use crate::wire::imap::command::{Append, AppendMessage, Replaced, Tag};
 use crate::wire::imap::sequence::NumberSet;
-use crate::wire::imap::{Code, SequenceNumber, Status, response};
+use crate::wire::imap::{Code, MailboxName, SequenceNumber, Status, response};
+use std::sync::Arc;
 
-/// A command whose messages are on their way in.
-pub(super) struct Arriving {
+/// A mailbox that messages come into.
+#[derive(Clone, Copy)]
+struct Place {
     mailbox: MailboxId,
     uid_validity: UidValidity,
     rights: Rights,
+    is_outbox: bool,
     /// It is where sent mail is filed.
     is_sent: bool,
+}
+
+/// The place that was asked for last: who files many messages names it each time.
+pub(super) struct LastPlace {
+    name: MailboxName,
+    access: Arc<Access>,
+    place: Place,
+    /// Of the list of mailboxes, hung up before the place was looked for.
+    bell: Bell,
+}
+
+/// A command whose messages are on their way in.
+pub(super) struct Arriving {
+    place: Place,
     /// REPLACE: what goes.
     replaced: Option<(MailboxId, Uid)>,
     /// Those that are complete.
@@ -57,35 +74,48 @@ impl Session {
             Ok(replaced) => replaced,
             Err(failure) => return self.refuse_arriving(failure),
         };
-        let (access, name) = (self.access.clone(), append.mailbox.as_str().to_owned());
-        let sent_copy = self.site.sent_copy;
-        let place = move |snapshot: &Snapshot| {
-            let found = named(snapshot, &access, &name)?;
-            let is_sent =
-                sent_copy && found.is_some() && sent_mailbox(snapshot)? == found.as_ref().map(|f| f.mailbox.id);
-            Ok((found, is_sent))
-        };
-        let found = match self.context.store.read(place).await {
-            Ok((found, is_sent)) => target(found).map(|found| (found, is_sent)),
-            Err(trouble) => Err(trouble.into()),
-        };
-        match found {
+        match self.place_of(append.mailbox).await {
             // Before the message has come all the way.
-            Ok((found, _)) if found.mailbox.special_use == Some(SpecialUse::Outbox) => {
+            Ok(Place { is_outbox: true, .. }) => {
                 let text = "What is sent comes into Outbox, and nothing else does";
                 self.refuse_arriving(no(Code::Cannot, text))
             }
-            Ok((Allowed { mailbox, rights }, is_sent)) => {
-                let (mailbox, uid_validity) = (mailbox.id, mailbox.uid_validity);
-                let (messages, waiting_bytes, open) = (Vec::new(), 0, None);
-                let arriving =
-                    Arriving { mailbox, uid_validity, rights, is_sent, replaced, messages, waiting_bytes, open };
+            Ok(place) => {
+                let arriving = Arriving { place, replaced, messages: Vec::new(), waiting_bytes: 0, open: None };
                 self.arriving = Some(Box::new(arriving));
                 self.conversation.accept_append(&mut self.line.out);
                 Ok(())
             }
             Err(failure) => self.refuse_arriving(failure),
         }
+    }
+
+    async fn place_of(&mut self, name: MailboxName) -> Result<Place, Failure> {
+        let last = self.last_place.take();
+        let stands = |last: &mut LastPlace| {
+            last.name == name && Arc::ptr_eq(&last.access, &self.access) && !last.bell.take_ring()
+        };
+        let last = match last.and_then(|mut last| stands(&mut last).then_some(last)) {
+            Some(last) => last,
+            None => Box::new(self.look_for_place(name).await?),
+        };
+        Ok(self.last_place.insert(last).place)
+    }
+
+    async fn look_for_place(&self, name: MailboxName) -> Result<LastPlace, Failure> {
+        let bell = self.context.store.bell(Watched::MailboxList);
+        let (access, asked, sent_copy) = (self.access.clone(), name.clone(), self.site.sent_copy);
+        let look = move |snapshot: &Snapshot| {
+            let found = named(snapshot, &access, asked.as_str())?;
+            let is_sent =
+                sent_copy && found.is_some() && sent_mailbox(snapshot)? == found.as_ref().map(|f| f.mailbox.id);
+            Ok((found, is_sent))
+        };
+        let (found, is_sent) = self.context.store.read(look).await?;
+        let Allowed { mailbox, rights } = target(found)?;
+        let is_outbox = mailbox.special_use == Some(SpecialUse::Outbox);
+        let place = Place { mailbox: mailbox.id, uid_validity: mailbox.uid_validity, rights, is_outbox, is_sent };
+        Ok(LastPlace { name, access: self.access.clone(), place, bell })
     }
 
     /// The message that REPLACE means.
@@ -152,9 +182,9 @@ impl Session {
             return Err(Trouble::Failed("an APPEND ended that had not begun".to_owned()).into());
         };
         arriving.end_message().await?;
-        let (mailbox, uid_validity) = (arriving.mailbox, arriving.uid_validity.0);
+        let Place { mailbox, uid_validity: UidValidity(uid_validity), is_sent, .. } = arriving.place;
         let replaces = arriving.replaced.is_some();
-        let uids = match arriving.is_sent {
+        let uids = match is_sent {
             false => self.deliver(*arriving, Vec::new()).await?,
             true => self.file_as_sent(*arriving).await?,
         };
@@ -175,7 +205,7 @@ impl Session {
 
     async fn deliver(&self, arriving: Arriving, superseded: Vec<Uid>) -> Result<Vec<Uid>, Failure> {
         let now = self.context.net.clock().now();
-        let Arriving { mailbox, replaced, messages, .. } = arriving;
+        let Arriving { place: Place { mailbox, .. }, replaced, messages, .. } = arriving;
         let message =
             |Arrived { body, flags, date, .. }| NewMessage { body, flags, internal_date: date.unwrap_or(now) };
         let messages = messages.into_iter().map(message).collect();
@@ -195,7 +225,7 @@ impl Session {
     /// one Op.
     async fn file_as_sent(&self, arriving: Arriving) -> Result<Vec<Uid>, Failure> {
         let (store, sent, now) = (&self.context.store, &self.context.sent, self.context.net.clock().steady());
-        let mailbox = arriving.mailbox;
+        let mailbox = arriving.place.mailbox;
         let alone = arriving.messages.len() == 1 && arriving.replaced.is_none();
         let _turn = sent.turn().await;
         let mut superseded = Vec::new();
@@ -227,13 +257,13 @@ impl Session {
 
 impl Arriving {
     fn begin_message(&mut self, store: &store::Store, message: AppendMessage) {
-        let mut intake = if self.is_sent { Intake::fingerprinting(store) } else { Intake::new(store) };
+        let mut intake = if self.place.is_sent { Intake::fingerprinting(store) } else { Intake::new(store) };
         if self.waiting_bytes > APPEND_HELD_BYTES_MAX {
             intake = intake.staged();
         }
         let bytes = message.bytes.unwrap_or(0);
         // RFC 4314 section 4: other flags are not stored, and that is no failure.
-        let message = AppendMessage { flags: self.rights.allowed(message.flags), ..message };
+        let message = AppendMessage { flags: self.place.rights.allowed(message.flags), ..message };
         self.open = Some(Open { message, intake, bytes });
     }
 

@@ -130,6 +130,7 @@ struct Session {
     authentication: Option<Authentication>,
     /// The messages of an APPEND.
     arriving: Option<Box<append::Arriving>>,
+    last_place: Option<Box<append::LastPlace>>,
     /// The message that was fetched by itself last.
     onward: Option<Box<onward::Onward>>,
     /// The part that BINARY decoded last.
@@ -193,6 +194,7 @@ impl Session {
             idling: false,
             authentication: None,
             arriving: None,
+            last_place: None,
             onward: None,
             decoded: None,
         }
