@@ -5,7 +5,7 @@
 //!
 //! An Op goes `writer` -> `decide` (checks, chooses UIDs and modseqs) -> `step` (what was decided) -> `apply` (into the
 //! tables, in a redb transaction that is not yet durable) -> `ring` (one write, one flush) -> commit -> bells ->
-//! answer. A question goes to one of two reader threads and sees a `snapshot` of what was committed. `maps` remembers which UIDs a
+//! answer, which mail gets before the commit. A question goes to one of two reader threads and sees a `snapshot` of what was committed. `maps` remembers which UIDs a
 //! mailbox had, so that opening it again reads only what has changed. A body goes
 //! through `intake` into chunks (`body`), which lie in `pieces`; its `facts` and its place among the `threads` are decided
 //! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and `memory` are what it lies on.
@@ -178,6 +178,8 @@ struct Shared {
     /// Staged bodies whose marks were dropped, and which opening of the database had set them.
     given_back: Mutex<Vec<(BodyId, u64)>>,
     in_flight: AtomicUsize,
+    /// Held by the writer while something is answered that a snapshot would not show yet.
+    committing: Mutex<()>,
     maps: maps::Maps,
     /// Bytes of rows of bodies that were read since redb has something in its write buffer.
     read_bytes: AtomicUsize,
@@ -240,6 +242,7 @@ impl Store {
             deflaters: body::Deflaters::default(),
             given_back: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            committing: Mutex::default(),
             maps: maps::Maps::default(),
             read_bytes: AtomicUsize::new(0),
             disk: AssertUnwindSafe(disk.clone()),

@@ -28,6 +28,8 @@ pub type Question = Box<dyn FnOnce(Result<&Snapshot, Trouble>) + Send>;
 pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Question>) {
     let mut inflater = Inflater::default();
     while let Ok(question) = questions.recv_blocking() {
+        // In this order: the writer may hold the first while it opens the database again.
+        let committed = shared.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
         // redb panics on damaged pages, and once it has, on its poisoned locks: that costs an answer, never the thread that
         // all others wait for.
@@ -45,6 +47,7 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
                 read_bytes: Cell::new(0),
             })
         });
+        drop(committed);
         if caught(|| question(snapshot.as_ref().map_err(Trouble::clone))).is_none() {
             log::error!("event=question-panicked");
         }

@@ -1,8 +1,9 @@
 //! The one thread that changes anything.
 //!
 //! Receives jobs; whatever waits, and for a moment what may come (`gather`), is one batch: decided and applied in one redb
-//! transaction, written to the ring with one flush, committed, then the bells, then the answers. What must always hold: an answer
-//! that says yes comes after the flush that makes it true; readers never see what is not durable.
+//! transaction, written to the ring with one flush, committed, then the bells, then the answers. Whoever brings mail is answered
+//! before the commit already. What must always hold: an answer that says yes comes after the flush that makes it true; readers never
+//! see what is not durable, and see everything that was answered.
 
 mod gather;
 mod recover;
@@ -25,7 +26,7 @@ use recover::Refusal;
 use redb::{Database, Durability};
 use smol::channel::{Receiver, Sender};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What the writer is asked.
@@ -84,19 +85,25 @@ enum Answer {
         answer: Sender<Result<Done, Trouble>>,
         result: Result<Done, Trouble>,
         admitted: Vec<Staged>,
-        _flight: InFlight,
+        flight: InFlight,
     },
     Stage {
         answer: Sender<Result<Staged, Trouble>>,
         result: Result<Staged, Trouble>,
-        _flight: InFlight,
+        flight: InFlight,
     },
 }
 
 /// What a batch has come to so far.
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     answers: Vec<Answer>,
+    /// Of those who bring mail, and do not look at what it has changed.
+    early_answers: Vec<Answer>,
+    /// Readers wait: what was answered is not committed yet.
+    unseen: Option<MutexGuard<'a, ()>>,
+    /// Of what was answered, but for the bells.
+    flights: Vec<InFlight>,
     rung: Vec<Watched>,
     /// Something changes.
     changes: bool,
@@ -236,7 +243,7 @@ impl Writer {
         let result = {
             let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
-                Some(database) => guarded(|| self.write(database, jobs, &mut tally)),
+                Some(database) => guarded(|| self.write(database, jobs, &shared, &mut tally)),
                 // The jobs are dropped, and who waits for them learns that the store is closed.
                 None => return,
             }
@@ -257,8 +264,8 @@ impl Writer {
                 self.shared.bells.ring(watched);
             }
         }
-        for answer in tally.answers {
-            answer.give(&result);
+        for answer in tally.answers.into_iter().chain(tally.early_answers) {
+            drop(answer.give(&result));
         }
     }
 
@@ -272,7 +279,13 @@ impl Writer {
     }
 
     /// Decides and applies the jobs, and makes them durable.
-    fn write(&mut self, database: &Database, jobs: Vec<Job>, tally: &mut Tally) -> Result<(), Trouble> {
+    fn write<'a>(
+        &mut self,
+        database: &Database,
+        jobs: Vec<Job>,
+        shared: &'a Shared,
+        tally: &mut Tally<'a>,
+    ) -> Result<(), Trouble> {
         self.batch.clear();
         let mut free = None;
         let mut txn = begin(database, Durability::None)?;
@@ -311,6 +324,11 @@ impl Writer {
         match way {
             Way::Ring(place) => {
                 ring.write(&mut self.batch, place, number)?;
+                if !tally.early_answers.is_empty() {
+                    // It is durable, whatever becomes of the commit.
+                    tally.unseen = Some(shared.committing.lock().unwrap_or_else(PoisonError::into_inner));
+                    tally.flights = tally.early_answers.drain(..).map(|answer| answer.give(&Ok(()))).collect();
+                }
                 txn.commit()?;
                 self.dirty_since.get_or_insert_with(Instant::now);
             }
@@ -345,9 +363,10 @@ impl Writer {
         job: ApplyJob,
         is_low: bool,
         tables: &mut Tables<'_>,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), Trouble> {
         let ApplyJob { op, answer, flight } = job;
+        let brings_mail = matches!(*op, Op::Deliver(_) | Op::Enqueue(_));
         let decision = if is_low { Err(Trouble::Full) } else { decide(*op, tables, &self.meta, self.epoch) };
         let (result, admitted, fault) = match decision {
             Err(trouble) => (Err(trouble), Vec::new(), None),
@@ -367,7 +386,8 @@ impl Writer {
                 (Ok(decision.done), decision.staged, fault.or(completed.err()))
             }
         };
-        tally.answers.push(Answer::Apply { answer, result, admitted, _flight: flight });
+        let answers = if brings_mail { &mut tally.early_answers } else { &mut tally.answers };
+        answers.push(Answer::Apply { answer, result, admitted, flight });
         fault.map_or(Ok(()), Err)
     }
 
@@ -376,7 +396,7 @@ impl Writer {
         job: StageJob,
         is_low: bool,
         tables: &mut Tables<'_>,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), Trouble> {
         let StageJob { staged, pieces, answer, flight } = job;
         let mark = match staged {
@@ -398,12 +418,12 @@ impl Writer {
             }
             Err(_) => Ok(()),
         };
-        tally.answers.push(Answer::Stage { answer, result: mark, _flight: flight });
+        tally.answers.push(Answer::Stage { answer, result: mark, flight });
         written
     }
 
     /// Frees what dropped bodies gave back.
-    fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally) -> Result<(), Trouble> {
+    fn unstage_given_back(&mut self, tables: &mut Tables<'_>, tally: &mut Tally<'_>) -> Result<(), Trouble> {
         let given_back = std::mem::take(&mut *self.shared.given_back.lock().unwrap_or_else(PoisonError::into_inner));
         for (body, epoch) in given_back {
             if epoch == self.epoch {
@@ -494,10 +514,10 @@ impl Writer {
 
 impl Answer {
     /// Tells who waits. `batch`: whether the batch became durable.
-    fn give(self, batch: &Result<(), Trouble>) {
+    fn give(self, batch: &Result<(), Trouble>) -> InFlight {
         let failed = batch.as_ref().err();
         match self {
-            Answer::Apply { answer, result, admitted, _flight } => {
+            Answer::Apply { answer, result, admitted, flight } => {
                 let result = match (result, failed) {
                     (Ok(_), Some(trouble)) => Err(trouble.clone()),
                     (result, _) => result,
@@ -506,13 +526,15 @@ impl Answer {
                     admitted.into_iter().for_each(Staged::keep);
                 }
                 let _ = answer.try_send(result);
+                flight
             }
-            Answer::Stage { answer, result, _flight } => {
+            Answer::Stage { answer, result, flight } => {
                 let result = match failed {
                     Some(trouble) => Err(trouble.clone()),
                     None => result,
                 };
                 let _ = answer.try_send(result);
+                flight
             }
         }
     }

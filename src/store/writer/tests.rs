@@ -21,6 +21,7 @@ fn a_change_behind_the_close_is_answered() {
         deflaters: Default::default(),
         given_back: Mutex::default(),
         in_flight: AtomicUsize::new(0),
+        committing: Mutex::default(),
         maps: Default::default(),
         read_bytes: AtomicUsize::new(0),
         disk: std::panic::AssertUnwindSafe(disk.clone()),
