@@ -2,7 +2,8 @@
 //! connections and while a 25 MB message arrives, what 100 of them add and how often the node wakes with them, the time from
 //! exec to the first greeting, and how soon IDLE tells.
 //!
-//! `cargo bench --bench footprint`: one line per figure: name, value, unit, goal. Linux only (`/proc`).
+//! `cargo bench --bench footprint`: one line per figure: name, value, unit, goal. Linux only (`/proc`). `HAUSPOST` names another
+//! program than the one just built.
 
 use hauspost::mail::index::BodyIndex;
 use hauspost::mail::message::{Flags, INBOX};
@@ -12,13 +13,12 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_hauspost");
 const PASSWORD: &str = "benchpass";
 const PORT_BASE: u16 = 41_000;
 const IDLE_SESSIONS: usize = 100;
@@ -29,7 +29,7 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(300);
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
-    figure("program size", std::fs::metadata(PROGRAM)?.len() as f64 / 1048576.0, "MiB", "< 6");
+    figure("program size", std::fs::metadata(program())?.len() as f64 / 1048576.0, "MiB", "< 6");
     let folder = tempfile::tempdir()?;
     first_start(&folder.path().join("fresh"))?;
     memory(&folder.path().join("fresh"))?;
@@ -42,6 +42,10 @@ fn figure(name: &str, value: f64, unit: &str, goal: &str) {
     println!("{name:<44} {value:>10.2} {unit:<4} goal {goal}");
 }
 
+fn program() -> PathBuf {
+    std::env::var_os("HAUSPOST").unwrap_or_else(|| env!("CARGO_BIN_EXE_hauspost").into()).into()
+}
+
 /// A running `hauspost try`, killed when dropped.
 struct Node {
     child: Child,
@@ -51,7 +55,7 @@ struct Node {
 impl Node {
     fn start(data: &Path) -> Outcome<Node> {
         let begin = Instant::now();
-        let child = Command::new(PROGRAM)
+        let child = Command::new(program())
             .args(["try", "--port-base", &PORT_BASE.to_string(), "--password", PASSWORD, "--data"])
             .arg(data)
             .stdout(Stdio::null())
