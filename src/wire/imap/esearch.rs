@@ -249,7 +249,8 @@ impl Esearch<'_> {
         if returns.relevancy {
             self.write_scores(out);
         }
-        if let (Some(modseq), true) = (self.modseq, count > 0) {
+        // 0 is that of nothing: a window of PARTIAL may be empty though messages were found.
+        if let (Some(modseq @ 1..), true) = (self.modseq, count > 0) {
             push(out, " MODSEQ ");
             push_number(out, modseq);
         }
