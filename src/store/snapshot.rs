@@ -42,6 +42,7 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
                 bodies: OnceCell::new(),
                 facts: OnceCell::new(),
                 pieces: OnceCell::new(),
+                signatures: OnceCell::new(),
                 inflater: RefCell::new(std::mem::take(&mut inflater)),
                 compressed: RefCell::default(),
                 read_bytes: Cell::new(0),
@@ -63,11 +64,12 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
 pub struct Snapshot {
     txn: ReadTransaction,
     pub(super) shared: Arc<Shared>,
-    // What a page of FETCH looks into for every message: opening a table costs as much as finding a row.
+    // What a page of FETCH or of SEARCH looks into for every message: opening a table costs as much as finding a row.
     messages: OnceCell<ReadOnlyTable<u64, &'static MessageBytes>>,
     bodies: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
     facts: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
     pieces: OnceCell<ReadOnlyTable<(u64, u32), &'static [u8]>>,
+    signatures: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
@@ -108,6 +110,9 @@ impl Snapshot {
     }
     pub(super) fn pieces_table(&self) -> Result<&ReadOnlyTable<(u64, u32), &'static [u8]>, Trouble> {
         self.opened(&self.pieces, PIECES)
+    }
+    fn signatures_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
+        self.opened(&self.signatures, SIGNATURES.table)
     }
 
     /// All mailboxes ordered by name, INBOX first.
@@ -282,7 +287,7 @@ impl Snapshot {
     }
     /// The signature of a body for SEARCH; empty when it has none, and when the body is not there.
     pub fn body_signature(&self, body: BodyId) -> Result<Vec<u8>, Trouble> {
-        let signature = SIGNATURES.get(&self.table(SIGNATURES.table)?, &body.0, |row| Ok(row.to_vec()))?;
+        let signature = SIGNATURES.get(self.signatures_table()?, &body.0, |row| Ok(row.to_vec()))?;
         Ok(signature.unwrap_or_default())
     }
     /// The thread of a body.
