@@ -14,6 +14,7 @@ import signal
 import smtplib
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -102,6 +103,19 @@ class Static(unittest.TestCase):
         with open("/proc/%d/smaps_rollup" % there.process.pid) as lines:
             kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         self.assertLessEqual(kib << 10, AT_REST_MAX)
+
+    def test_moves_and_comparisons(self):
+        """Of `cross/mem.c`, as it is in the program."""
+        machine, _, emulated = TARGETS[self.target]
+        tools = os.path.join(TOP, "target", "cross", "tools")
+        with tempfile.TemporaryDirectory(prefix="hauspost-mem-") as folder:
+            program = os.path.join(folder, "mem")
+            caches = {name: os.path.join(tools, "zig", "cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+            subprocess.run([os.path.join(tools, self.target, "cc"), "-static", "-O2", "-fno-builtin", "-o", program,
+                            os.path.join(HERE, "mem.c"), os.path.join(tools, self.target, "mem.o")], env={**os.environ, **caches}, check=True)
+            emulator = [] if platform.machine() == machine else ["qemu-%s-static" % machine, *emulated]
+            told = subprocess.run([*emulator, program], capture_output=True, text=True)
+            self.assertEqual((told.stdout, told.returncode), ("equal\n", 0))
 
     def test_walk(self):
         host = Host()
