@@ -1,9 +1,7 @@
 //! The `hauspost` program: everything is in the library.
 
-/// musl's own is slow: see `Cargo.toml`.
 #[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+mod allocator;
 
 fn main() -> std::process::ExitCode {
     hauspost::node::main()
