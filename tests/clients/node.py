@@ -19,9 +19,11 @@ SERVICES = {"smtp": 25, "pop3": 110, "imap": 143, "https": 443, "submissions": 4
 
 
 def free_base():
-    """A port base on which every service's port is free on 127.0.0.1 right now."""
+    """A port base on which every service's port is free on 127.0.0.1 right now, from what `run.py` gives this process."""
+    # Below the ports that the system gives to clients.
+    first, end = map(int, os.environ.get("HAUSPOST_PORTS", "29000-31700").split("-"))
     for _ in range(200):
-        base = random.randrange(29000, 31700)  # below the ports that the system gives to clients
+        base = random.randrange(first, end)
         try:
             for offset in SERVICES.values():
                 with socket.socket() as s:

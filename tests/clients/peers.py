@@ -12,6 +12,8 @@ import unittest
 
 import postfix
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 
 def free_port():
     """One that nobody listens on now."""
@@ -200,7 +202,7 @@ class Exim(Peer):
     """The one that is installed, or unpacked by tests/run, because Debian installs only one mail server."""
 
     def __init__(self, mx_port, _certificate, _key, security="may", port=None):
-        beside = os.path.join(os.path.dirname(os.environ["HAUSPOST"]), "..", "exim", "usr", "sbin", "exim4")
+        beside = os.path.join(TOP, "target", "exim", "usr", "sbin", "exim4")
         program = shutil.which("exim4") or os.path.abspath(beside)
         super().__init__(program, "Debian-exim", {"spool": True, "mail": True, "log": True}, port)
         smtp = {"none": "hosts_avoid_tls = *", "may": "", "encrypt": "hosts_require_tls = *"}[security]

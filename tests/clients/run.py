@@ -1,27 +1,58 @@
 #!/usr/bin/env python3
 """Real mail programs against a started node: run.py PATH_TO_HAUSPOST [NAME...]
 
-Each test_NAME.py starts its own node on free loopback ports and drives one program in every TLS mode it has.
-A program that is not installed is a failure, never a skipped test.
+Each test_NAME.py starts its own node on free loopback ports and drives one program in every TLS mode it has. Most of the time is
+spent waiting, for delays after wrong passwords for example, so several files run at once, each in a process of its own. A program
+that is not installed is a failure, never a skipped test.
 """
+import concurrent.futures
+import glob
 import os
+import re
+import subprocess
 import sys
 import unittest
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 
+# Where the nodes of a process find their ports: free_base in node.py. Several at once keep out of each other's way, as what is free
+# now may be another's a moment later.
+PORTS = ("20000-22000", "23000-25000", "26000-28000")
+
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    os.environ["HAUSPOST"] = os.path.abspath(sys.argv[1])
-    loader = unittest.TestLoader()
-    if sys.argv[2:]:
-        suite = unittest.TestSuite(loader.loadTestsFromName("test_" + name) for name in sys.argv[2:])
-    else:
-        suite = loader.discover(here)
-    run(suite)
+    program, names = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    os.environ["HAUSPOST"] = program
+    if len(names) == 1:
+        run(unittest.TestLoader().loadTestsFromName("test_" + names[0]))
+    run_apart(program, names or sorted(re.sub(r".*test_|\.py$", "", path) for path in glob.glob(os.path.join(here, "test_*.py"))))
+
+
+def run_apart(program, names):
+    """Each file by itself, several at a time; what they say, one after the other, and the sum."""
+    unused = list(PORTS)
+
+    def run_one(name):
+        ports = unused.pop()
+        told = subprocess.run([sys.executable, __file__, program, name], env={**os.environ, "HAUSPOST_PORTS": ports},
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        unused.append(ports)
+        return told
+
+    passed, failed = 0, []
+    with concurrent.futures.ThreadPoolExecutor(len(PORTS)) as workers:
+        for name, told in zip(names, workers.map(run_one, names)):
+            print(told.stdout, flush=True)
+            count = re.search(r"^(\d+) passed, 0 failed$", told.stdout, re.MULTILINE)
+            if told.returncode == 0 and count:
+                passed += int(count.group(1))
+            else:
+                failed.append(name)
+    print("%d passed, in %d files; failed: %s" % (passed, len(names), " ".join(failed) or "none"))
+    sys.exit(1 if failed or not passed else 0)
 
 
 def run(suite):
