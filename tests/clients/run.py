@@ -42,16 +42,16 @@ def run_apart(program, names):
         unused.append(ports)
         return told
 
-    passed, failed = 0, []
+    passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(len(PORTS)) as workers:
         for name, told in zip(names, workers.map(run_one, names)):
             print(told.stdout, flush=True)
-            count = re.search(r"^(\d+) passed, 0 failed$", told.stdout, re.MULTILINE)
-            if told.returncode == 0 and count:
-                passed += int(count.group(1))
-            else:
-                failed.append(name)
-    print("%d passed, in %d files; failed: %s" % (passed, len(names), " ".join(failed) or "none"))
+            counts = re.search(r"^(\d+) passed, (\d+) failed$", told.stdout, re.MULTILINE)
+            good, bad = map(int, counts.groups()) if counts else (0, 0)
+            passed, failed = passed + good, failed + max(bad, told.returncode != 0)
+            if told.returncode:
+                print("failed: test_%s\n" % name)
+    print("%d passed, %d failed" % (passed, failed))
     sys.exit(1 if failed or not passed else 0)
 
 
