@@ -133,6 +133,8 @@ impl Session {
                     self.start_tls().await?;
                 }
                 Want::Close => {
+                    // A client that has its answer to QUIT may come again at once.
+                    self.held = None;
                     self.flush().await?;
                     return self.close().await;
                 }

@@ -193,11 +193,10 @@ impl Server {
     pub fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Want) {
         let mut used = 0;
         loop {
-            if out.len() >= POP3_REPLIES_BYTES {
-                return (used, Want::Flush);
-            }
             match &mut self.state {
+                // Before the reply to QUIT is sent, see there.
                 State::Closing => return (used, Want::Close),
+                _ if out.len() >= POP3_REPLIES_BYTES => return (used, Want::Flush),
                 State::AwaitLogin | State::AwaitTls | State::Update => {
                     // The driver went on without an answer: nothing sensible can follow.
                     self.close_with(&texts::INTERNAL_ERROR, out);

@@ -285,6 +285,16 @@ class Devices(LeftOnTheServer):
         c.quit()
         self.login("plain", "me", password).quit()
 
+    def test_a_device_that_has_its_answer_to_quit_may_come_again(self):
+        """The maildrop was free only when the connection had been closed: a moment after the answer, and later on a busy machine."""
+        password = self.add_device("eager")
+        before = []
+        for mode in ("plain", "pop3s"):
+            for _ in range(250):
+                c = self.login(mode, "me", password)
+                before.append(c)  # still connected
+                c._shortcmd("QUIT")
+
     def test_mistakes(self):
         self.add_device("phone")
         self.assertIn("no mailbox", self.device("pop3", "phone", "--mailbox", "Nowhere", exit=1))
