@@ -21,6 +21,8 @@ class Server:
 
     user, password = "user", "benchpass"
     recipient = b"user@bench.test"
+    # Messages of a command that fills the large mailbox.
+    filled_at_once = 1
 
     def __init__(self, name, place, base):
         self.name, self.place, self.base = name, place, base

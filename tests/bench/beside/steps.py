@@ -94,7 +94,7 @@ class Steps:
         messages = loads.mail(self.box)
         for server in self.servers:
             server.fresh()
-            loads.fill(server, BOX, messages)
+            loads.fill(server, BOX, messages, at_once=server.filled_at_once)
             server.stop()
             raw = sum(map(len, messages))
             self.record(server, "store, part of the raw mail", server.mail_bytes() / raw)
