@@ -1,8 +1,8 @@
 //! The allocator of the static programs; see `Cargo.toml` for why they have one of their own.
 //!
 //! The only unsafe code of this project: the lock around dlmalloc. dlmalloc comes with musl's, which takes longer to be locked and
-//! unlocked than a piece of memory takes to be found. Rust's allocates nothing on Linux, and a thread that panics does not
-//! hold it: nothing below panics but for a heap that is damaged, and then the program aborts.
+//! unlocked than a piece of memory takes to be found. Rust's allocates nothing on Linux. Whether a thread panicked while it held
+//! it is not asked: none does but on a heap that is damaged already.
 
 use dlmalloc::Dlmalloc;
 use std::alloc::{GlobalAlloc, Layout};

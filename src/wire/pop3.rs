@@ -78,7 +78,7 @@ pub enum Want {
     Expunge(Vec<u32>),
     /// Write out what waits, drop unread input, negotiate TLS. [`Server::tls_started`]
     StartTls,
-    /// Write out what waits, then close.
+    /// Give up the lock on the maildrop, write out what waits, then close.
     Close,
 }
 
@@ -194,7 +194,7 @@ impl Server {
         let mut used = 0;
         loop {
             match &mut self.state {
-                // Before the reply to QUIT is sent, see there.
+                // However much waits: what the client occupies is given up before it reads that it may go.
                 State::Closing => return (used, Want::Close),
                 _ if out.len() >= POP3_REPLIES_BYTES => return (used, Want::Flush),
                 State::AwaitLogin | State::AwaitTls | State::Update => {
