@@ -46,7 +46,7 @@ class Session:
             told += self.receive()
 
 
-def pss_kib(process):
+def own_kib(process):
     # Not the pages of the program: other nodes share those, and come and go.
     with open("/proc/%d/smaps_rollup" % process) as file:
         return int(re.search(r"^Pss_Anon:\s+(\d+)", file.read(), re.M).group(1))
@@ -81,13 +81,13 @@ class Compress(NodeTest):
                 session.compress()
             # What the store keeps of pages it has read is bounded by itself: it is full before anything is measured.
             session.command(b"FETCH 5:* (BODY.PEEK[])")
-            before = pss_kib(self.node.process.pid)
+            before = own_kib(self.node.process.pid)
             session.send(b"t FETCH 1:* (BODY.PEEK[])\r\n")
             most = 0
             for _ in range(60):
                 # Takes a little at a time: the server is ahead of it all the while.
                 session.receive()
-                most = max(most, pss_kib(self.node.process.pid))
+                most = max(most, own_kib(self.node.process.pid))
                 time.sleep(0.01)
             session.socket.close()
             print("compressed %s: %d KiB more" % (compressed, most - before), flush=True)
