@@ -47,6 +47,7 @@
 mod apply;
 mod bell;
 mod body;
+mod by_body;
 mod check;
 mod code;
 mod compact;

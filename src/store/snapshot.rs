@@ -4,6 +4,7 @@
 //! lives only while its closure runs, because pages cannot be reused while one is open.
 
 use super::body::*;
+use super::by_body::ByBody;
 use super::code::Malformed;
 use super::damage::{caught, damaged, damaged_row, guarded, lost};
 use super::facts::{decode_facts, decode_finished, decode_header_place};
@@ -66,14 +67,14 @@ pub struct Snapshot {
     pub(super) shared: Arc<Shared>,
     // What a page of FETCH or of SEARCH looks into for every message: opening a table costs as much as finding a row.
     messages: OnceCell<ReadOnlyTable<u64, &'static MessageBytes>>,
-    bodies: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
-    facts: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
+    bodies: OnceCell<ByBody>,
+    facts: OnceCell<ByBody>,
     pieces: OnceCell<ReadOnlyTable<(u64, u32), &'static [u8]>>,
-    signatures: OnceCell<ReadOnlyTable<u64, &'static [u8]>>,
+    signatures: OnceCell<ByBody>,
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
-    /// Bytes of rows of facts and pieces that were read.
+    /// Bytes of rows of facts, pieces and signatures that were read.
     read_bytes: Cell<usize>,
 }
 
@@ -102,17 +103,24 @@ impl Snapshot {
     fn messages_table(&self) -> Result<&ReadOnlyTable<u64, &'static MessageBytes>, Trouble> {
         self.opened(&self.messages, MESSAGES)
     }
-    fn bodies_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
-        self.opened(&self.bodies, BODIES.table)
-    }
-    fn facts_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
-        self.opened(&self.facts, FACTS.table)
-    }
     pub(super) fn pieces_table(&self) -> Result<&ReadOnlyTable<(u64, u32), &'static [u8]>, Trouble> {
         self.opened(&self.pieces, PIECES)
     }
-    fn signatures_table(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, Trouble> {
-        self.opened(&self.signatures, SIGNATURES.table)
+    /// The row of a body in one of the tables that are kept open, if it is there.
+    fn row_of<T>(
+        &self,
+        body: BodyId,
+        (kept, table): (&OnceCell<ByBody>, &Sealed<u64>),
+        decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Trouble> {
+        let rows = match kept.get() {
+            Some(rows) => rows,
+            None => {
+                let rows = ByBody::new(self.table(table.table)?);
+                kept.get_or_init(|| rows)
+            }
+        };
+        rows.get(body.0)?.map(|row| table.decode(&body.0, row.value(), decode)).transpose()
     }
 
     /// All mailboxes ordered by name, INBOX first.
@@ -233,7 +241,7 @@ impl Snapshot {
         body: BodyId,
         decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Trouble> {
-        BODIES.get(self.bodies_table()?, &body.0, decode)?.ok_or_else(|| self.lacks(&BODIES, body))
+        self.row_of(body, (&self.bodies, &BODIES), decode)?.ok_or_else(|| self.lacks(&BODIES, body))
     }
 
     fn facts_row<T>(&self, body: BodyId, decode: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Trouble> {
@@ -241,7 +249,7 @@ impl Snapshot {
             self.count_read(row.len());
             decode(row)
         };
-        FACTS.get(self.facts_table()?, &body.0, counted)?.ok_or_else(|| self.lacks(&FACTS, body))
+        self.row_of(body, (&self.facts, &FACTS), counted)?.ok_or_else(|| self.lacks(&FACTS, body))
     }
 
     fn count_read(&self, bytes: usize) {
@@ -250,8 +258,8 @@ impl Snapshot {
 
     /// What it means that a body has no row there.
     fn lacks(&self, table: &Sealed<u64>, body: BodyId) -> Trouble {
-        let has_row = |rows: &ReadOnlyTable<u64, &'static [u8]>| Ok::<_, Trouble>(rows.get(body.0)?.is_some());
-        let has_others = || Ok(has_row(self.bodies_table()?)? || has_row(self.facts_table()?)?);
+        let has_row = |table: &Sealed<u64>| Ok::<_, Trouble>(self.table(table.table)?.get(body.0)?.is_some());
+        let has_others = || Ok(has_row(&BODIES)? || has_row(&FACTS)?);
         match has_others() {
             Ok(true) => lost(format_args!("the row of body {} in table `{}`", body.0, table.table.name())),
             Ok(false) => Trouble::NotFound,
@@ -287,7 +295,11 @@ impl Snapshot {
     }
     /// The signature of a body for SEARCH; empty when it has none, and when the body is not there.
     pub fn body_signature(&self, body: BodyId) -> Result<Vec<u8>, Trouble> {
-        let signature = SIGNATURES.get(self.signatures_table()?, &body.0, |row| Ok(row.to_vec()))?;
+        let counted = |row: &[u8]| {
+            self.count_read(row.len());
+            Ok(row.to_vec())
+        };
+        let signature = self.row_of(body, (&self.signatures, &SIGNATURES), counted)?;
         Ok(signature.unwrap_or_default())
     }
     /// The thread of a body.
