@@ -1,6 +1,6 @@
 //! The `hauspost` program: everything is in the library.
 
-#[cfg(target_env = "musl")]
+#[cfg(any(target_env = "musl", test))]
 mod allocator;
 
 fn main() -> std::process::ExitCode {
