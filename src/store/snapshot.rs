@@ -74,7 +74,7 @@ pub struct Snapshot {
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
-    /// Bytes of rows of facts, pieces and signatures that were read.
+    /// Bytes of rows that were read of tables that a mailbox may have much of.
     read_bytes: Cell<usize>,
 }
 
@@ -185,6 +185,7 @@ impl Snapshot {
         let rows = self.messages_table()?.range(message_key(mailbox, first)..=message_key(mailbox, last))?;
         Ok(rows.map(|row| {
             let (key, bytes) = row?;
+            self.count_read(size_of::<MessageBytes>());
             read_message(key.value(), bytes.value())
         }))
     }

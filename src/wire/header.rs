@@ -90,6 +90,9 @@ pub fn find<'a>(block: &'a [u8], name: &[u8]) -> Option<Field<'a>> {
 /// A value on one line: line ends are taken out, the white space that began the continuation stays (RFC 5322 section
 /// 2.2.3). NUL, which IMAP cannot carry, becomes 0x80.
 pub fn unfold(value: &[u8]) -> Vec<u8> {
+    if memchr::memchr2(b'\n', 0, value).is_none() {
+        return value.strip_suffix(b"\r").unwrap_or(value).to_vec();
+    }
     let lines = value.split(|&byte| byte == b'\n');
     let mut text = Vec::with_capacity(value.len());
     for line in lines {
@@ -159,5 +162,6 @@ mod tests {
         let last = fields(b" leading: space\nA: b").last().unwrap();
         assert_eq!((last.name, last.value, last.raw), (&b"A"[..], &b"b"[..], &b"A: b"[..]));
         assert_eq!(unfold(b"a\0b"), b"a\x80b");
+        assert_eq!([unfold(b"a\rb\r"), unfold(b"\r\n b\r")], [&b"a\rb"[..], b" b"]);
     }
 }
