@@ -79,6 +79,10 @@
 //! - Rows of one table that go together are cut out of its pages together: by themselves each rebuilds the branch above it, and
 //!   that was most of EXPUNGE and a seventh of STORE.
 //! - What FETCH shows of a message, what SEARCH looks at first, and what finds its bytes are three rows: none reads the others.
+//! - Rows of bodies are asked for in the order of the bodies, mostly, and are then stepped to: coming down from the root for each was a
+//!   sixth of SEARCH and a tenth of listing envelopes.
+//! - In static programs each thread keeps some of the memory that it frees: the store's two readers spent a third of their time waiting
+//!   for each other at the heap.
 //! - redb checks its pages only when it repairs: every row ends with a checksum of its own, and costs four bytes. What redb
 //!   panics on is caught, so that a damaged page costs what lay in it; any other panic ends the process.
 //! - redb's cache is 4 MiB: 8 would take about 4 MiB more of memory, which the goal for an idle node does not leave.
