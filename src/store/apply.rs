@@ -5,8 +5,8 @@
 //! has as many references as rows that show it and bodies that end with it; an error leaves a transaction that must be given up.
 
 mod bodies;
-mod cut;
 mod rare;
+mod together;
 
 use super::damage::{damaged_row, lost};
 use super::metadata::{METADATA_KEYS, metadata_keys};
@@ -18,9 +18,9 @@ use crate::limits::EXPUNGED_PER_MAILBOX_MAX;
 use crate::mail::message::*;
 use crate::order;
 use crate::wire::date::Timestamp;
-use cut::cut;
 use rare::Rare;
 use redb::{ReadableTable, Table, WriteTransaction};
+use together::{cut, put};
 
 /// Messages that may lie between two that go together, see [`cut()`].
 const MESSAGES_BETWEEN_MAX: u64 = 16;
@@ -248,13 +248,21 @@ impl<'t> Tables<'t> {
         self.save(&MailboxState { mailbox, expunged: 0 })
     }
 
-    fn insert_message(&mut self, state: &mut MailboxState, row: &MessageRow) -> Result<(), Trouble> {
+    fn insert_messages(&mut self, state: &mut MailboxState, rows: &[MessageRow]) -> Result<(), Trouble> {
         let mailbox = &mut state.mailbox;
-        let key = message_key(mailbox.id, row.uid);
-        self.messages.insert(key, &encode_message(key, row))?;
-        self.changes.insert(change_key(mailbox.id, row.modseq, row.uid), ())?;
-        mailbox.uid_next = mailbox.uid_next.max(Uid(row.uid.0.saturating_add(1)));
-        count(mailbox, row);
+        let messages: Vec<(u64, MessageBytes)> = rows
+            .iter()
+            .map(|row| {
+                let key = message_key(mailbox.id, row.uid);
+                (key, encode_message(key, row))
+            })
+            .collect();
+        put(&mut self.messages, messages.iter().map(|(key, row)| (*key, row)))?;
+        put(&mut self.changes, rows.iter().map(|row| (change_key(mailbox.id, row.modseq, row.uid), ())))?;
+        for row in rows {
+            mailbox.uid_next = mailbox.uid_next.max(Uid(row.uid.0.saturating_add(1)));
+            count(mailbox, row);
+        }
         Ok(())
     }
 
@@ -270,7 +278,7 @@ impl<'t> Tables<'t> {
 
     fn apply_place(&mut self, mailbox: MailboxId, row: &MessageRow, rung: &mut Vec<Watched>) -> Result<(), Trouble> {
         let mut state = self.mailbox(mailbox)?;
-        self.insert_message(&mut state, row)?;
+        self.insert_messages(&mut state, std::slice::from_ref(row))?;
         self.save(&state)?;
         rung.push(Watched::Mailbox(mailbox));
         Ok(())
@@ -296,9 +304,7 @@ impl<'t> Tables<'t> {
             superseded.push(change_key(mailbox, old.modseq, *uid));
         }
         self.remove_changes(superseded)?;
-        for (uid, ..) in rows {
-            self.changes.insert(change_key(mailbox, modseq, *uid), ())?;
-        }
+        put(&mut self.changes, rows.iter().map(|(uid, ..)| (change_key(mailbox, modseq, *uid), ())))?;
         self.save(&state)?;
         rung.push(Watched::Mailbox(mailbox));
         Ok(())
@@ -328,12 +334,12 @@ impl<'t> Tables<'t> {
             let row = self.message(mailbox, *uid)?.ok_or_else(|| lost_message(mailbox, *uid))?;
             uncount(&mut state.mailbox, &row);
             superseded.push(change_key(mailbox, row.modseq, *uid));
-            self.expunged.write()?.insert(change_key(mailbox, modseq, *uid), ())?;
             bodies.push(row.body);
         }
         let keys: Vec<u64> = uids.iter().map(|uid| message_key(mailbox, *uid)).collect();
         cut(&mut self.messages, &keys, |one, other| other - one <= MESSAGES_BETWEEN_MAX)?;
         self.remove_changes(superseded)?;
+        put(self.expunged.write()?, uids.iter().map(|uid| (change_key(mailbox, modseq, *uid), ())))?;
         state.expunged += uids.len() as u32;
         state.mailbox.highest_modseq = state.mailbox.highest_modseq.max(modseq);
         self.forget_expunged(&mut state)?;
@@ -374,14 +380,14 @@ impl<'t> Tables<'t> {
     ) -> Result<Vec<BodyId>, Trouble> {
         let names = self.mailbox(from)?.mailbox.keywords;
         let mut state = self.mailbox(to)?;
-        let mut bodies = Vec::with_capacity(uids.len());
+        let mut rows = Vec::with_capacity(uids.len());
         for (uid, new) in uids.iter().zip(first.0..) {
             let row = self.message(from, *uid)?.ok_or_else(|| lost_message(from, *uid))?;
             let keywords = translate_keywords(row.keywords, &names, &state.mailbox.keywords);
-            let saved = saved.unwrap_or(row.saved);
-            self.insert_message(&mut state, &MessageRow { uid: Uid(new), modseq, keywords, saved, ..row })?;
-            bodies.push(row.body);
+            rows.push(MessageRow { uid: Uid(new), modseq, keywords, saved: saved.unwrap_or(row.saved), ..row });
         }
+        let bodies = rows.iter().map(|row| row.body).collect();
+        self.insert_messages(&mut state, &rows)?;
         self.save(&state)?;
         rung.push(Watched::Mailbox(to));
         Ok(bodies)

@@ -1,6 +1,6 @@
 //! Rows that belong to bodies, and how often bodies are referred to.
 
-use super::cut::cut;
+use super::together::cut;
 use super::{Tables, lost};
 use crate::mail::message::BodyId;
 use crate::order;
