@@ -27,6 +27,9 @@ const MESSAGES_BETWEEN_MAX: u64 = 16;
 /// Modseqs, or UIDs of one modseq, that may lie between two changes that go together.
 const CHANGES_BETWEEN_MAX: u128 = 16;
 
+/// Rows that are held while they are copied: 170 KB.
+const COPIED_AT_ONCE: usize = 1000;
+
 /// All tables in one write transaction. Those that a delivery leaves alone are opened when they are needed.
 pub struct Tables<'t> {
     pub meta: Table<'t, u8, &'static [u8]>,
@@ -380,14 +383,18 @@ impl<'t> Tables<'t> {
     ) -> Result<Vec<BodyId>, Trouble> {
         let names = self.mailbox(from)?.mailbox.keywords;
         let mut state = self.mailbox(to)?;
-        let mut rows = Vec::with_capacity(uids.len());
-        for (uid, new) in uids.iter().zip(first.0..) {
-            let row = self.message(from, *uid)?.ok_or_else(|| lost_message(from, *uid))?;
-            let keywords = translate_keywords(row.keywords, &names, &state.mailbox.keywords);
-            rows.push(MessageRow { uid: Uid(new), modseq, keywords, saved: saved.unwrap_or(row.saved), ..row });
+        let mut bodies = Vec::with_capacity(uids.len());
+        let mut news = first.0..;
+        for uids in uids.chunks(COPIED_AT_ONCE) {
+            let mut rows = Vec::with_capacity(uids.len());
+            for (uid, new) in uids.iter().zip(news.by_ref()) {
+                let row = self.message(from, *uid)?.ok_or_else(|| lost_message(from, *uid))?;
+                let keywords = translate_keywords(row.keywords, &names, &state.mailbox.keywords);
+                rows.push(MessageRow { uid: Uid(new), modseq, keywords, saved: saved.unwrap_or(row.saved), ..row });
+            }
+            bodies.extend(rows.iter().map(|row| row.body));
+            self.insert_messages(&mut state, &rows)?;
         }
-        let bodies = rows.iter().map(|row| row.body).collect();
-        self.insert_messages(&mut state, &rows)?;
         self.save(&state)?;
         rung.push(Watched::Mailbox(to));
         Ok(bodies)

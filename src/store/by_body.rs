@@ -7,8 +7,9 @@ use super::Trouble;
 use redb::{AccessGuard, Range, ReadOnlyTable};
 use std::cell::Cell;
 
-/// Rows that are passed over rather than looked for anew: those of other mailboxes, of what was sent meanwhile.
-const STEPS_MAX: u64 = 8;
+/// Steps that are taken rather than coming down anew, over rows of other mailboxes, of what was sent meanwhile. So few hardly ever lead
+/// over a page on which the row itself does not lie, and which might be damaged.
+const STEPS_MAX: u64 = 4;
 
 /// See [`self`].
 pub struct ByBody {
@@ -41,13 +42,13 @@ impl ByBody {
             None => self.table.range(body..)?,
         };
         for row in rows.by_ref().take(STEPS_MAX as usize) {
-            let (key, value) = row?;
-            if key.value() == body {
-                self.rows.set(Some(rows));
-                return Ok(Some(value));
-            }
-            if key.value() > body {
-                break;
+            match row {
+                Ok((key, value)) if key.value() == body => {
+                    self.rows.set(Some(rows));
+                    return Ok(Some(value));
+                }
+                Ok((key, _)) if key.value() < body => {}
+                _ => break,
             }
         }
         Ok(self.table.get(body)?)
