@@ -1,6 +1,6 @@
 //! Rows that belong to bodies, and how often bodies are referred to.
 
-use super::together::cut;
+use super::together::{cut, own};
 use super::{Tables, lost};
 use crate::mail::message::BodyId;
 use crate::order;
@@ -23,13 +23,17 @@ impl Tables<'_> {
     pub fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
         let BodyRows { body, facts, signature } = rows;
         let row = BodyRow::decode(body).map_err(|Malformed| damaged_row("bodies", id.0))?;
+        own(&mut self.bodies, id.0)?;
         BODIES.insert(&mut self.bodies, &id.0, body.clone())?;
+        own(&mut self.facts, id.0)?;
         FACTS.insert(&mut self.facts, &id.0, facts.clone())?;
         if !signature.is_empty() {
+            own(&mut self.signatures, id.0)?;
             SIGNATURES.insert(&mut self.signatures, &id.0, signature.clone())?;
         }
         for hash in &row.thread_keys {
             let key = thread_place(*hash, id);
+            own(&mut self.threads, key)?;
             self.threads.insert(key, &encode_thread(key, row.thread))?;
         }
         Ok(row)

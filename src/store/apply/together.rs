@@ -38,10 +38,23 @@ where
             next = rows.next();
         }
     }
+    if let Some((key, _)) = &next {
+        own(table, *key)?;
+    }
     for (key, value) in next.into_iter().chain(rows) {
         table.insert(key, value)?;
     }
     Ok(())
+}
+
+/// Makes the page on which a row of this key lies, or would lie, one that the transaction may change: it is copied as it is. A row that is
+/// added to a page of earlier transactions has redb build that page anew, row by row.
+pub fn own<K, V>(table: &mut Table<'_, K, V>, key: K) -> Result<(), StorageError>
+where
+    K: Key + for<'k> Value<SelfType<'k> = K> + Borrow<K> + 'static,
+    V: Value + 'static,
+{
+    table.get_mut(key).map(drop)
 }
 
 /// Removes these keys, which ascend; those that are not there are passed over. `is_close` says of two neighbours among them whether it
