@@ -2,6 +2,9 @@
 import dataclasses
 import statistics
 
+# Messages of the large mailbox, unless another number is asked for.
+BOX = 10_000
+
 
 @dataclasses.dataclass(frozen=True)
 class AtMost:
@@ -14,6 +17,11 @@ class AtMost:
 
     def met(self, ours, _better):
         return ours <= self.most
+
+
+@dataclasses.dataclass(frozen=True)
+class AtMostInBox(AtMost):
+    """With a mailbox of BOX messages; with another it shall be as good as the better peer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +69,23 @@ FIGURES = {
     **delivery(51200, 10),
     "store, part of the raw mail": Figure("", AtMost(0.75)),
     "store with its journal": Figure(""),
-    "SELECT": Figure("ms", AtMost(5)),
-    "FETCH flags": Figure("ms", AtMost(8)),
-    "FETCH envelopes": Figure("ms", AtMost(50)),
+    "SELECT": Figure("ms", AtMostInBox(5)),
+    "FETCH flags": Figure("ms", AtMostInBox(8)),
+    "FETCH envelopes": Figure("ms", AtMostInBox(50)),
     "FETCH header fields": Figure("ms"),
-    "FETCH phone": Figure("ms", AtMost(80)),
+    "FETCH phone": Figure("ms", AtMostInBox(80)),
     "FETCH bodies": Figure("ms", Times(1)),
     "FETCH bodies by TLS": Figure("ms", Times(1)),
     "CPU of all that": Figure("s"),
     "SEARCH SUBJECT": Figure("ms"),
-    "SEARCH TEXT": Figure("ms", AtMost(50)),
+    "SEARCH TEXT": Figure("ms", AtMostInBox(50)),
     "SEARCH BODY": Figure("ms"),
     "STORE 1,000": Figure("ms"),
     "COPY 1,000": Figure("ms"),
     "MOVE 1,000": Figure("ms"),
     "EXPUNGE 1,000": Figure("ms"),
     "APPEND 1,000, one by one": Figure("ms", Times(2, "sdbox")),
-    "QRESYNC after ten changes": Figure("ms", AtMost(5)),
+    "QRESYNC after ten changes": Figure("ms", AtMostInBox(5)),
     "mbsync, first sync": Figure("s", Times(1)),
     "mbsync, first sync by TLS": Figure("s", Times(1)),
     "IDLE: 250 to EXISTS": Figure("ms", AtMost(2)),
@@ -105,7 +113,7 @@ def ratio(figure, ours, theirs):
     return above / below if below else None
 
 
-def table(rows, ours):
+def table(rows, ours, box):
     """Lines of the table, and how many goals there are and are met. `rows`: dictionaries of figure, server, value."""
     names = [ours] + sorted({row["server"] for row in rows} - {ours})
     found = {}
@@ -120,16 +128,17 @@ def table(rows, ours):
         peers = [ratio(figure, median[ours], median[server]) for server in names[1:] if server in median]
         better = min((one for one in peers if one is not None), default=None)
         verdict = ""
-        if figure.goal:
+        goal = Times(1) if isinstance(figure.goal, AtMostInBox) and box != BOX else figure.goal
+        if goal:
             beside = better
-            if getattr(figure.goal, "peer", ""):
-                beside = ratio(figure, median[ours], median[figure.goal.peer]) if figure.goal.peer in median else None
+            if getattr(goal, "peer", ""):
+                beside = ratio(figure, median[ours], median[goal.peer]) if goal.peer in median else None
             goals += 1
-            is_met = figure.goal.met(median[ours], beside)
+            is_met = goal.met(median[ours], beside)
             met += is_met
             verdict = "met" if is_met else "NOT MET"
         lines.append([name, figure.unit, *(cell(found[name].get(server, [])) for server in names),
-                      "-" if better is None else number(better) + "x", str(figure.goal or ""), verdict])
+                      "-" if better is None else number(better) + "x", str(goal or ""), verdict])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = [" | ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in lines]
     text.insert(1, "-|-".join("-" * width for width in widths))
