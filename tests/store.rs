@@ -361,30 +361,6 @@ fn expunging_many_leaves_what_others_show() {
     assert_eq!(block_on(store.read(|snapshot| snapshot.check())), Ok(vec![]), "with all that belonged to it");
 }
 
-/// What is put into pages together is what one by one would have made, more of it than is put at once.
-#[test]
-fn thousands_are_copied_and_moved_in_their_order() {
-    let store = Store::in_memory().expect("a store");
-    let other = mailbox(&store, "Archive").expect("Archive").id;
-    for number in 0..5 {
-        deliver(&store, &text(300 + number), vec![target(INBOX, &[])]).expect("delivered");
-    }
-    let copy = |from: MailboxId, to: MailboxId, remove: bool| {
-        let uids = rows(&store, from).iter().map(|row| row.uid).collect();
-        block_on(store.apply(Op::Copy(Copy { from, uids, to, remove, now: Timestamp(7) }))).expect("copied")
-    };
-    for _ in 0..9 {
-        copy(INBOX, INBOX, false);
-    }
-    copy(INBOX, other, true);
-    let bodies: Vec<BodyId> = rows(&store, other).iter().map(|row| row.body).collect();
-    assert_eq!((rows(&store, INBOX).len(), bodies.len()), (0, 5 << 9));
-    assert!(bodies.chunks(5).all(|five| five == &bodies[..5]), "in the order that they had");
-    let uids: Vec<u32> = rows(&store, other).iter().map(|row| row.uid.0).collect();
-    assert_eq!(uids, (1..=5 << 9).collect::<Vec<u32>>());
-    assert_eq!(block_on(store.read(|snapshot| snapshot.check())), Ok(vec![]));
-}
-
 #[test]
 fn mailboxes_are_made_renamed_and_deleted() {
     let store = Store::in_memory().expect("a store");

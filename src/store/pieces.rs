@@ -1,12 +1,15 @@
 //! How the compressed bytes of a body lie in rows: cut where redb's pages end.
 //!
-//! Receives how full the last page of the table of pieces is and how many bytes come; hands on ranges. It touches no table.
+//! Receives how full the last page of the table of pieces is and how many bytes come; hands on ranges. Only [`Pieces`] touches a table.
 //! A leaf of redb holds whole rows, and an ascending insert that does not fit leaves the last leaf as it is and begins a
 //! new one. So a body that comes at once (*held*) begins with a piece that fills the page the body before it has begun,
 //! goes on with pieces of one page each, and its last piece begins the next page. A body that comes while others come
 //! (*staged*) lies in pieces of four pages. What must always hold: [`pieces`] needs nothing but what the body's row says;
 //! a wrong idea of how full the page is costs room, never bytes.
 
+mod read;
+
+pub use read::Pieces;
 use std::ops::Range;
 
 /// Bytes of a page of redb.

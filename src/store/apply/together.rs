@@ -82,8 +82,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::index::BodyIndex;
+    use crate::mail::message::{BodyId, Flags, INBOX, Uid};
+    use crate::store::{Copy, Deliver, Op, Store, Target};
+    use crate::wire::date::Timestamp;
     use proptest::prelude::*;
     use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+    use smol::future::block_on;
     use std::collections::{BTreeMap, BTreeSet};
 
     const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("table");
@@ -91,6 +96,39 @@ mod tests {
     fn database() -> redb::Database {
         let memory = redb::backends::InMemoryBackend::new();
         redb::Builder::new().create_with_backend(memory).expect("a database")
+    }
+
+    /// More than is put at once, and all of it as one by one would have made it.
+    #[test]
+    fn thousands_are_copied_and_moved_in_their_order() {
+        let store = Store::in_memory().expect("a store");
+        for number in 0..5 {
+            let mut writer = store.body_writer();
+            block_on(writer.write(format!("Subject: {number}\r\n\r\n").as_bytes())).expect("taken in");
+            let index = BodyIndex { envelope: b"(NIL)".to_vec(), ..BodyIndex::default() };
+            let body = block_on(writer.finish(index)).expect("a body");
+            let targets = vec![Target { mailbox: INBOX, flags: Flags::default() }];
+            let deliver = Deliver { body, targets, internal_date: Timestamp(1), now: Timestamp(2) };
+            block_on(store.apply(Op::Deliver(deliver))).expect("delivered");
+        }
+        let archive =
+            block_on(store.read(|snapshot| snapshot.mailbox_named("Archive"))).expect("read").expect("there").id;
+        let rows = |mailbox| {
+            block_on(store.read(move |snapshot| snapshot.messages(mailbox, Uid(1), Uid(u32::MAX), usize::MAX)))
+                .expect("read")
+        };
+        let copy = |to, remove| {
+            let uids = rows(INBOX).iter().map(|row| row.uid).collect();
+            block_on(store.apply(Op::Copy(Copy { from: INBOX, uids, to, remove, now: Timestamp(7) }))).expect("copied");
+        };
+        (0..9).for_each(|_| copy(INBOX, false));
+        copy(archive, true);
+        let found = rows(archive);
+        assert_eq!((rows(INBOX).len(), found.len()), (0, 5 << 9));
+        assert!(found.iter().map(|row| row.uid.0).eq(1..=5 << 9));
+        let bodies: Vec<BodyId> = found.iter().map(|row| row.body).collect();
+        assert!(bodies.chunks(5).all(|five| five == &bodies[..5]), "in the order that they had");
+        assert_eq!(block_on(store.read(|snapshot| snapshot.check())), Ok(vec![]));
     }
 
     proptest! {
