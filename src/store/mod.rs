@@ -5,10 +5,12 @@
 //!
 //! An Op goes `writer` -> `decide` (checks, chooses UIDs and modseqs) -> `step` (what was decided) -> `apply` (into the
 //! tables, in a redb transaction that is not yet durable) -> `ring` (one write, one flush) -> commit -> bells ->
-//! answer, which mail gets before the commit. A question goes to one of two reader threads and sees a `snapshot` of what was committed. `maps` remembers which UIDs a
+//! answer, which mail gets before the commit. A question goes to one of two reader threads and sees a `snapshot` of what was
+//! committed, in which rows of bodies are found `by_body`, one beside the other. `maps` remembers which UIDs a
 //! mailbox had, so that opening it again reads only what has changed. A body goes
 //! through `intake` into chunks (`body`), which lie in `pieces`; its `facts` and its place among the `threads` are decided
-//! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and `memory` are what it lies on.
+//! when it is admitted. Every row ends with a `seal`, and what does not open is `damage`. `open` brings all of it back; `disk` and
+//! `memory` are what it lies on.
 //!
 //! The queue is shown by a mailbox, Outbox: each entry by one message, which comes, changes and goes in the Ops that make, change
 //! and take out the entry (`decide`). What it says of an entry that waits lies in front of a body that is there already: a
