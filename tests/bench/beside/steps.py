@@ -118,9 +118,11 @@ class Steps:
                 known = loads.change_ten(server, BOX)
                 self.record(server, "QRESYNC after ten changes", loads.come_back(server, BOX, known) * 1e3)
         for tls in False, True:
+            figure = "mbsync, first sync" + (" by TLS" if tls else "")
             for _ in range(self.runs):
                 for server in self.servers:
-                    self.record(server, "mbsync, first sync" + (" by TLS" if tls else ""), self.mbsync(server, tls))
+                    self.record(server, figure, self.mbsync(server, tls))
+                    self.record(server, figure + ", not compressed", self.mbsync(server, tls, disabled="COMPRESS=DEFLATE"))
         for server in self.servers:
             server.stop()
 
@@ -131,12 +133,13 @@ class Steps:
         self.record(server, "FETCH bodies by TLS", loads.read(server, BOX, tls=True, wanted=["bodies"])["bodies"] * 1e3)
         self.record(server, "CPU of all that", server.cpu_seconds() - cpu)
 
-    def mbsync(self, server, tls):
-        """Seconds that mbsync takes to have all of the mailbox, in memory."""
+    def mbsync(self, server, tls, disabled=""):
+        """Seconds that mbsync takes to have all of the mailbox, in memory. It compresses where that is offered, unless told otherwise."""
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
             os.mkdir(folder + "/mail")
             port = (server.imaps if tls else server.imap).rsplit(":", 1)[1]
             how = "SSLType IMAPS\nCertificateFile %s\n" % server.certificate if tls else "SSLType None\nAuthMechs LOGIN\n"
+            how += "DisableExtension %s\n" % disabled if disabled else ""
             with open(folder + "/conf", "w") as file:
                 file.write("FSync no\nIMAPAccount a\nHost localhost\nPort %s\nUser %s\nPass %s\n%s\nIMAPStore r\nAccount a\n\n"
                            "MaildirStore l\nPath %s/mail/\nInbox %s/mail/INBOX\n\nChannel c\nFar :r:%s\nNear :l:%s\n"
