@@ -105,12 +105,12 @@ impl Allocator {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A piece for the caller, and some more for the pile. Null when there is no memory.
+    /// Fetches pieces onto a pile and takes one of them. Null when there is no memory for any.
     #[cold]
     #[inline(never)]
     fn fetch(&self, pile: &Pile, class: Class) -> *mut u8 {
         let mut heap = self.heap();
-        for _ in 1..class.at_once() {
+        for _ in 0..class.at_once() {
             // SAFETY: pieces of the heap are aligned so, and as large as asked for, which is `ROOM_MIN` at least.
             unsafe {
                 match heap.malloc(class.bytes, ALIGN) {
@@ -119,7 +119,7 @@ impl Allocator {
                 }
             }
         }
-        unsafe { heap.malloc(class.bytes, ALIGN) }
+        pile.take()
     }
 
     #[cold]

@@ -62,6 +62,17 @@ pub fn run_reader(shared: &Arc<Shared>, questions: &smol::channel::Receiver<Ques
     }
 }
 
+/// A table, opened when it is first asked for.
+fn opened<T>(kept: &OnceCell<T>, open: impl FnOnce() -> Result<T, Trouble>) -> Result<&T, Trouble> {
+    match kept.get() {
+        Some(table) => Ok(table),
+        None => {
+            let table = open()?;
+            Ok(kept.get_or_init(|| table))
+        }
+    }
+}
+
 /// One consistent view of everything, on a reader thread.
 pub struct Snapshot {
     txn: ReadTransaction,
@@ -87,25 +98,11 @@ impl Snapshot {
         Ok(self.txn.open_table(definition)?)
     }
 
-    fn opened<'a, K: Key + 'static, V: Value + 'static>(
-        &self,
-        kept: &'a OnceCell<ReadOnlyTable<K, V>>,
-        definition: TableDefinition<K, V>,
-    ) -> Result<&'a ReadOnlyTable<K, V>, Trouble> {
-        match kept.get() {
-            Some(table) => Ok(table),
-            None => {
-                let table = self.table(definition)?;
-                Ok(kept.get_or_init(|| table))
-            }
-        }
-    }
-
     fn messages_table(&self) -> Result<&ReadOnlyTable<u64, &'static MessageBytes>, Trouble> {
-        self.opened(&self.messages, MESSAGES)
+        opened(&self.messages, || self.table(MESSAGES))
     }
     pub(super) fn pieces_table(&self) -> Result<&ReadOnlyTable<(u64, u32), &'static [u8]>, Trouble> {
-        self.opened(&self.pieces, PIECES)
+        opened(&self.pieces, || self.table(PIECES))
     }
     /// The row of a body in one of the tables that are kept open, if it is there.
     fn row_of<T>(
@@ -114,13 +111,7 @@ impl Snapshot {
         (kept, table): (&OnceCell<ByBody>, &Sealed<u64>),
         decode: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<Option<T>, Trouble> {
-        let rows = match kept.get() {
-            Some(rows) => rows,
-            None => {
-                let rows = ByBody::new(self.table(table.table)?);
-                kept.get_or_init(|| rows)
-            }
-        };
+        let rows = opened(kept, || self.table(table.table).map(ByBody::new))?;
         rows.get(body.0)?.map(|row| table.decode(&body.0, row.value(), decode)).transpose()
     }
 

@@ -1,6 +1,6 @@
 //! Rows that belong to bodies, and how often bodies are referred to.
 
-use super::together::{cut, own};
+use super::together::{cut, own, put};
 use super::{Tables, lost};
 use crate::mail::message::BodyId;
 use crate::order;
@@ -11,7 +11,7 @@ use crate::store::damage::damaged_row;
 use crate::store::pieces::PAGE_BYTES;
 use crate::store::step::BodyRows;
 use crate::store::tables::*;
-use redb::ReadableTable;
+use redb::{ReadableTable, Table};
 
 /// No more bodies than so many at once: what is known of each is held meanwhile, some hundred bytes.
 const TOGETHER_MAX: usize = 1000;
@@ -23,18 +23,14 @@ impl Tables<'_> {
     pub fn insert_body(&mut self, id: BodyId, rows: &BodyRows) -> Result<BodyRow, Trouble> {
         let BodyRows { body, facts, signature } = rows;
         let row = BodyRow::decode(body).map_err(|Malformed| damaged_row("bodies", id.0))?;
-        own(&mut self.bodies, id.0)?;
-        BODIES.insert(&mut self.bodies, &id.0, body.clone())?;
-        own(&mut self.facts, id.0)?;
-        FACTS.insert(&mut self.facts, &id.0, facts.clone())?;
+        add(&BODIES, &mut self.bodies, id, body)?;
+        add(&FACTS, &mut self.facts, id, facts)?;
         if !signature.is_empty() {
-            own(&mut self.signatures, id.0)?;
-            SIGNATURES.insert(&mut self.signatures, &id.0, signature.clone())?;
+            add(&SIGNATURES, &mut self.signatures, id, signature)?;
         }
         for hash in &row.thread_keys {
             let key = thread_place(*hash, id);
-            own(&mut self.threads, key)?;
-            self.threads.insert(key, &encode_thread(key, row.thread))?;
+            put(&mut self.threads, std::iter::once((key, &encode_thread(key, row.thread))))?;
         }
         Ok(row)
     }
@@ -136,6 +132,12 @@ impl Tables<'_> {
         }
         Ok(staged.len())
     }
+}
+
+/// A row of a new body.
+fn add(sealed: &Sealed<u64>, table: &mut Table<'_, u64, &'static [u8]>, id: BodyId, row: &[u8]) -> Result<(), Trouble> {
+    own(table, id.0)?;
+    sealed.insert(table, &id.0, row.to_vec())
 }
 
 fn lost_body(body: BodyId) -> Trouble {

@@ -1,4 +1,4 @@
-//! Adds and removes many rows of a table.
+//! Adds and removes rows of a table, many at once.
 //!
 //! One by one, each goes down the tree for itself and rebuilds a page, or the branch above one that empties; those that lie close together
 //! are put into the pages or cut out of them at once, which costs a third as much.
