@@ -184,7 +184,7 @@ struct Shared {
     /// Held by the writer while something is answered that a snapshot would not show yet.
     committing: Mutex<()>,
     maps: maps::Maps,
-    /// Bytes of rows, see [`Snapshot`], that were read since redb has something in its write buffer.
+    /// Bytes of rows of bodies that were read since redb has something in its write buffer.
     read_bytes: AtomicUsize,
     /// A disk says nothing but how full it is here: half-done changes of it do not matter.
     disk: AssertUnwindSafe<Arc<dyn Disk>>,

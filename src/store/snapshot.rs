@@ -86,7 +86,7 @@ pub struct Snapshot {
     inflater: RefCell<Inflater>,
     /// The chunk that is being read, as it lies.
     compressed: RefCell<Vec<u8>>,
-    /// Bytes of rows that were read of tables that a mailbox may have much of.
+    /// Bytes of rows of facts and pieces that were read.
     read_bytes: Cell<usize>,
 }
 
@@ -177,7 +177,6 @@ impl Snapshot {
         let rows = self.messages_table()?.range(message_key(mailbox, first)..=message_key(mailbox, last))?;
         Ok(rows.map(|row| {
             let (key, bytes) = row?;
-            self.count_read(size_of::<MessageBytes>());
             read_message(key.value(), bytes.value())
         }))
     }
@@ -288,11 +287,7 @@ impl Snapshot {
     }
     /// The signature of a body for SEARCH; empty when it has none, and when the body is not there.
     pub fn body_signature(&self, body: BodyId) -> Result<Vec<u8>, Trouble> {
-        let counted = |row: &[u8]| {
-            self.count_read(row.len());
-            Ok(row.to_vec())
-        };
-        let signature = self.row_of(body, (&self.signatures, &SIGNATURES), counted)?;
+        let signature = self.row_of(body, (&self.signatures, &SIGNATURES), |row| Ok(row.to_vec()))?;
         Ok(signature.unwrap_or_default())
     }
     /// The thread of a body.
